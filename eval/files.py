@@ -1,0 +1,129 @@
+"""Read and write the project's small files: atomically, reproducibly, with errors that say where."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class InputError(ValueError):
+    """A reader's mistake: one line saying where, which value, what to do."""
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write `data` (text as UTF-8) so that `path` is at every moment the old file or the new one, whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    payload = data.encode("utf-8") if isinstance(data, str) else data
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp made it private; a result is as readable as any file
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON in its own key order; `ValueError` for NaN and infinity."""
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, unpacked when its name ends in `.gz`.
+
+    Raises `InputError` when the file is missing, is a folder, is not gzip though named so, or is not UTF-8.
+    """
+    data = _read_bytes(Path(path))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: byte {error.start} ({data[error.start]:#04x}) is not UTF-8; save the file as UTF-8"
+        ) from error
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines file (`.gz` too), blank lines skipped; `InputError` names file and line."""
+    for number, line in enumerate(io.StringIO(read_text(path)), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); mend or remove the line"
+            ) from error
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise InputError(f"{path}:{number}: a JSON object is wanted, not a {kind}; write {{...}} on the line")
+        yield row
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write one JSON object a line, atomically; returns how many.
+
+    A `.gz` file carries no time stamp and no name, so that the same rows are the same bytes.
+    """
+    path = Path(path)
+    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+    data = "".join(lines).encode("utf-8")
+    write_atomic(path, _gzip(data) if path.suffix == ".gz" else data)
+    return len(lines)
+
+
+def hash_file(path: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of a file's bytes."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the name") from error
+
+
+def hash_json(value: Any) -> str:
+    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON (sorted keys, no spaces, no NaN)."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; name a file in it") from error
+    if path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error}); make it again or drop .gz from its name") from error
+
+
+def _gzip(data: bytes) -> bytes:
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
+        file.write(data)
+    return packed.getvalue()
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,26 @@
+"""The evaluation settings of a recipe; pydantic only, no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvalSettings(BaseModel):
+    """How models are measured. Every field but `batch_tokens` and `samples` may change a result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[str, ...] = Field(
+        ("perplexity", "code-to-docstring", "module-classification"),
+        description="tasks to measure, by name",
+    )
+    split: Literal["train", "validation", "test"] = Field("test", description="the split measured")
+    max_items: int | None = Field(None, ge=1, description="measure this many items, evenly spaced (null: all)")
+    context: int | None = Field(None, ge=2, description="window in tokens (null: the model's own)")
+    stride: int | None = Field(None, ge=1, description="tokens a perplexity window moves on (null: half a context)")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the forward pass")
+    batch_tokens: int = Field(16384, ge=1, description="padded tokens in a batch: speed and memory only")
+    bootstrap: int = Field(1000, ge=2, description="bootstrap replicates for corpus metrics' standard errors")
+    samples: int = Field(4, ge=0, description="items shown with the model's output, first in file order")
