@@ -1,0 +1,137 @@
+"""Rungs to GPT-2 shapes: depth, width and heads for a wanted size, with exact parameter counts by convention.
+
+Widths are whole multiples of one head size, so attention's scale is the same on every rung. Depth follows width: among the
+shapes near a target the one closest to `preferred_depth` wins, so that a ladder grows in both.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# GPT-2 small (Radford 2019) has 12 layers of width 768; house prior: depth grows as the square root of width from there.
+_REFERENCE_LAYERS = 12
+_REFERENCE_WIDTH = 768
+# How much a shape off the preferred depth costs against one off the wanted size (both as squared logarithms): at 1/60,
+# twice or half the preferred depth weighs as much as missing the size by 9 %.
+_DEPTH_WEIGHT = 1 / 60
+# The furthest a chosen shape may lie from its target; beyond it the head size is too coarse for the target.
+_MAX_MISS = 0.25
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A GPT-2 by its three numbers; `n_embd` is `n_head` times the head size."""
+
+    n_layer: int
+    n_embd: int
+    n_head: int
+
+    def __str__(self) -> str:
+        return f"{self.n_layer}x{self.n_embd}"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One size of a ladder: its name (`r1-13k`), its shape, and the seeds it is trained with."""
+
+    name: str
+    shape: Shape
+    seeds: tuple[int, ...]
+
+
+def count_non_embedding(shape: Shape) -> int:
+    """Parameters outside every embedding table: blocks (weights, biases, norms) and the last norm.
+
+    A block of width d has 4d² + 4d attention, 8d² + 5d MLP and 4d norm parameters; the last norm has 2d.
+    """
+    d = shape.n_embd
+    return shape.n_layer * (12 * d * d + 13 * d) + 2 * d
+
+
+def count_params(shape: Shape, vocab_size: int, context: int) -> dict[str, int]:
+    """Exact parameter counts of `GPT2LMHeadModel` (tied head) by the three named conventions.
+
+    - `total`: everything, the tied table once;
+    - `non_embedding`: without token and position tables (GPT-2 small: 85,056,000 of 124,439,808);
+    - `matmul`: non-embedding plus the output head, which costs its FLOPs although its weights are tied.
+    """
+    non_embedding = count_non_embedding(shape)
+    token_table = vocab_size * shape.n_embd
+    return {
+        "total": non_embedding + token_table + context * shape.n_embd,
+        "non_embedding": non_embedding,
+        "matmul": non_embedding + token_table,
+    }
+
+
+def preferred_depth(width: int) -> float:
+    """Layers a width asks for: 12·sqrt(width / 768), GPT-2 small's depth carried down and up."""
+    return _REFERENCE_LAYERS * math.sqrt(width / _REFERENCE_WIDTH)
+
+
+def choose_shape(target_non_embedding: float, head_size: int) -> Shape:
+    """The shape nearest in log size to a wanted non-embedding count, leaning towards the preferred depth.
+
+    Raises `ValueError` when no shape of this head size comes within 25 % of the target.
+    """
+    near = _shapes_near(target_non_embedding, head_size)
+    best = min(near, key=lambda shape: _badness(shape, target_non_embedding))
+    size = count_non_embedding(best)
+    if abs(size / target_non_embedding - 1) > _MAX_MISS:
+        raise ValueError(
+            f"no shape with heads of {head_size} comes near {target_non_embedding:,.0f} parameters "
+            f"(nearest: {best} with {size:,}); change the target or set a smaller ladder.head_size"
+        )
+    return best
+
+
+def parse_shape(text: str, head_size: int) -> Shape:
+    """The shape written `layers x width`, such as `2x64`; `ValueError` when it is not one or heads do not fit."""
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,5})", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a shape; write layers x width, such as 2x64")
+    n_layer, n_embd = int(match[1]), int(match[2])
+    if n_embd % head_size:
+        nearest = max(1, round(n_embd / head_size)) * head_size
+        raise ValueError(
+            f"{text}: width {n_embd} is not a multiple of head size {head_size}; write {n_layer}x{nearest} or change ladder.head_size"
+        )
+    return Shape(n_layer, n_embd, n_embd // head_size)
+
+
+def build_rungs(shapes: Sequence[Shape], seed_counts: Sequence[int]) -> tuple[Rung, ...]:
+    """Name the shapes in order (`r1-13k`, `r2-25k`, …) and give each its seeds 0, 1, …"""
+    return tuple(
+        Rung(f"r{number}-{human_count(count_non_embedding(shape))}", shape, tuple(range(seeds)))
+        for number, (shape, seeds) in enumerate(zip(shapes, seed_counts, strict=True), start=1)
+    )
+
+
+def human_count(count: float) -> str:
+    """A count in two or three characters and a unit: 950, 13k, 448k, 1.2m, 85m, 1.5b."""
+    for unit, size in (("b", 1e9), ("m", 1e6), ("k", 1e3)):
+        if count >= size * 0.9995:
+            scaled = count / size
+            return f"{scaled:.1f}".removesuffix(".0") + unit if scaled < 9.95 else f"{scaled:.0f}{unit}"
+    return f"{count:.0f}"
+
+
+def _shapes_near(target: float, head_size: int) -> list[Shape]:
+    """For every width whose single layer is not twice too large: the two depths around the target."""
+    shapes = []
+    heads = 1
+    while heads == 1 or count_non_embedding(Shape(1, heads * head_size, heads)) < 2 * target:
+        width = heads * head_size
+        depth = (target - 2 * width) / (12 * width * width + 13 * width)
+        shapes += [Shape(max(1, layers), width, heads) for layers in (math.floor(depth), math.ceil(depth))]
+        heads += 1
+    return shapes
+
+
+def _badness(shape: Shape, target: float) -> float:
+    miss = math.log(count_non_embedding(shape) / target)
+    lean = math.log(shape.n_layer / preferred_depth(shape.n_embd))
+    return miss**2 + _DEPTH_WEIGHT * lean**2

@@ -1,0 +1,215 @@
+"""From a recipe to its plan: every stage with its settings, inputs and content key, without running or importing torch.
+
+A stage's key is the hash of what decides its content: its settings, its inputs' keys, its kind's version. Whatever only
+changes speed, logging or the report is in no stage's settings, so that changing it makes nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.files import hash_file, hash_json
+from eval.tasks import TASKS
+from pipelines import estimate
+from pipelines.budget import FINETUNE_RATE_SHARE, Hyper, choose_hyper, tokens_of
+from pipelines.flops import training_flops_per_token
+from pipelines.ladder import Rung, count_non_embedding, count_params
+from pipelines.recipe import Finetune, Recipe
+
+if TYPE_CHECKING:
+    from pipelines.recipe_file import LoadedRecipe
+
+# Raised by hand when what a kind of stage makes from the same settings changes.
+VERSIONS = {
+    "prepare-corpus": 1,
+    "prepare-tokens": 1,
+    "prepare-rows": 1,
+    "pretrain": 1,
+    "finetune": 1,
+    "evaluate": 1,
+}
+
+FINETUNE_WARMUP_FRACTION = 0.1
+FINETUNE_SCHEDULE = "linear"
+
+# Settings of `eval` that cannot change what a stage leaves, by kind of task: `tasks` chooses stages, `batch_tokens` is speed.
+_UNUSED_BY_ALL = {"tasks", "batch_tokens"}
+_UNUSED_BY_KIND = {"language-modelling": {"samples"}, "generation": {"stride"}, "classification": {"stride"}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One unit of work. What is None is not known before the stages it needs have run."""
+
+    kind: str
+    name: str
+    settings: dict[str, Any]
+    inputs: tuple[str, ...]
+    version: int
+    key: str
+    flops: int | None = None
+    tokens: int | None = None
+    seconds_estimate: float | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Unique in a plan: `pretrain-r1-13k-s0`."""
+        return f"{self.kind}-{self.name}"
+
+    @property
+    def folder(self) -> str:
+        """The artefact's folder below `stages/`."""
+        return f"{self.id}-{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The stages of a recipe, every stage after its inputs; `base` is where relative files are looked up."""
+
+    recipe: str
+    base: Path
+    stages: tuple[Stage, ...]
+
+    def stage(self, stage_id: str) -> Stage:
+        """The stage of that id; `KeyError` when there is none."""
+        return {stage.id: stage for stage in self.stages}[stage_id]
+
+
+def make_plan(loaded: LoadedRecipe) -> Plan:
+    """All stages of a recipe, in an order they can be run in.
+
+    Reads the corpus source only for its fingerprint; raises `InputError` where that source is missing or empty.
+    """
+    recipe = loaded.recipe
+    prepared = {stage.name: stage for stage in _preparation(recipe, loaded.base)}
+    stages = list(prepared.values())
+    for rung in recipe.ladder.named_rungs():
+        for seed in rung.seeds:
+            stages += _run(recipe, rung, seed, prepared)
+    return Plan(recipe=recipe.name, base=loaded.base, stages=tuple(stages))
+
+
+def _stage(kind: str, name: str, settings: dict[str, Any], *inputs: Stage, version: int, **known: Any) -> Stage:
+    """A stage with its key. The key does not hold the id: what is the same work is the same artefact."""
+    content = {"settings": settings, "inputs": [stage.key for stage in inputs], "version": version}
+    return Stage(
+        kind=kind,
+        name=name,
+        settings=settings,
+        inputs=tuple(stage.id for stage in inputs),
+        version=version,
+        key=hash_json(content)[:12],
+        **known,
+    )
+
+
+def _preparation(recipe: Recipe, base: Path) -> Iterator[Stage]:
+    """The corpus, its tokens, and the rows of every downstream task."""
+    from pipelines.corpus import source_fingerprint
+
+    settings = recipe.corpus.model_dump(mode="json")
+    settings["fingerprint"] = source_fingerprint(settings, base)
+    corpus = _stage("prepare", "corpus", settings, version=VERSIONS["prepare-corpus"], seconds_estimate=8.0)
+    yield corpus
+    settings = recipe.tokenizer.model_dump(mode="json") | {"context": recipe.context}
+    if recipe.tokenizer.pretrained and (base / recipe.tokenizer.pretrained / "tokenizer.json").is_file():
+        folder = base / recipe.tokenizer.pretrained
+        settings |= {"pretrained": str(folder.resolve()), "fingerprint": hash_file(folder / "tokenizer.json")}
+    yield _stage("prepare", "tokens", settings, corpus, version=VERSIONS["prepare-tokens"], seconds_estimate=5.0)
+    for finetune in recipe.finetune:
+        settings = {"task": finetune.task}
+        version = VERSIONS["prepare-rows"]
+        yield _stage("prepare", finetune.task, settings, corpus, version=version, seconds_estimate=2.0)
+
+
+def _run(recipe: Recipe, rung: Rung, seed: int, prepared: dict[str, Stage]) -> Iterator[Stage]:
+    """Everything one seed of one rung goes through: pretrain, then what is measured and fine-tuned from it."""
+    pretrain = _pretrain(recipe, rung, seed, prepared["tokens"])
+    yield pretrain
+    if "perplexity" in recipe.eval.tasks:
+        yield _evaluate(recipe, "perplexity", pretrain, prepared["corpus"], f"{rung.name}-s{seed}")
+    for finetune in recipe.finetune:
+        if seed < finetune.seeds:
+            tuned = _finetune(recipe, finetune, pretrain, prepared[finetune.task])
+            yield tuned
+            if finetune.task in recipe.eval.tasks:
+                yield _evaluate(recipe, finetune.task, tuned, prepared[finetune.task], f"{rung.name}-s{seed}")
+
+
+def _pretrain(recipe: Recipe, rung: Rung, seed: int, tokens: Stage) -> Stage:
+    n = count_non_embedding(rung.shape)
+    vocab_size = recipe.tokenizer.vocab_size
+    params: dict[str, int | None] = {"total": None, "non_embedding": n, "matmul": None}
+    flops_per_token = None
+    if vocab_size is not None:
+        params |= count_params(rung.shape, vocab_size, recipe.context)
+        flops_per_token = training_flops_per_token(rung.shape, vocab_size, recipe.context)
+    hyper = choose_hyper(recipe.training, n, tokens_of(recipe.budget, n, flops_per_token), recipe.context)
+    settings = {
+        "family": recipe.family,
+        "objective": recipe.objective,
+        "rung": rung.name,
+        "shape": asdict(rung.shape),
+        "vocab_size": vocab_size,
+        "context": recipe.context,
+        "params": params,
+        "hyper": asdict(hyper),
+        "seed": seed,
+        "precision": recipe.training.precision,
+        "tokens": hyper.tokens,
+        "flops": None if flops_per_token is None else flops_per_token * hyper.tokens,
+        "flops_per_token": flops_per_token,
+    }
+    known = {"tokens": hyper.tokens, "flops": settings["flops"]} | _pretrain_costs(rung, settings, hyper)
+    return _stage("pretrain", f"{rung.name}-s{seed}", settings, tokens, version=VERSIONS["pretrain"], **known)
+
+
+def _pretrain_costs(rung: Rung, settings: dict[str, Any], hyper: Hyper) -> dict[str, Any]:
+    if settings["vocab_size"] is None:
+        return {}
+    vocab_size, total = settings["vocab_size"], settings["params"]["total"]
+    return {
+        "seconds_estimate": estimate.training_seconds(
+            rung.shape, vocab_size, hyper.tokens, settings["flops_per_token"], estimate.usable_cores()
+        ),
+        "memory_bytes": estimate.training_bytes(rung.shape, vocab_size, total, hyper.batch_tokens),
+        "disk_bytes": estimate.saved_bytes(total),
+    }
+
+
+def _finetune(recipe: Recipe, finetune: Finetune, pretrain: Stage, rows: Stage) -> Stage:
+    hyper = pretrain.settings["hyper"]
+    settings = {
+        **{name: pretrain.settings[name] for name in ("family", "rung", "shape", "context", "precision", "seed")},
+        "task": finetune.task,
+        "objective": TASKS[finetune.task].objective,
+        "epochs": finetune.epochs,
+        "batch_size": finetune.batch_size,
+        "max_rows": finetune.max_rows,
+        "max_tokens": finetune.max_tokens or recipe.context,
+        "learning_rate": finetune.learning_rate or hyper["learning_rate"] * FINETUNE_RATE_SHARE,
+        "warmup_fraction": FINETUNE_WARMUP_FRACTION,
+        "schedule": FINETUNE_SCHEDULE,
+        **{name: hyper[name] for name in ("weight_decay", "beta1", "beta2", "clip")},
+    }
+    return _stage(
+        "finetune",
+        f"{pretrain.name}-{finetune.task}",
+        settings,
+        pretrain,
+        rows,
+        version=VERSIONS["finetune"],
+        memory_bytes=pretrain.memory_bytes,
+        disk_bytes=pretrain.disk_bytes,
+    )
+
+
+def _evaluate(recipe: Recipe, task: str, model: Stage, data: Stage, run_name: str) -> Stage:
+    unused = _UNUSED_BY_ALL | _UNUSED_BY_KIND[TASKS[task].kind]
+    settings = {"task": task} | recipe.eval.model_dump(mode="json", exclude=unused)
+    return _stage("evaluate", f"{run_name}-{task}", settings, model, data, version=VERSIONS["evaluate"])

@@ -1,0 +1,121 @@
+"""From a recipe's name or path, and overrides, to a checked recipe."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from eval.files import InputError, read_text
+from pipelines import recipe_yaml
+from pipelines.recipe import Recipe
+from pipelines.recipe_errors import explain
+from pipelines.recipe_yaml import Document, dump_yaml, join, parse_yaml
+
+TEMPLATE = "template"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRecipe:
+    """A checked recipe; `text` is the YAML it stands for, overrides included; relative files are looked up in `base`."""
+
+    recipe: Recipe
+    text: str
+    path: Path | None
+    base: Path
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Read a recipe file, else a packaged recipe of that name, and put `key.path=value` overrides in.
+
+    Raises `InputError`: no such recipe; not UTF-8 or not YAML; anything the recipe's models refuse, with the place.
+    """
+    text, shown, path = _find(name_or_path)
+    document = parse_yaml(text, shown)
+    if document.data is None:
+        raise InputError(f"{shown}: is empty; `stepladder init` writes a recipe to start from")
+    if not isinstance(document.data, dict):
+        raise InputError(f"{shown}:1:1: is not a recipe; write `key: value` lines, as `stepladder init` does")
+    for override in overrides:
+        _put(document, override)
+    if overrides:
+        text = f"# {shown} with {' '.join(overrides)}\n{dump_yaml(document.data)}"
+    try:
+        recipe = Recipe.model_validate(document.data)
+    except ValidationError as error:
+        raise InputError(explain(error, Recipe, document.data, document.places, shown)) from error
+    return LoadedRecipe(recipe=recipe, text=text, path=path, base=path.parent if path else Path.cwd())
+
+
+def packaged_recipes() -> list[str]:
+    """The names of the recipes that come with Stepladder."""
+    files = [Path(entry.name) for entry in importlib.resources.files("recipes").iterdir()]
+    return sorted(file.stem for file in files if file.suffix == ".yaml" and file.stem != TEMPLATE)
+
+
+def template() -> str:
+    """A commented recipe to start from (`stepladder init`)."""
+    return _read_packaged(TEMPLATE)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors (`stepladder schema`)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Recipe.model_json_schema()
+
+
+def _find(name_or_path: str) -> tuple[str, str, Path | None]:
+    """The recipe's text, the name that errors show, and its path unless it is a packaged one."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return read_text(path).removeprefix("\ufeff"), name_or_path, path
+    packaged = packaged_recipes()
+    if name_or_path in packaged:
+        return _read_packaged(name_or_path), f"{name_or_path}.yaml", None
+    if path.is_dir():
+        raise InputError(f"{name_or_path}: is a folder; name a recipe file in it")
+    near = difflib.get_close_matches(path.stem, packaged, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"name a file, or choose from {', '.join(packaged)}"
+    raise InputError(f"{name_or_path}: no such recipe file, and no packaged recipe has this name; {advice}")
+
+
+def _read_packaged(name: str) -> str:
+    return importlib.resources.files("recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _put(document: Document, override: str) -> None:
+    """Set one value from the command line, replacing what stands there; sections on the way are made."""
+    place = f"command line: {override}"
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise InputError(f"{place}: is no override; write key=value, such as training.learning_rate=3e-3")
+    path: recipe_yaml.Path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    value = parse_yaml(text, place).data
+    target = document.data
+    for number, part in enumerate(path[:-1]):
+        if isinstance(target, dict) and target.get(part) is None:
+            target[part] = {}
+        target = _child(target, path[: number + 1], place)
+    if isinstance(target, list):
+        _child(target, path, place)
+    elif not isinstance(target, dict):
+        raise InputError(f"{place}: {join(path[:-1])} has no keys; set it as a whole")
+    target[path[-1]] = value
+    for known in [known for known in document.places if known[: len(path)] == path]:
+        del document.places[known]
+    document.places[path] = place
+
+
+def _child(target: Any, path: recipe_yaml.Path, place: str) -> Any:
+    """What stands at the last part of `path`, in the value of all parts before it."""
+    part = path[-1]
+    if isinstance(target, dict):
+        return target[part]
+    if isinstance(target, list) and isinstance(part, int) and part < len(target):
+        return target[part]
+    inside = f"{join(path[:-1])} is a list of {len(target)}, counted from 0" if isinstance(target, list) else "no keys"
+    raise InputError(f"{place}: {join(path)} does not exist ({inside}); check the key")
