@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,15 @@ from pipelines.corpus_document import SPLITS, Document, write_documents
 from pipelines.corpus_files import files_fingerprint, read_files
 from pipelines.corpus_hub import hub_fingerprint, read_hub
 from pipelines.corpus_stdlib import read_stdlib, stdlib_fingerprint
-from pipelines.dedupe import find_exact, find_near
+from pipelines.dedupe import find_repeats
+from pipelines.removed import Removed, note_repeats, summarise
 from pipelines.split import split_documents, thin
 
-EXAMPLES = 5  # ids named for each reason of removal
 SHORTEST = 32  # characters; a document of fewer teaches nothing but its end
-
-Removed = dict[str, list[str]]  # reason -> ids
 
 
 def source_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
-    """What tells one corpus source from another: its kind with a hash of its content (a hub's: name and revision).
+    """What tells one corpus source from another: its kind with a hash of its content (hub: of its name).
 
     `settings` is a recipe's `corpus`; relative files are looked up from `base`. Light: nothing is parsed.
     Raises `InputError` for files that are missing or empty.
@@ -38,9 +37,9 @@ def source_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
 def prepare_corpus(settings: Mapping[str, Any], base: Path, out: Path) -> dict[str, Any]:
     """Write `out/{train,validation,test}.jsonl.gz`, rows `{"id", "text", "bytes"}`, and return the facts.
 
-    Facts (JSON): source, fingerprint, python, documents / bytes / words per split, removed per reason with a few
-    ids, hashes of the written files. The same source and settings give the same bytes. Raises `InputError` for
-    a source that cannot be read and for a split that would be empty.
+    Facts (JSON): source, fingerprint, python, documents / bytes / words per split, removed per reason with
+    a few ids, hashes of the written files. The same source and settings give the same bytes. Raises
+    `InputError` for a source that cannot be read and for a split that would be empty.
     """
     fingerprint = source_fingerprint(settings, base)
     removed: Removed = {}
@@ -49,9 +48,9 @@ def prepare_corpus(settings: Mapping[str, Any], base: Path, out: Path) -> dict[s
         raise InputError("corpus: no documents are left after cleaning; name files with text in them")
     if settings.get("max_bytes"):
         documents = thin(documents, settings["max_bytes"])
-    documents = _without(documents, find_exact([d.text for d in documents]), "exact duplicate", removed)
-    if settings.get("near_duplicates", True):
-        documents = _without(documents, find_near([d.text for d in documents]), "near duplicate", removed)
+    repeats = find_repeats({d.id: d.text for d in documents}, near=settings.get("near_duplicates", True))
+    left_out = note_repeats(removed, repeats)
+    documents = [document for document in documents if document.id not in left_out]
     splits = split_documents(documents, settings["validation_fraction"], settings["test_fraction"])
     _refuse_empty(splits)
     for split, members in splits.items():
@@ -61,9 +60,7 @@ def prepare_corpus(settings: Mapping[str, Any], base: Path, out: Path) -> dict[s
         "fingerprint": fingerprint,
         "python": platform.python_version(),
         **_counts(splits),
-        "removed": {
-            reason: {"count": len(ids), "examples": ids[:EXAMPLES]} for reason, ids in sorted(removed.items())
-        },
+        "removed": summarise(removed),
         "hashes": {split: hash_file(out / f"{split}.jsonl.gz") for split in SPLITS},
     }
 
@@ -83,17 +80,8 @@ def _cleaned(documents: Sequence[Document], removed: Removed) -> list[Document]:
         if len(text) < SHORTEST:
             removed.setdefault("empty or too short", []).append(document.id)
         else:
-            kept.append(Document(document.id, text, document.group, document.stratum, document.split))
+            kept.append(replace(document, text=text))
     return kept
-
-
-def _without(
-    documents: Sequence[Document], repeats: Mapping[int, int], reason: str, removed: Removed
-) -> list[Document]:
-    """The documents but for the repeats, which are named as `what = the one it repeats`."""
-    if repeats:
-        removed[reason] = [f"{documents[new].id} = {documents[old].id}" for new, old in repeats.items()]
-    return [document for number, document in enumerate(documents) if number not in repeats]
 
 
 def _refuse_empty(splits: Mapping[str, Sequence[Document]]) -> None:
@@ -101,10 +89,8 @@ def _refuse_empty(splits: Mapping[str, Sequence[Document]]) -> None:
     for split, members in splits.items():
         if not members:
             raise InputError(
-                f"corpus: the {split} split is empty ({total} documents in all); "
-                f"give more documents or a larger corpus.{split}_fraction"
-                if split != "train"
-                else f"corpus: the train split is empty ({total} documents in all); give more documents"
+                f"corpus: {total} documents are too few for three splits ({split} would be empty); "
+                "give more files or more documents"
             )
 
 

@@ -16,14 +16,13 @@ class Document:
     """One text with its name and its place in the split.
 
     `group` names what must never stand in two splits (a source file); `stratum` names what every split should
-    have a share of (a package); `split` is given only for a validation or test text that the source itself set apart.
+    have a share of (a package).
     """
 
     id: str
     text: str
     group: str
     stratum: str = ""
-    split: str | None = None
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:

@@ -1,11 +1,12 @@
 """Read the running interpreter's own standard library as a corpus: real text that is already there.
 
-Three kinds of document: every source file; a page with the docstrings of each file, as `help()` would word them;
-every topic of the language reference that `pydoc_data/topics.py` carries. A document's group is its file.
+Three kinds of document: every source file; a page with the docstrings of each file, without code; every
+topic of the language reference that `pydoc_data/topics.py` carries. A document's group is its file. So all
+topics are in one split, as they have to be: they come from one file, and quote each other at length.
 
-Left out: tests (`test` and `tests` folders at any depth), IDLE, the turtle demos, lib2to3, what others wrote and
-Python carries along (ensurepip's bundle, `_vendor` folders), installed packages, and tables written by programs
-(encodings, HTML entities, stringprep, msilib's schemas, the build's own configuration).
+Left out: tests (`test` and `tests` folders at any depth), IDLE, the turtle demos, lib2to3, what others wrote
+and Python carries along (ensurepip's bundle, `_vendor` folders), installed packages, and tables written by
+programs (encodings, HTML entities, stringprep, msilib's schemas, the build's own configuration).
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from pathlib import Path
 
 from eval.files import InputError
 from pipelines.corpus_document import Document
+from pipelines.removed import Removed
 
-LEFT_OUT_FOLDERS = frozenset(
-    "test tests idlelib idle_test lib2to3 turtledemo ensurepip _vendor site-packages dist-packages "
-    "encodings msilib pydoc_data lib-dynload __phello__ __pycache__".split()
-)
+NOT_LIBRARY = {"site-packages", "dist-packages", "lib-dynload", "__pycache__", "ensurepip", "_vendor"}
+NOT_PROSE_OR_CODE = {"encodings", "msilib", "pydoc_data", "__phello__"}
+NOT_WANTED = {"test", "tests", "idlelib", "idle_test", "lib2to3", "turtledemo"}
+LEFT_OUT_FOLDERS = NOT_LIBRARY | NOT_PROSE_OR_CODE | NOT_WANTED
 LEFT_OUT_FILES = frozenset(("html/entities.py", "stringprep.py", "sitecustomize.py", "usercustomize.py"))
 LEFT_OUT_BEGINNINGS = ("config-", "_sysconfigdata", "_sysconfig_vars")  # differ from build to build
 TOPICS = "pydoc_data/topics.py"
@@ -36,7 +38,7 @@ SHORTEST_PAGE = 200  # characters; a page of fewer is a title with a line
 
 
 def stdlib_folder() -> Path:
-    """The folder of the standard library's source; `InputError` when this Python keeps it zipped or has none."""
+    """The folder of the standard library's source; `InputError` when this Python has it zipped or not."""
     folder = Path(sysconfig.get_paths()["stdlib"])
     if not (folder / "asyncio" / "base_events.py").is_file():
         raise InputError(
@@ -56,7 +58,7 @@ def stdlib_fingerprint() -> str:
     return f"{platform.python_implementation().lower()}-{platform.python_version()}-{digest.hexdigest()[:16]}"
 
 
-def read_stdlib(removed: dict[str, list[str]]) -> Iterator[Document]:
+def read_stdlib(removed: Removed) -> Iterator[Document]:
     """Every document of the standard library, in the order of file names; the topics come last.
 
     Files that do not decode or do not parse are named in `removed` under the reason.
@@ -69,7 +71,7 @@ def read_stdlib(removed: dict[str, list[str]]) -> Iterator[Document]:
 
 
 def docstring_page(name: str, tree: ast.Module) -> str:
-    """The docstrings of one module under their qualified names, as prose without code; "" when there are few."""
+    """The docstrings of one module under their qualified names, in order; "" when there is little of them."""
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     entries = [f"{title}\n\n{text}" for title, text in _docstrings(tree, module) if text]
     page = "\n\n".join(entries)
@@ -98,7 +100,7 @@ def _left_out(name: str, exactly: Set[str]) -> bool:
     return name in exactly or name.startswith(LEFT_OUT_BEGINNINGS)
 
 
-def _read_source(folder: Path, name: str, removed: dict[str, list[str]]) -> Iterator[Document]:
+def _read_source(folder: Path, name: str, removed: Removed) -> Iterator[Document]:
     stratum = name.split("/")[0] if "/" in name else MODULES
     try:
         text = _decode(_read_bytes(folder / name))
@@ -116,7 +118,9 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); mend this Python or use corpus.files") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); mend this Python installation"
+        ) from error
 
 
 def _decode(data: bytes) -> str:
@@ -126,7 +130,7 @@ def _decode(data: bytes) -> str:
 
 
 def _docstrings(node: ast.AST, title: str) -> Iterator[tuple[str, str]]:
-    """(qualified name, docstring) of a module, class or function and of all defined within, in order of place."""
+    """(qualified name, docstring) of a module, class or function and of all defined within, in order."""
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         yield title, (ast.get_docstring(node) or "").strip()
     for child in ast.iter_child_nodes(node):
@@ -137,7 +141,7 @@ def _docstrings(node: ast.AST, title: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_topics(path: Path) -> dict[str, str]:
-    """Topic -> text from the one assignment of a literal that the file holds; never executed. {} when absent."""
+    """Topic -> text, from the one assignment of a literal that the file holds; {} when there is no file."""
     if not path.is_file():
         return {}
     for statement in parse_quietly(_decode(_read_bytes(path))).body:

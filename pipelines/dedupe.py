@@ -1,8 +1,8 @@
 """Find documents that repeat an earlier one, exactly or nearly.
 
-Nearly means a Jaccard similarity of at least 0.8 between the sets of five-word shingles (Broder 1997; the setting of
-GPT-3 and of The Pile is of this kind). MinHash with locality-sensitive hashing only proposes pairs; each is then checked on
-the sets themselves, so that nothing is dropped by an unlucky hash.
+Nearly means a Jaccard similarity of at least 0.8 between the sets of five-word shingles (Broder 1997; Lee
+2022 takes the same two numbers). MinHash with locality-sensitive hashing only proposes pairs; each is then
+checked on the sets themselves, so that nothing is dropped by an unlucky hash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -21,43 +21,53 @@ if TYPE_CHECKING:
 SHINGLE_WORDS = 5
 THRESHOLD = 0.8
 PERMUTATIONS = 128
+SEED = 1  # of the permutations
 _WORD = re.compile(r"\w+")
 
 
-def find_exact(texts: Sequence[str]) -> dict[int, int]:
-    """Index of each text that equals an earlier one but for white space and case -> index of that first one."""
-    first: dict[bytes, int] = {}
-    repeats: dict[int, int] = {}
-    for index, text in enumerate(texts):
-        digest = hashlib.sha256(" ".join(text.lower().split()).encode()).digest()
-        earlier = first.setdefault(digest, index)
-        if earlier != index:
-            repeats[index] = earlier
+def find_repeats(texts: Mapping[str, str], *, near: bool = True) -> dict[str, dict[str, str]]:
+    """Reason -> {id of a text: id of the earlier text that it repeats and that stays}.
+
+    Exact: equal but for white space and case. Near: as above; texts of fewer than five words are never near.
+    Deterministic in the texts and their order.
+    """
+    exact = _find_exact(texts)
+    repeats = {"exact duplicate": exact}
+    if near:
+        distinct = {name: text for name, text in texts.items() if name not in exact}
+        repeats["near duplicate"] = _find_near(distinct)
     return repeats
 
 
-def find_near(texts: Sequence[str], threshold: float = THRESHOLD, seed: int = 1) -> dict[int, int]:
-    """Index of each text that nearly repeats an earlier kept one -> index of the one it is most like.
+def _find_exact(texts: Mapping[str, str]) -> dict[str, str]:
+    first: dict[bytes, str] = {}
+    for name, text in texts.items():
+        first.setdefault(_digest(text), name)
+    return {name: first[_digest(text)] for name, text in texts.items() if first[_digest(text)] != name}
 
-    Deterministic in the order of the texts. Texts of fewer than five words are never near-duplicates.
-    """
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(" ".join(text.lower().split()).encode()).digest()
+
+
+def _find_near(texts: Mapping[str, str]) -> dict[str, str]:
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
-    kept: dict[int, NDArray[np.uint64]] = {}
-    repeats: dict[int, int] = {}
-    for number, shingles in enumerate(_shingle_sets(texts)):
+    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
+    kept: dict[str, NDArray[np.uint64]] = {}
+    repeats: dict[str, str] = {}
+    for name, shingles in zip(texts, _shingle_sets(texts.values()), strict=True):
         if not len(shingles):
             continue
-        sketch = MinHash(num_perm=PERMUTATIONS, seed=seed, hashfunc=int, scheme="affine32")
+        sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED, hashfunc=int, scheme="affine32")
         sketch.update_batch(shingles & 0xFFFFFFFF)
         likeness = {other: jaccard(shingles, kept[other]) for other in sorted(index.query(sketch))}
-        best = max(likeness, key=lambda other: likeness[other], default=None)
-        if best is not None and likeness[best] >= threshold:
-            repeats[number] = best
+        most_like = max(likeness, key=lambda other: likeness[other], default=None)
+        if most_like is not None and likeness[most_like] >= THRESHOLD:
+            repeats[name] = most_like
         else:
-            index.insert(number, sketch)
-            kept[number] = shingles
+            index.insert(name, sketch)
+            kept[name] = shingles
     return repeats
 
 
@@ -69,8 +79,8 @@ def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
     return shared / (len(a) + len(b) - shared)
 
 
-def _shingle_sets(texts: Sequence[str]) -> Iterator[NDArray[np.uint64]]:
-    """For each text the sorted 64-bit hashes of its five-word shingles: words are numbered once, then mixed in bulk."""
+def _shingle_sets(texts: Iterable[str]) -> Iterator[NDArray[np.uint64]]:
+    """For each text the sorted 64-bit hashes of its shingles: words are numbered once, then mixed in bulk."""
     import numpy as np
 
     numbers: defaultdict[str, int] = defaultdict(count(1).__next__)
@@ -82,4 +92,4 @@ def _shingle_sets(texts: Sequence[str]) -> Iterator[NDArray[np.uint64]]:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(words, SHINGLE_WORDS)
         sums = (windows * factors).sum(axis=1, dtype=np.uint64)  # modulo 2^64, the wrap-around intended
-        yield np.unique(sums ^ (sums >> np.uint64(32)))  # MinHash takes the low half: let the high half count there
+        yield np.unique(sums ^ (sums >> np.uint64(32)))  # so that the low half, MinHash's, has it all

@@ -1,7 +1,8 @@
-"""Decide which files are for training, validation and test: by hash, the same on every machine, no randomness.
+"""Decide which files are for training, validation and test: by hash, the same on every machine.
 
-A split is by group (a source file and all documents made from it). Within each stratum (a package) every split gets
-its share of bytes, so that a package to be recognised in the test is also there to be learnt from.
+A split is by group (a source file and all documents made from it). Within each stratum (a package) every
+split gets its share of bytes, so that a package to be recognised in the test is also there to be learnt
+from.
 """
 
 from __future__ import annotations
@@ -13,28 +14,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipelines.corpus_document import SPLITS, Document
 
 SMALLEST_STRATUM = 10  # groups; smaller strata are pooled, for they cannot spare a file for each split
+LARGEST_SHARE = 1.5  # times the share asked for; a strict limit would test only on a package's smallest files
 
 
 def split_documents(
     documents: Sequence[Document], validation_fraction: float, test_fraction: float
 ) -> dict[str, list[Document]]:
-    """Documents of each split, in their given order; a split stays empty when there are too few groups.
-
-    Where the source itself brings a validation or test split, that one is kept and no other is cut for it.
-    """
-    given = {document.split for document in documents}
+    """Documents of each split, in their given order; a split stays empty when there are too few groups."""
     of_group: dict[str, str] = {}
-    for sizes in _strata(document for document in documents if document.split is None):
+    for sizes in _strata(documents):
         whole = sum(sizes.values())
         of_group |= dict.fromkeys(sizes, "train")
         for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
-            if split not in given and fraction > 0:
-                left = {group: size for group, size in sizes.items() if of_group[group] == "train"}
-                chosen = choose(left, fraction * whole, at_least=min(1, len(left) - 1))
-                of_group |= dict.fromkeys(chosen, split)
+            left = {group: size for group, size in sizes.items() if of_group[group] == "train"}
+            quota = fraction * whole
+            chosen = choose(left, quota, limit=LARGEST_SHARE * quota, at_least=min(1, len(left) - 1))
+            of_group |= dict.fromkeys(chosen, split)
     splits: dict[str, list[Document]] = {split: [] for split in SPLITS}
     for document in documents:
-        splits[document.split or of_group[document.group]].append(document)
+        splits[of_group[document.group]].append(document)
     return splits
 
 
@@ -46,21 +44,25 @@ def thin(documents: Sequence[Document], max_bytes: int) -> list[Document]:
         return list(documents)
     kept: set[str] = set()
     for sizes in strata:  # three groups each, so that there can be one for every split
-        kept |= choose(sizes, max_bytes * sum(sizes.values()) / whole, at_least=min(3, len(sizes)))
+        quota = max_bytes * sum(sizes.values()) / whole
+        kept |= choose(sizes, quota, limit=quota, at_least=min(3, len(sizes)))
     return [document for document in documents if document.group in kept]
 
 
-def choose(sizes: Mapping[str, int], quota: float, at_least: int) -> set[str]:
-    """Groups that together have no more than `quota` bytes, taken in the order of their hashes.
+def choose(sizes: Mapping[str, int], quota: float, *, limit: float, at_least: int) -> set[str]:
+    """Groups taken in the order of their hashes until they have `quota` bytes.
 
-    A group that no longer fits is passed over; when fewer than `at_least` fit, the smallest are added.
+    A group that would bring them over `limit` bytes is passed over; when fewer than `at_least` can be had
+    so, the smallest are added.
     """
     chosen: set[str] = set()
-    left = quota
+    total = 0
     for group in sorted(sizes, key=_hash):
-        if sizes[group] <= left:
+        if total >= quota:
+            break
+        if total + sizes[group] <= limit:
             chosen.add(group)
-            left -= sizes[group]
+            total += sizes[group]
     others = sorted(sizes.keys() - chosen, key=lambda group: (sizes[group], group))
     return chosen.union(others[: max(0, at_least - len(chosen))])
 

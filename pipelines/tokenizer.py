@@ -23,10 +23,10 @@ BATCH_DOCUMENTS = 256  # encoded at a time, so that a large corpus need not fit 
 def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> dict[str, Any]:
     """Write `out/tokenizer/` and `out/{train,validation}.npy`, 1-D arrays of token ids; return the facts.
 
-    `settings` is a recipe's `tokenizer` with `context`, in tokens. A stream is every document in order with the
-    end-of-text token before it, as uint16 (uint32 above 65,535 ids). Facts: vocab_size, tokens per split,
-    bytes_per_token per split. Raises `InputError` for a vocabulary that the corpus cannot fill, a tokenizer that
-    cannot be loaded, a corpus smaller than one window (context + 1 tokens).
+    `settings` is a recipe's `tokenizer` with `context`, in tokens. A stream is every document in order
+    with the end-of-text token before it, as uint16 (uint32 above 65,536 ids). Facts: vocab_size, tokens
+    per split, bytes_per_token per split. Raises `InputError` for a vocabulary that the corpus cannot fill,
+    a tokenizer that cannot be loaded, a corpus smaller than one window (context + 1 tokens).
     """
     import numpy as np
 
@@ -55,7 +55,7 @@ def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> 
 
 
 def train_tokenizer(texts: Iterator[str], vocab_size: int, context: int) -> PreTrainedTokenizerBase:
-    """A byte-level BPE (Radford 2019) of exactly `vocab_size` ids, the end-of-text token 0 and padding 1 among them.
+    """A byte-level BPE (Radford 2019) of exactly `vocab_size` ids: 0 is end of text, 1 padding.
 
     Raises `InputError` when the texts do not support so many ids, with the largest number that they do.
     """
@@ -64,7 +64,7 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int, context: int) -> PreT
 
     if vocab_size < SMALLEST_VOCABULARY:
         raise InputError(
-            f"tokenizer.vocab_size: {vocab_size} is too small; byte-level BPE needs {SMALLEST_VOCABULARY} or more"
+            f"tokenizer.vocab_size: {vocab_size} is too small; the bytes alone need {SMALLEST_VOCABULARY}"
         )
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -108,7 +108,7 @@ def load_tokenizer(name: str, context: int) -> PreTrainedTokenizerBase:
         ) from error
     if tokenizer.eos_token is None:
         raise InputError(
-            f"tokenizer.pretrained: {name!r} has no end-of-text token to put between documents; choose another"
+            f"tokenizer.pretrained: {name!r} has no end-of-text token to divide documents; choose another"
         )
     if tokenizer.bos_token is None:
         tokenizer.bos_token = tokenizer.eos_token
