@@ -51,7 +51,7 @@ def find_files(patterns: Sequence[str], base: Path) -> dict[str, Path]:
 
     Raises `InputError` for a pattern that matches nothing, a file of unknown kind, a folder, an empty file.
     """
-        found: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for pattern in patterns:
         place = str(base / Path(pattern).expanduser())
         matches = glob.glob(place, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
