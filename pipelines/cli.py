@@ -1,0 +1,122 @@
+"""The command `stepladder`: parse, call, print. No logic here, and nothing heavy imported before it is needed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from eval.files import InputError, write_atomic
+
+app = typer.Typer(
+    name="stepladder",
+    help="Train a ladder of language models, measure every rung, and predict the next one before it is shown.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Recipe = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings to replace, as key.path=value.", metavar="[KEY=VALUE]...")
+]
+Out = Annotated[Path | None, typer.Option(help="Run folder; runs/<recipe> when left out.")]
+
+
+@app.command()
+def run(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    out: Out = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Stages side by side; chosen for this machine when left out.")
+    ] = None,
+) -> None:
+    """Train, measure and report a recipe; what is already there is not done again."""
+    from rich.console import Console
+
+    from pipelines.recipe_file import load_recipe
+    from pipelines.run import run_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    folder = out or Path("runs") / loaded.recipe.name
+    console = Console(highlight=False)
+    summary = run_recipe(loaded, folder, jobs, console)
+    what = f"done in {summary.seconds:.0f} s" if summary.worked else "nothing to do, all of it was there"
+    print(f"{what}\nreport: {summary.report}")
+    if summary.failed:
+        names = ", ".join(outcome.stage for outcome in summary.failed)
+        raise InputError(f"{folder}: {len(summary.failed)} stages failed ({names}); the report lists why")
+
+
+@app.command()
+def plan(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Show sizes, tokens, FLOPs, memory, disk and time of a recipe before anything starts."""
+    from pipelines.plan import make_plan
+    from pipelines.plan_view import print_plan
+    from pipelines.recipe_file import load_recipe
+
+    print_plan(make_plan(load_recipe(recipe, overrides or ())))
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Show what of a run is done, running or failed, and why."""
+    from pipelines.status import print_status
+
+    print_status(folder)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Make the report of a run again, from its results alone."""
+    from pipelines.run import report_again
+
+    print(f"report: {report_again(folder)}")
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("recipe.yaml")) -> None:
+    """Write a commented recipe to start from."""
+    from pipelines.recipe_file import template
+
+    if path.exists():
+        raise InputError(f"{path}: is there already; name another file")
+    write_atomic(path, template())
+    print(f"wrote {path}; next: stepladder plan {path}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    import json
+
+    from pipelines.recipe_file import schema as recipe_schema
+
+    print(json.dumps(recipe_schema(), indent=2))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on standard error and exit code 2."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

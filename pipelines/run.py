@@ -1,0 +1,101 @@
+"""`stepladder run`: plan, claim the folder, run what is not there, gather, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from eval.files import InputError
+from pipelines.executors.local import as_input_error, choose_jobs, run_stages
+from pipelines.plan import Plan, Stage, make_plan
+from pipelines.progress import RunView
+from pipelines.recipe_file import LoadedRecipe
+from pipelines.stages import Outcome
+from pipelines.store import RunFolder
+from pipelines.summary import write_summary
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What came of a run: where the report lies, and the stages that failed."""
+
+    report: Path
+    failed: tuple[Outcome, ...]
+    worked: bool
+    """Whether anything was done; False when all of it was there."""
+    seconds: float
+
+
+def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Console) -> RunSummary:
+    """Do everything of a recipe that is not done, in `out`, and make the report.
+
+    Raises InputError for a user's mistake: a folder of another recipe or in use, a corpus that is not there, a full disk.
+    """
+    began = time.monotonic()
+    plan = make_plan(loaded)
+    run = RunFolder(out)
+    try:
+        with run.locked():
+            run.claim(plan, loaded.text)
+            outcomes = _run_stages(loaded, plan, run, jobs or choose_jobs(plan), console)
+            worked = any(outcome.seconds > 0 for outcome in outcomes.values())
+            if worked or not (out / "run.json").is_file():
+                write_summary(run, plan, loaded.text, outcomes)
+            report = _report(run, loaded)
+    except OSError as error:
+        raise as_input_error(error, out) from error
+    failed = tuple(outcome for outcome in outcomes.values() if outcome.status == "failed")
+    return RunSummary(report, failed, worked, time.monotonic() - began)
+
+
+def _run_stages(
+    loaded: LoadedRecipe, plan: Plan, run: RunFolder, jobs: int, console: Console
+) -> dict[str, Outcome]:
+    done = sum(1 for stage in plan.stages if run.manifest(stage) is not None)
+    run.record("run-started", stages=len(plan.stages), done=done, jobs=jobs)
+    with RunView(console, total=len(plan.stages), done=done) as view:
+
+        def on_start(stage: Stage) -> None:
+            run.record("stage-started", stage=stage.id, key=stage.key)
+            view.started(stage)
+
+        def on_outcome(outcome: Outcome) -> None:
+            seconds = round(outcome.seconds, 3)
+            run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
+            view.ended(outcome)
+
+        outcomes = run_stages(
+            plan,
+            run,
+            jobs=jobs,
+            checkpoint_every_s=loaded.recipe.training.checkpoint_every_s,
+            on_message=view.told,
+            on_start=on_start,
+            on_outcome=on_outcome,
+        )
+    run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
+    return outcomes
+
+
+def _report(run: RunFolder, loaded: LoadedRecipe) -> Path:
+    from scaling_report.report import make_report
+
+    return make_report(run.root, loaded.recipe.report)
+
+
+def report_again(folder: Path) -> Path:
+    """The report of a finished run, made again from its results alone."""
+    from scaling_report.report import make_report
+
+    from pipelines.recipe_file import load_recipe
+
+    run = RunFolder(folder)
+    run.recipe_name()  # says what is wrong with a folder that is no run folder
+    if not (folder / "results.jsonl").is_file():
+        raise InputError(f"{folder}: has no results yet; finish `stepladder run` first")
+    settings = load_recipe(str(folder / "recipe.yaml")).recipe.report
+    with run.locked():
+        return make_report(folder, settings, force=True)

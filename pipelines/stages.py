@@ -1,0 +1,151 @@
+"""What each kind of stage does: from its settings and its inputs' folders to one artefact folder, and the facts of it.
+
+`run_stage` is what an executor calls, in a worker process: it finds out whether the artefact is there, locks its folder,
+runs the stage's function and writes the manifest last. Heavy libraries are imported by the functions that need them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from eval.files import write_json
+from pipelines.plan import Stage
+from pipelines.store import FAILURE, read_manifest, write_manifest
+
+# A worker whose run was killed dies within a second or two; the next run waits for it to let go of the folder.
+LOCK_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a stage tells while it works: `what` is 'progress' or 'warning'."""
+
+    stage: str
+    what: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage with everything it needs to run in another process: its place, its inputs' places, how to tell."""
+
+    stage: Stage
+    run: str
+    base: Path
+    folder: Path
+    inputs: dict[str, Path]
+    threads: int
+    checkpoint_every_s: float
+
+    def input(self, kind: str) -> Path:
+        """The folder of the one input whose id begins with `kind`."""
+        (found,) = [path for stage_id, path in self.inputs.items() if stage_id.startswith(kind)]
+        return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended: done (made now or found), or failed with a one-line reason."""
+
+    stage: str
+    status: str  # done | failed
+    seconds: float
+    reason: str | None = None
+
+
+Tell = Callable[[Message], None]
+
+
+class StageFailed(RuntimeError):
+    """A stage that cannot succeed with these settings; the reason in one line."""
+
+
+def run_stage(job: Job, tell: Tell) -> Outcome:
+    """Make the artefact of `job.stage` unless it is there. A user's mistake (InputError) and a full disk go up."""
+    from eval.files import InputError
+
+    began = time.monotonic()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(job.folder / ".lock", timeout=LOCK_TIMEOUT_S):
+        if read_manifest(job.folder) is not None:
+            return Outcome(job.stage.id, "done", 0.0)
+        (job.folder / FAILURE).unlink(missing_ok=True)
+        try:
+            facts = _function(job.stage)(job, tell)
+        except StageFailed as failure:
+            write_json(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
+            return Outcome(job.stage.id, "failed", time.monotonic() - began, str(failure))
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # a bug: the other stages go on, and the traceback is kept beside the work
+            with contextlib.suppress(OSError):
+                (job.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+            reason += f" (traceback: {job.folder / 'error.txt'})"
+            return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
+        seconds = time.monotonic() - began
+        write_manifest(job.stage, job.folder, facts, seconds)
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        return Outcome(job.stage.id, "done", seconds)
+
+
+def _function(stage: Stage) -> Callable[[Job, Tell], dict[str, Any]]:
+    if stage.kind == "prepare":
+        return PREPARE.get(stage.name, prepare_rows)
+    return STAGES[stage.kind]
+
+
+def prepare_corpus(job: Job, tell: Tell) -> dict[str, Any]:
+    """Documents by split, as JSON lines."""
+    from pipelines import corpus
+
+    return corpus.prepare_corpus(job.stage.settings, job.base, job.folder)
+
+
+def prepare_tokens(job: Job, tell: Tell) -> dict[str, Any]:
+    """A tokenizer and a token stream a split."""
+    from pipelines import tokenizer
+
+    return tokenizer.prepare_tokens(job.stage.settings, job.input("prepare-corpus"), job.folder)
+
+
+def prepare_rows(job: Job, tell: Tell) -> dict[str, Any]:
+    """The rows of a downstream task, by the corpus's own file split."""
+    from pipelines import rows
+
+    settings = job.stage.settings
+    return rows.prepare_rows(settings["task"], job.input("prepare-corpus"), settings, job.folder)
+
+
+def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
+    """One rung from scratch; leaves `model/` and `log.jsonl`."""
+    from pipelines import training_stages
+
+    return training_stages.pretrain(job, tell)
+
+
+def finetune(job: Job, tell: Tell) -> dict[str, Any]:
+    """A pretrained rung on a downstream task; leaves `model/` and `log.jsonl`."""
+    from pipelines import training_stages
+
+    return training_stages.finetune(job, tell)
+
+
+def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
+    """A model on a task; leaves `results.jsonl`, `samples.jsonl` and `items.jsonl.gz`."""
+    from pipelines import evaluation_stage
+
+    return evaluation_stage.evaluate(job, tell)
+
+
+PREPARE = {"corpus": prepare_corpus, "tokens": prepare_tokens}
+STAGES = {"pretrain": pretrain, "finetune": finetune, "evaluate": evaluate}

@@ -1,0 +1,82 @@
+"""`stepladder status`: what of a run is done, running or failed, read from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.store import FAILURE, RunFolder, read_manifest
+
+
+def stage_states(folder: Path) -> list[dict[str, Any]]:
+    """One row a stage of the stored plan: stage, state (done, running, failed, waiting), seconds, note.
+
+    Raises InputError if `folder` is no run folder.
+    """
+    run = RunFolder(folder)
+    plan = run.read_plan()
+    started = _in_flight(folder) if run.is_running() else set()
+    return [_state(folder / "stages" / stage["folder"], stage["id"], started) for stage in plan["stages"]]
+
+
+def print_status(folder: Path) -> None:
+    """Print the states as a table, and a line that sums them up."""
+    rows = stage_states(folder)
+    table = Table("stage", "state", "seconds", "note", box=None, pad_edge=False)
+    for row in rows:
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        table.add_row(row["stage"], row["state"], seconds, row["note"] or "")
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    counts = {
+        state: sum(row["state"] == state for row in rows)
+        for state in ("done", "running", "failed", "waiting")
+    }
+    running = "a stepladder is working on it" if RunFolder(folder).is_running() else "nobody is working on it"
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    console.print(f"{summary} of {len(rows)} stages; {running}")
+    report = folder / "report" / "index.html"
+    if report.is_file():
+        console.print(f"report: {report}", soft_wrap=True)
+
+
+def _state(folder: Path, stage: str, started: set[str]) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        return {"stage": stage, "state": "done", "seconds": manifest["seconds"], "note": None}
+    if (folder / FAILURE).is_file():
+        reason = json.loads((folder / FAILURE).read_text(encoding="utf-8"))["reason"]
+        return {"stage": stage, "state": "failed", "seconds": None, "note": reason}
+    state = "running" if stage in started else "waiting"
+    return {"stage": stage, "state": state, "seconds": None, "note": _last_step(folder / "log.jsonl")}
+
+
+def _last_step(log: Path) -> str | None:
+    if not log.is_file():
+        return None
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    if not lines:
+        return None
+    last = json.loads(lines[-1])
+    return f"step {last['step']}, {last['tokens']:,} tokens, loss {last['loss_nats']:.3f} nats"
+
+
+def _in_flight(folder: Path) -> set[str]:
+    """Stages that the latest run started and has not ended, by its events."""
+    started: set[str] = set()
+    events = folder / "events.jsonl"
+    for line in events.read_text(encoding="utf-8").splitlines() if events.is_file() else []:
+        if not line.endswith("}"):
+            continue  # a line that a kill cut short
+        event = json.loads(line)
+        if event["event"] == "run-started":
+            started = set()
+        elif event["event"] == "stage-started":
+            started.add(event["stage"])
+        elif event["event"] in ("stage-done", "stage-failed"):
+            started.discard(event["stage"])
+    return started

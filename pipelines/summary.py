@@ -1,0 +1,162 @@
+"""What a run has come to, gathered from its artefacts: `results.jsonl` and `run.json`, the two sources of the report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from eval.files import read_jsonl, write_json
+from eval.results import read_results, write_results
+from pipelines.estimate import usable_cores
+from pipelines.plan import Plan, Stage
+from pipelines.stages import Outcome
+from pipelines.store import RunFolder, now
+
+VERSIONS_SHOWN = (
+    "stepladder",
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "tokenizers",
+    "sacrebleu",
+    "rouge-score",
+    "scipy",
+)
+SAMPLES_SHOWN = 4
+
+
+def write_summary(run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]) -> None:
+    """Write both files from what is finished; they are the same whenever the same stages are, but for times."""
+    results = [
+        result
+        for stage in plan.stages
+        if stage.kind == "evaluate" and run.manifest(stage)
+        for result in read_results(run.folder(stage) / "results.jsonl")
+    ]
+    write_results(run.root / "results.jsonl", _without_repeated_baselines(results))
+    write_json(run.root / "run.json", summarise(run, plan, recipe_text, outcomes))
+
+
+def summarise(
+    run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]
+) -> dict[str, Any]:
+    """The content of run.json: provenance, every rung's settings and fate, learning curves, samples side by side."""
+    corpus = run.manifest(plan.stage("prepare-corpus"))
+    tokens = run.manifest(plan.stage("prepare-tokens"))
+    pretrained = [stage for stage in plan.stages if stage.kind == "pretrain"]
+    return {
+        "run": plan.recipe,
+        "made": now(),
+        "command": f"stepladder run {plan.recipe}",
+        "recipe_yaml": recipe_text,
+        "machine": machine(),
+        "versions": {name: version(name) for name in VERSIONS_SHOWN},
+        "corpus": corpus and {"settings": corpus["settings"], **corpus["facts"]},
+        "tokenizer": tokens and {**tokens["settings"], **tokens["facts"]},
+        "rungs": [_rung(run, stage, outcomes) for stage in pretrained],
+        "stages": [_stage(run, stage, outcomes) for stage in plan.stages],
+        "curves": [_curve(run, stage) for stage in pretrained],
+        "samples": _samples(run, plan),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine in words: processor, cores, memory in GiB, Python, platform."""
+    import psutil
+
+    return {
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _rung(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    settings = stage.settings
+    manifest = run.manifest(stage)
+    facts = manifest["facts"] if manifest else {}
+    outcome = outcomes.get(stage.id)
+    return {
+        "rung": settings["rung"],
+        "seed": settings["seed"],
+        "shape": settings["shape"],
+        "params": facts.get("params", settings["params"]),
+        "hyper": settings["hyper"],
+        "status": outcome.status if outcome else "waiting",
+        "reason": outcome.reason if outcome else "not run yet",
+        **{
+            name: facts.get(name)
+            for name in (
+                "tokens",
+                "unique_tokens",
+                "flops",
+                "flops_per_token",
+                "precision",
+                "threads",
+                "tokens_per_second",
+                "seconds",
+                "final_loss_nats",
+            )
+        },
+    }
+
+
+def _stage(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    outcome = outcomes.get(stage.id)
+    manifest = run.manifest(stage)
+    return {
+        "stage": stage.id,
+        "status": outcome.status if outcome else "waiting",
+        "seconds": manifest["seconds"] if manifest else None,
+        "reason": outcome.reason if outcome else "not run yet",
+    }
+
+
+def _curve(run: RunFolder, stage: Stage) -> dict[str, Any]:
+    log = run.folder(stage) / "log.jsonl"
+    points = [[line["tokens"], line["loss_nats"]] for line in read_jsonl(log)] if log.is_file() else []
+    return {"rung": stage.settings["rung"], "seed": stage.settings["seed"], "points": points}
+
+
+def _samples(run: RunFolder, plan: Plan) -> list[dict[str, Any]]:
+    """The first items of each generating task, with what each rung wrote for them."""
+    items: dict[tuple[str, str], dict[str, Any]] = {}
+    for stage in plan.stages:
+        path = run.folder(stage) / "samples.jsonl"
+        if stage.kind != "evaluate" or not run.manifest(stage):
+            continue
+        rung = plan.stage(plan.stage(stage.inputs[0]).id).settings["rung"]
+        for sample in list(read_jsonl(path))[:SAMPLES_SHOWN]:
+            task = stage.settings["task"]
+            item = items.setdefault(
+                (task, sample["id"]),
+                {"task": task, **{k: sample[k] for k in ("id", "prompt", "reference")}, "outputs": []},
+            )
+            item["outputs"].append({"rung": rung, "text": sample["output"]})
+    return list(items.values())
+
+
+def _without_repeated_baselines(results: list[Any]) -> list[Any]:
+    """A baseline is measured with every rung and is the same each time: keep it once."""
+    kept, seen = [], set()
+    for result in results:
+        name = (result.rung, result.task, result.split, result.metric, result.data_fingerprint)
+        if result.family == "baseline" and name in seen:
+            continue
+        seen.add(name)
+        kept.append(result)
+    return kept
