@@ -156,7 +156,8 @@ def provide_torch() -> str:
         return torch.version
 
     index = os.environ.get("STEPLADDER_TORCH_INDEX", "")
-    say(f"installing torch {TORCH_PINNED} from {index or 'pip’s own index'} (this can take minutes)")
+    source = index or "pip's own index"
+    say(f"installing torch {TORCH_PINNED} from {source} (this can take minutes)")
     # Its dependencies come with the rest: an index of torch builds lacks the versions in the lock.
     pip("--no-deps", *(["--index-url", index] if index else []), f"torch=={TORCH_PINNED}")
     return TORCH_PINNED
