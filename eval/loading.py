@@ -1,0 +1,125 @@
+"""Find a checkpoint, check it, and load it: from a folder or from the hub, safetensors only, never its own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eval.files import InputError, hash_file, hash_json
+from eval.model import Model
+from eval.settings import EvalSettings
+from eval.tasks import Task
+from eval.tasks.encoding import pad_id
+
+# Weights and what describes them; pickled weights are neither fetched nor read.
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def find_checkpoint(model: str | Path) -> Path:
+    """The folder of a checkpoint: `model` itself when it is one, else the hub's model of that name, fetched.
+
+    Raises `InputError` when it is neither, or when the hub cannot be reached and nothing was fetched before.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=list(_FILES)))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"model {str(model)!r}: no such folder, and not to be had from the hub ({reason}); "
+            "check the name, or fetch it where there is a network and name its folder"
+        ) from error
+
+
+def fingerprint(model_dir: Path) -> str:
+    """16 hex digits of the checkpoint's content: its config.json and every safetensors file."""
+    folder = Path(model_dir)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not weights:
+        raise InputError(f"{folder}: not a checkpoint; config.json and *.safetensors are wanted (save_pretrained)")
+    return hash_json({path.name: hash_file(path) for path in (folder / "config.json", *weights)})
+
+
+def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
+    """The checkpoint in `model_dir` with the head the task needs, on the GPU if there is one.
+
+    Raises `InputError` when files or weights are missing (a base model has no trained classification head), or when
+    `settings.context` is more than the model has positions for.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    fingerprint(model_dir)  # refuses a folder that is no checkpoint, in words
+    tokenizer = _load(AutoTokenizer, model_dir)
+    heads = AutoModelForSequenceClassification if task.kind == "classification" else AutoModelForCausalLM
+    network, info = _load(
+        heads,
+        model_dir,
+        config=_config(model_dir),
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    if lost := sorted(info["missing_keys"]):
+        raise InputError(
+            f"{model_dir}: has no trained weights for {lost[0]}, which {task.name} needs; fine-tune it on {task.name} first"
+        )
+    # A classifier pools each row's last unpadded token. The others mask or ignore padding without being told its id.
+    network.config.pad_token_id = pad_id(tokenizer) if task.kind == "classification" else None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    context = _context(network.config, settings.context, model_dir)
+    return Model(network.eval().to(device), tokenizer, context, pad_id(tokenizer), settings.dtype)
+
+
+def count_params(network: Any) -> dict[str, int]:
+    """Exact parameters of a loaded model by convention: total, non_embedding, matmul.
+
+    Embedding tables are left out of non_embedding, and so is the output head, tied or not; matmul adds the head.
+    """
+    import torch
+
+    tables = {id(p): p.numel() for m in network.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    output = network.get_output_embeddings()
+    head = {id(p): p.numel() for p in output.parameters()} if output is not None else {}
+    total = sum(parameter.numel() for parameter in network.parameters())  # a tied table is one parameter
+    non_embedding = total - sum((tables | head).values())
+    return {"total": total, "non_embedding": non_embedding, "matmul": non_embedding + sum(head.values())}
+
+
+def _config(model_dir: Path) -> Any:
+    from transformers import AutoConfig
+
+    config = _load(AutoConfig, model_dir)
+    if getattr(config, "activation_function", None) == "gelu_new":
+        # The same function: gelu_new writes it out in six operations, this is torch's one. A third of the time.
+        config.activation_function = "gelu_pytorch_tanh"
+    return config
+
+
+def _load(auto_class: Any, model_dir: Path, **options: Any) -> Any:
+    """`from_pretrained` on a folder, without network, foreign code or progress bar; its complaints as `InputError`."""
+    from transformers.utils import logging
+
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        return auto_class.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{model_dir}: cannot be loaded ({reason}); save it again with save_pretrained") from error
+    finally:
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _context(config: Any, wanted: int | None, model_dir: Path) -> int:
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None and wanted is None:
+        raise InputError(f"{model_dir}: config.json does not give the longest text; set eval.context")
+    if positions is not None and wanted is not None and wanted > positions:
+        raise InputError(f"eval.context: {wanted} is more than the model's {positions} positions; lower it")
+    return int(positions if wanted is None else wanted)

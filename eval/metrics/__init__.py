@@ -1,0 +1,65 @@
+"""Metrics, one a file, each as per-item statistics and an aggregate of their sum.
+
+`metric_by_name` holds the table of those computed from texts or labels; `score` gives value, error, signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eval.metrics.accuracy import Accuracy
+from eval.metrics.base import Array, ItemMetric
+from eval.metrics.bleu import Bleu
+from eval.metrics.chrf import Chrf
+from eval.metrics.f1_macro import F1Macro
+from eval.metrics.rouge import Rouge
+from eval.uncertainty import bootstrap_stderr, ratio_stderr
+
+__all__ = ["Array", "ItemMetric", "Score", "metric_by_name", "score"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric's value over `n` items; `stderr` is None with its `reason` where it cannot be known."""
+
+    metric: str
+    value: float
+    stderr: float | None
+    n: int
+    signature: str
+    reason: str | None = None
+
+    def signed(self, how: str) -> Score:
+        """The same score with `how` its texts came about added to its signature."""
+        return replace(self, signature=f"{self.signature}|{how}")
+
+
+def metric_by_name(name: str, labels: Sequence[str] = ()) -> ItemMetric:
+    """The metric of that name; `labels` (the classes, in order) are f1_macro's. `KeyError` for other names."""
+    metrics: dict[str, ItemMetric] = {
+        "accuracy": Accuracy(),
+        "f1_macro": F1Macro(tuple(labels)),
+        "bleu": Bleu(),
+        "chrf": Chrf(),
+        "rouge1": Rouge("rouge1"),
+        "rouge2": Rouge("rouge2"),
+        "rougeL": Rouge("rougeL"),
+    }
+    return metrics[name]
+
+
+def score(metric: ItemMetric, statistics: Array, *, replicates: int, seed: int) -> Score:
+    """Aggregate per-item `statistics` (items, k) into a value and its standard error over items.
+
+    The error is the ratio estimator's where the metric is a ratio of two sums, else the bootstrap's.
+    """
+    n = len(statistics)
+    value = float(metric.aggregate(statistics.sum(axis=0)))
+    if n < 2:
+        return Score(metric.name, value, None, n, metric.signature(), "one item has no spread")
+    if metric.is_ratio:
+        stderr = ratio_stderr(statistics[:, 0], statistics[:, 1])
+    else:
+        stderr = bootstrap_stderr(metric.aggregate, statistics, replicates=replicates, seed=seed)
+    return Score(metric.name, value, stderr, n, metric.signature())
