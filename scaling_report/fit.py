@@ -11,6 +11,7 @@ from eval.files import InputError
 from scaling_report.laws import LAWS, Array, Law
 
 DELTA = 1e-3  # of ln residuals; Hoffmann et al. 2022 (arXiv:2203.15556), appendix D.3
+SCOUTING_STEPS = 10  # from every start, before the best of them goes on
 MAX_STEPS = 300
 RELATIVE_GAIN = 1e-10  # of the objective in one step: less than this and the solver has arrived
 SMALLEST_OBJECTIVE = 1e-28  # per point: residuals of 1e-14, the rounding of ln y
@@ -19,11 +20,12 @@ DAMPING_MAX = 1e10  # so short a step that the objective cannot fall any more
 
 @dataclass(frozen=True)
 class FitResult:
-    """A law on data. `converged` says the solver arrived; whether the data pin the parameters down is `identified`.
+    """A law on data. `converged`: the solver arrived. `identified`: the data pin the parameters down.
 
-    `parameters` are the formula's, in the data's own units. `objective` is the weighted sum of Huber losses of
-    ln residuals. `log_residuals` are ln y - ln fit, in the order of the data. `at_bound` names the parameters that
-    ended at the edge of what is allowed. `second_opinion` are the parameters by plain least squares of ln y.
+    `parameters` are the formula's, in the data's own units. `objective` is the weighted sum of Huber losses
+    of ln residuals. `log_residuals` are ln y - ln fit, in the order of the data. `at_bound` names the
+    parameters that ended at the edge of what is allowed. `second_opinion` are the parameters by plain least
+    squares of ln y.
     """
 
     law: str
@@ -48,13 +50,23 @@ class FitResult:
 
 @dataclass(frozen=True)
 class Solutions:
-    """Fits of one law to R data sets over the same x: natural parameters (R, P), objective (R,), and how they ended."""
+    """Fits of one law to R data sets over the same x, the parameters (R, P) being the formula's."""
 
     law: Law
     parameters: Array
     objective: Array
     converged: np.ndarray
     at_bound: np.ndarray  # (R, P)
+
+    def select(self, wanted: np.ndarray) -> Solutions:
+        """The solutions where `wanted` (R,) is true."""
+        return Solutions(
+            self.law,
+            self.parameters[wanted],
+            self.objective[wanted],
+            self.converged[wanted],
+            self.at_bound[wanted],
+        )
 
     def predict(self, x: Array) -> Array:
         """Every fit's curve at `x` (n,): (R, n)."""
@@ -71,16 +83,17 @@ def fit(
 ) -> FitResult:
     """Fit one law to x and y (n,), both above zero, by the sum of Huber losses of ln y - ln fit.
 
-    Every point weighs one unless `weights` says otherwise. The best of many starts is kept. Raises `InputError` for
-    data that no law can be fitted to, and for fewer distinct sizes than the law has parameters.
+    Every point weighs one unless `weights` says otherwise. The best of many starts is kept. Raises
+    `InputError` for data that no law can be fitted to, and for fewer distinct sizes than the law has
+    parameters.
     """
     known = LAWS[law]
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     weight = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
     sizes = np.unique(x[weight > 0]).size
     _check(known, x, y, sizes)
-    robust = fit_many(known, x, y[None], weights=weight[None], delta=delta)
-    squares = fit_many(known, x, y[None], weights=weight[None], delta=np.inf)
+    robust = fit_many(known, x, y[None], weights=weight[None], delta=delta, scouting_steps=MAX_STEPS)
+    squares = fit_many(known, x, y[None], weights=weight[None], delta=np.inf, scouting_steps=MAX_STEPS)
     return FitResult(
         law=law,
         parameters=_named(known, robust.parameters[0]),
@@ -94,28 +107,41 @@ def fit(
     )
 
 
-def fit_many(law: Law, x: Array, y: Array, *, weights: Array | None = None, delta: float = DELTA) -> Solutions:
-    """Fit a law to each row of y (R, n) over x (n,), each from its own starts. Inputs are taken as checked."""
+def fit_many(
+    law: Law,
+    x: Array,
+    y: Array,
+    *,
+    weights: Array | None = None,
+    delta: float = DELTA,
+    scouting_steps: int = SCOUTING_STEPS,
+) -> Solutions:
+    """Fit a law to each row of y (R, n) over x (n,), each from its own starts. Inputs are taken as checked.
+
+    After `scouting_steps` only the best of a row's starts goes on: over hundreds of refits that costs nothing
+    that a band could show, and saves most of the time.
+    """
     weights = np.ones_like(y) if weights is None else weights
     x0, y0 = float(np.exp(np.log(x).mean())), float(np.exp(np.log(y).mean()))
     u, v = x / x0, y / y0
     starts = np.clip(law.starts(u, v, weights), law.lower, law.upper)  # (R, S, P)
     replicates, per_row, width = starts.shape
-    theta, objective, converged = _descend(
+    theta, objective, _ = _descend(
         law,
         u,
         np.repeat(np.log(v), per_row, axis=0),
         np.repeat(weights, per_row, axis=0),
         starts.reshape(-1, width),
         delta,
+        scouting_steps,
     )
     best = objective.reshape(replicates, per_row).argmin(axis=1) + np.arange(replicates) * per_row
-    theta = theta[best]
+    theta, objective, converged = _descend(law, u, np.log(v), weights, theta[best], delta, MAX_STEPS)
     return Solutions(
         law=law,
         parameters=law.natural(theta, x0, y0),
-        objective=objective[best],
-        converged=converged[best],
+        objective=objective,
+        converged=converged,
         at_bound=(theta <= law.lower) | (theta >= law.upper),
     )
 
@@ -129,20 +155,20 @@ def huber(residuals: Array, delta: float) -> Array:
 
 
 def _descend(
-    law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float
+    law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float, steps: int
 ) -> tuple[Array, Array, np.ndarray]:
-    """Levenberg-Marquardt on iteratively reweighted squares, all M problems (log_v (M, n), theta (M, P)) in step.
+    """Levenberg-Marquardt, all M problems (log_v (M, n), theta (M, P)) in step.
 
-    Weights w·min(1, delta/|r|) make the squares touch the Huber losses from above, so a step that lowers them lowers
-    the objective too (Holland & Welsch 1977). Parameters at a bound that pull outwards are held there.
+    Weights w·min(1, delta/|r|) make the squares touch the Huber losses from above, so a step that lowers them
+    lowers the objective too (Holland & Welsch 1977). Parameters at a bound that pull outwards are held there.
     """
     theta = theta.copy()
     objective = _objective(law, u, log_v, weights, theta, delta)
-    damping = np.full(len(theta), 1e-3)
+    damping = np.ones(len(theta))
     converged = np.zeros(len(theta), dtype=bool)
     enough = SMALLEST_OBJECTIVE * u.size
     active = np.arange(len(theta))
-    for _ in range(MAX_STEPS):
+    for _ in range(steps):
         now = theta[active]
         step = _step(law, u, log_v[active], weights[active], now, delta, damping[active])
         trial = np.clip(now + step, law.lower, law.upper)
@@ -152,7 +178,7 @@ def _descend(
         theta[active] = np.where(better[:, None], trial, now)
         done = better & (gain <= RELATIVE_GAIN * objective[active] + enough)
         objective[active] = np.where(better, reached, objective[active])
-        damping[active] = np.where(better, np.maximum(damping[active] / 10, 1e-12), damping[active] * 10)
+        damping[active] = np.where(better, np.maximum(damping[active] / 3, 1e-12), damping[active] * 10)
         done |= damping[active] > DAMPING_MAX
         converged[active[done]] = True
         active = active[~done]
@@ -167,14 +193,18 @@ def _objective(law: Law, u: Array, log_v: Array, weights: Array, theta: Array, d
     return np.where(np.isfinite(loss), loss, np.inf)
 
 
-def _step(law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float, damping: Array) -> Array:
+def _step(
+    law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float, damping: Array
+) -> np.ndarray:
     """One damped step (M, P) of the reweighted least-squares problem."""
     residuals = law.log_curve(theta, u) - log_v
     jacobian = law.log_jacobian(theta, u)  # (M, n, P)
-    robust = weights * np.minimum(1, delta / np.maximum(np.abs(residuals), 1e-300))
-    weighted = (jacobian * robust[..., None]).swapaxes(-1, -2)  # (M, P, n)
-    gradient = (weighted @ residuals[..., None])[..., 0]
-    normal = weighted @ jacobian
+    size = np.abs(residuals)
+    touching = np.minimum(1, delta / np.maximum(size, 1e-300))
+    gradient = (jacobian.swapaxes(-1, -2) @ (weights * touching * residuals)[..., None])[..., 0]
+    caution = np.minimum(1, damping)[:, None]
+    curvature = weights * (caution * touching + (1 - caution) * (size <= delta))
+    normal = (jacobian * curvature[..., None]).swapaxes(-1, -2) @ jacobian  # (M, P, P)
     held = ((theta <= law.lower) & (gradient > 0)) | ((theta >= law.upper) & (gradient < 0))
     gradient = np.where(held, 0, gradient)
     normal = np.where(held[:, :, None] | held[:, None, :], 0, normal)
@@ -188,10 +218,12 @@ def _check(law: Law, x: Array, y: Array, sizes: int) -> None:
     for name, values in (("x", x), ("y", y)):
         bad = values[~(np.isfinite(values) & (values > 0))]
         if bad.size:
-            raise InputError(f"fit of {law.name}: {name} has {bad[0]}; the law needs finite numbers above zero")
+            raise InputError(
+                f"fit of {law.name}: {name} has {bad[0]}; the law needs finite numbers above zero"
+            )
     if sizes < len(law.parameters):
         raise InputError(
-            f"fit of {law.name}: {sizes} distinct sizes for {len(law.parameters)} parameters; measure more sizes"
+            f"fit of {law.name}: {sizes} distinct x for {len(law.parameters)} parameters; measure more sizes"
         )
 
 

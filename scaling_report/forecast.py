@@ -12,12 +12,12 @@ from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array
 from scaling_report.target import Target
 from scaling_report.trend import average_by_size
-from scaling_report.uncertainty import Bootstrap
+from scaling_report.uncertainty import Bootstrap, share_weights
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A value predicted for a rung, with its signed error: above zero where too high. Both None where impossible."""
+    """A value predicted for a rung, and its error, above zero where too high. None where impossible."""
 
     predicted: float | None
     error_percent: float | None
@@ -40,7 +40,7 @@ class Forecast:
 
 
 def hide_largest(series: Series, holdout: int, axis: str) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
-    """Split a series into what fits may see and the `holdout` largest rungs. Decided by size alone, never by value."""
+    """Split a series into what fits may see and the `holdout` largest rungs; values play no part."""
     largest: dict[str, float] = {}
     for point in series.points:
         largest[point.rung] = max(largest.get(point.rung, 0.0), point.x[axis] or 0.0)
@@ -53,24 +53,27 @@ def hide_largest(series: Series, holdout: int, axis: str) -> tuple[tuple[Point, 
 
 
 def backtest(law: str, x: Array, y: Array) -> dict[float, float]:
-    """For each size that enough smaller ones precede: the law's |ln error| there, fitted to the smaller ones only."""
+    """|ln error| of the law at each size that enough smaller ones precede, fitted to those alone."""
     sizes = np.unique(x)
     errors = {}
     for size in sizes[LAWS[law].sizes_needed :]:
         seen = x < size
-        curve = fit_many(LAWS[law], x[seen], y[None, seen]).predict(np.array([size]))[0, 0]
-        errors[float(size)] = abs(float(np.log(curve) - np.log(y[x == size]).mean()))
+        solution = fit_many(LAWS[law], x[seen], y[None, seen], weights=share_weights(x[seen])[None])
+        predicted = solution.predict(np.array([size]))[0, 0]
+        errors[float(size)] = abs(float(np.log(predicted) - np.log(y[x == size]).mean()))
     return errors
 
 
 def choose_law(x: Array, y: Array, laws: Sequence[str] = tuple(LAWS)) -> str | None:
     """The law that forecast best within the data it may see, judged where every candidate could forecast.
 
-    A law is a candidate when the sizes suffice for it; a law with more parameters must win a backtest to be chosen,
-    so where none is possible the simplest stands. None when the sizes suffice for no law.
+    A law is a candidate when the sizes suffice for it; a law with more parameters must win a backtest to be
+    chosen, so where none is possible the simplest stands. None when the sizes suffice for no law.
     """
     sizes = np.unique(x).size
-    able = sorted((law for law in laws if sizes >= LAWS[law].sizes_needed), key=lambda law: len(LAWS[law].parameters))
+    able = sorted(
+        (law for law in laws if sizes >= LAWS[law].sizes_needed), key=lambda law: len(LAWS[law].parameters)
+    )
     if not able:
         return None
     errors = {law: backtest(law, x, y) for law in able}

@@ -99,10 +99,11 @@ class Frame:
 
 
 def from_results(results: Iterable[Result], x: str = "non_embedding") -> Frame:
-    """Sort results into series, ordered as a reader wants them: language modelling before tasks, test before train.
+    """Sort results into series, in reading order: language modelling before tasks, test before train.
 
-    `x` is the axis that orders the rungs. Left out and listed: missing values, runs whose learning rate had not
-    decayed, results without a rung, exact repeats. Raises `InputError` where one run has two different values.
+    `x` is the axis that orders the rungs. Left out and listed: missing values, runs whose learning rate had
+    not decayed, results without a rung, exact repeats. Raises `InputError` where one run has two different
+    values.
     """
     left_out: Counter[LeftOut] = Counter()
     groups: dict[tuple[str | None, ...], list[Result]] = defaultdict(list)
@@ -175,7 +176,7 @@ def _reading_order(group: Sequence[Result]) -> tuple[object, ...]:
 
 
 def _drop_repeats(group: Sequence[Result]) -> tuple[list[Result], Counter[LeftOut]]:
-    """One result per trained run; a repeat that says the same is dropped, one that contradicts is an error."""
+    """One result per trained run; a repeat that says the same is dropped, a contradiction is an error."""
     kept: dict[tuple[object, ...], Result] = {}
     repeats: Counter[LeftOut] = Counter()
     for result in group:
@@ -185,7 +186,7 @@ def _drop_repeats(group: Sequence[Result]) -> tuple[list[Result], Counter[LeftOu
             continue
         if not same(first, result):
             raise InputError(
-                f"results: {_name(result)}: two values, {first.value!r} and {result.value!r}; remove one of them"
+                f"results: {_name(result)}: {first.value!r} and also {result.value!r}; remove one of them"
             )
         repeats[LeftOut(_name(result), "the same result stands in the table twice; counted once")] += 1
     return list(kept.values()), repeats
@@ -240,7 +241,7 @@ def _size_order(point: Point, x: str) -> tuple[float, str, int]:
 
 
 def _matching(model: Result, baselines: Sequence[Result]) -> tuple[Baseline, ...]:
-    """The baselines of the same metric on the same data. Their signatures say how the constant was found, so differ."""
+    """The baselines of the same metric and data; their signatures differ, saying how they were found."""
     found: dict[str, Baseline] = {}
     wanted = (model.task, model.split, model.metric, model.data_fingerprint)
     for result in baselines:

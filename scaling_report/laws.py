@@ -1,4 +1,4 @@
-"""Each law as a pure function whose docstring is its formula and source, with what a fit needs to know of it."""
+"""Each law: a pure function whose docstring is its formula and source, and what a fit needs of it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-EXPONENT_MAX = 3.0  # steeper than any published scaling exponent; a fit that ends here is not identified
+EXPONENT_MAX = 3.0  # steeper than any published exponent: a fit that ends here is not identified
 EXPONENTS = np.geomspace(0.01, EXPONENT_MAX, 48)  # the grid of variable projection
 SEGMENTS = 4  # the best exponent of each quarter of the grid becomes a start
 SMALLEST_SHARE = 1e-9  # of the data's own scale: keeps a logarithm finite where a coefficient ends at zero
 
 
 def power(x: Array, a: float, b: float) -> Array:
-    """y = a·x^-b. Kaplan et al. 2020 (arXiv:2001.08361), eq. 1.1, without its normalisation by a critical size."""
+    """y = a·x^-b. Kaplan et al. 2020 (arXiv:2001.08361), eq. 1.1, with its critical size inside a."""
     return a * x**-b
 
 
@@ -31,10 +31,10 @@ class Law:
     """A law as the solver sees it.
 
     The solver works on u = x/x0 and v = y/y0, x0 and y0 being geometric means, with the law's own working
-    parameters theta (..., P): there, unlike in raw units, the parameters are of order one and weakly correlated.
-    `log_curve(theta (..., P), u (n,))` is ln v (..., n); `log_jacobian` its derivative by theta (..., n, P);
-    `starts(u (n,), v (R, n), weights (R, n))` gives theta (R, S, P); `natural(theta, x0, y0)` the formula's parameters
-    (..., P) in the order of `parameters`.
+    parameters theta (..., P): there, unlike in raw units, the parameters are of order one and weakly
+    correlated. `log_curve(theta (..., P), u (n,))` is ln v (..., n); `log_jacobian` its derivative by theta
+    (..., n, P); `starts(u (n,), v (R, n), weights (R, n))` gives theta (R, S, P); `natural(theta, x0, y0)`
+    the formula's parameters (..., P) in the order of `parameters`.
     """
 
     name: str
@@ -100,9 +100,10 @@ def _floor_log_jacobian(theta: Array, u: Array) -> Array:
 
 
 def _floor_starts(u: Array, v: Array, weights: Array) -> Array:
-    """Variable projection: for every exponent of the grid the best e, a >= 0 in closed form (Golub & Pereyra 1973).
+    """Variable projection (Golub & Pereyra 1973): for every exponent of the grid the best e, a >= 0.
 
-    Least squares of relative residuals, so nearly of ln v. Best of each segment of the grid: theta (R, SEGMENTS, 3).
+    Least squares of relative residuals, so nearly of ln v. Best of each segment of the grid: theta (R,
+    SEGMENTS, 3).
     """
     shapes = u ** -EXPONENTS[:, None]  # (B, n)
     relative = weights / v**2  # (R, n)

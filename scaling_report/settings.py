@@ -19,10 +19,16 @@ class ReportSettings(BaseModel):
         min_length=1,
         description="What a metric is plotted and fitted against. The first one is the axis of the forecast.",
     )
-    holdout: int = Field(1, ge=0, description="How many of the largest rungs are hidden from every fit, then predicted.")
-    bootstrap: int = Field(400, ge=100, le=100_000, description="Refits behind every band and standard error.")
+    holdout: int = Field(
+        1, ge=0, description="How many of the largest rungs are hidden from every fit, then predicted."
+    )
+    bootstrap: int = Field(
+        400, ge=100, le=100_000, description="Refits behind every band and standard error."
+    )
     seed: int = Field(0, ge=0, description="Seed of the resampling.")
-    level: float = Field(0.9, ge=0.5, le=0.999, description="Level of the confidence and prediction intervals.")
+    level: float = Field(
+        0.9, ge=0.5, le=0.999, description="Level of the confidence and prediction intervals."
+    )
 
     @field_validator("x")
     @classmethod

@@ -12,7 +12,7 @@ from scaling_report.laws import Array
 
 @dataclass(frozen=True)
 class Target:
-    """Laws fall towards a floor, so a metric that rises to a ceiling (accuracy, BLEU) enters as ceiling - value."""
+    """Laws fall to a floor, so a metric that rises to a ceiling (accuracy, BLEU) enters as ceiling - value."""
 
     ceiling: float | None  # None: the value enters as it is
 

@@ -16,7 +16,7 @@ FALLS, RISES, NO_TREND = "falls", "rises", "no trend"
 
 @dataclass(frozen=True)
 class Trend:
-    """`verdict` is None where fewer than three sizes leave nothing to test; `slope` is per tenfold of the axis."""
+    """`slope` is per tenfold of the axis; all is None where fewer than three sizes leave nothing to test."""
 
     verdict: str | None
     sizes: int
@@ -33,9 +33,9 @@ class Trend:
 def find_trend(points: Sequence[Point], axis: str) -> Trend:
     """Test the slope of value on log10 size, two-sided Student's t at 5 %, over the means of the rungs.
 
-    Seeds of a rung are averaged first: they share what is peculiar to their rung, so they are not further evidence
-    about size. The interval of the slope is the 95 % one that goes with the test (any text on regression, e.g.
-    Draper & Smith 1998, section 1.4). Points without a place on the axis are not used.
+    Seeds of a rung are averaged first: they share what is peculiar to their rung, so they are not further
+    evidence about size. The interval of the slope is the 95 % one that goes with the test (any text on
+    regression, e.g. Draper & Smith 1998, section 1.4). Points without a place on the axis are not used.
     """
     x, y = average_by_size(points, axis)
     if x.size < 3:

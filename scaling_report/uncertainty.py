@@ -16,114 +16,149 @@ NOISE_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)  # the new run's own noise, 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How far single runs lie from the curve, as standard deviations of ln y.
+    """How far runs lie from the curve, as standard deviations of ln y, in two parts that add as squares.
 
-    `log_sd` pools the spread between seeds of a size with the misfit between sizes, so it is what a new run at a new
-    size will show; `dof` are the degrees of freedom behind it. `between_seeds` is the first part alone, None where
-    no size was run twice.
+    `between_rungs` is what the seeds of a rung share (a shape the law does not see), `between_seeds` what
+    they do not; the second is None, and all of it counts as the first, where no size was run twice. `dof` are
+    the degrees of freedom behind their sum.
     """
 
-    log_sd: float
-    dof: int
+    between_rungs: float
     between_seeds: float | None
+    dof: float
+
+    def of_mean(self, runs: int) -> float:
+        """Standard deviation of the mean of `runs` seeds of one new rung."""
+        return float(np.hypot(self.between_rungs, (self.between_seeds or 0.0) / np.sqrt(runs)))
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Refits of one law to resampled runs. Refits whose solver did not arrive are counted in `failed`, not used."""
+    """Refits of one law to resampled data; those that did not converge count as `failed`, not in bands."""
 
     kind: str
     replicates: int
     failed: int
     solutions: Solutions
-    log_sd: Array  # (R,) the scatter that belongs to each refit
+    scatter: Scatter
+    inflation: Array  # (R,) what each refit's scatter is a multiple of `scatter` by
 
     def standard_errors(self) -> dict[str, float]:
-        """Half the width of the central 68.27 % of refits: a standard deviation that one wild refit cannot move."""
+        """Half the width of the central 68.27 % of refits: a standard deviation no wild refit can move."""
         low, high = np.quantile(self.solutions.parameters, (0.158655, 0.841345), axis=0)
         return dict(zip(self.solutions.law.parameters, ((high - low) / 2).tolist(), strict=True))
 
     def interval(self, level: float) -> dict[str, tuple[float, float]]:
         """Percentile interval of each parameter."""
         low, high = np.quantile(self.solutions.parameters, _tails(level), axis=0)
-        return {
-            name: (float(low[i]), float(high[i])) for i, name in enumerate(self.solutions.law.parameters)
-        }
+        return {name: (float(low[i]), float(high[i])) for i, name in enumerate(self.solutions.law.parameters)}
 
     def share_at_bound(self) -> dict[str, float]:
         """How many of the refits end with each parameter at the edge of what is allowed."""
-        return dict(zip(self.solutions.law.parameters, self.solutions.at_bound.mean(axis=0).tolist(), strict=True))
+        return dict(
+            zip(self.solutions.law.parameters, self.solutions.at_bound.mean(axis=0).tolist(), strict=True)
+        )
 
     def confidence(self, x: Array, level: float) -> Array:
         """Where the curve is at `x` (n,): (n, 2)."""
         return np.quantile(self.solutions.predict(x), _tails(level), axis=0).T
 
     def prediction(self, x: Array, level: float, runs: int = 1) -> Array:
-        """Where the mean of `runs` new runs at `x` (n,) will lie, the curve being as uncertain as it is: (n, 2)."""
-        noise = np.outer(self.log_sd / np.sqrt(runs), NOISE_QUANTILES)  # (R, Q)
+        """Where the mean of `runs` seeds of a new rung at `x` (n,) will lie: (n, 2)."""
+        noise = np.outer(self.inflation * self.scatter.of_mean(runs), NOISE_QUANTILES)  # (R, Q)
         drawn = np.log(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
         return np.exp(np.quantile(drawn.reshape(-1, x.size), _tails(level), axis=0).T)
 
 
+def share_weights(x: Array) -> Array:
+    """Weights (n,) by which every size counts once: seeds are no further evidence of what they share."""
+    _, size_of_run, runs = np.unique(x, return_inverse=True, return_counts=True)
+    return 1.0 / runs[size_of_run]
+
+
 def measure_scatter(fit: FitResult, x: Array) -> Scatter:
-    """Scatter of single runs about the fit. With no degree of freedom left it cannot be known: asserts there is one."""
+    """Split the residuals of a fit over x (n,) into what is between rungs and what is between their seeds.
+
+    Method of moments: the mean residuals of k rungs have variance between_rungs² + between_seeds²·(mean of
+    1/seeds), on k - P degrees of freedom. Where that leaves less than nothing between rungs, all residuals
+    are pooled as between seeds. The sum's degrees of freedom are Satterthwaite's (1946). Needs more sizes
+    than parameters.
+    """
     residuals = np.array(fit.log_residuals)
-    dof = residuals.size - len(fit.parameters)
-    assert dof > 0, "sizes >= parameters + 1 was checked before"
     groups = [residuals[x == size] for size in np.unique(x)]
-    spare = sum(group.size - 1 for group in groups)
-    within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    return Scatter(
-        log_sd=float(np.sqrt((residuals**2).sum() / dof)),
-        dof=dof,
-        between_seeds=float(np.sqrt(within / spare)) if spare else None,
-    )
+    rungs_dof = len(groups) - len(fit.parameters)
+    assert rungs_dof > 0, "a law is fitted to more sizes than it has parameters"
+    seeds_dof = residuals.size - len(groups)
+    means_variance = sum(float(group.mean()) ** 2 for group in groups) / rungs_dof
+    if seeds_dof == 0:
+        return Scatter(float(np.sqrt(means_variance)), None, rungs_dof)
+    seeds_variance = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / seeds_dof
+    share = float(np.mean([1 / group.size for group in groups]))
+    rungs_variance = means_variance - share * seeds_variance
+    if rungs_variance <= 0:
+        pooled_dof = rungs_dof + seeds_dof
+        return Scatter(0.0, float(np.sqrt((residuals**2).sum() / pooled_dof)), pooled_dof)
+    spread = means_variance**2 / rungs_dof + ((1 - share) * seeds_variance) ** 2 / seeds_dof
+    dof = (rungs_variance + seeds_variance) ** 2 / spread
+    return Scatter(float(np.sqrt(rungs_variance)), float(np.sqrt(seeds_variance)), dof)
 
 
 def resample(
-    fit: FitResult, x: Array, y: Array, *, replicates: int, seed: int, kind: str | None = None, delta: float = DELTA
+    fit: FitResult,
+    x: Array,
+    y: Array,
+    *,
+    replicates: int,
+    seed: int,
+    kind: str | None = None,
+    delta: float = DELTA,
 ) -> Bootstrap:
     """Refit `replicates` times, each from fresh starts. x, y (n,) are the data of `fit`, one entry a run.
 
-    From eight distinct sizes on, "runs": runs drawn with replacement, redrawn where too few sizes are left for the
-    law. Below, "parametric": noise drawn about the fitted curve. Either way each refit carries a scatter drawn from
-    its scaled inverse chi-square, which makes the bands as wide as Student's t does for a straight line.
+    From eight sizes on, "rungs": sizes drawn with replacement, each with all its runs, redrawn where too few
+    distinct ones are left for the law. Below, "parametric": noise between rungs and between seeds drawn about
+    the fitted curve. Either way each refit's scatter is drawn from its scaled inverse chi-square, which makes
+    the bands of a straight line as wide as Student's t.
     """
     rng = np.random.default_rng(seed)
     law = LAWS[fit.law]
     scatter = measure_scatter(fit, x)
-    log_sd = scatter.log_sd * np.sqrt(scatter.dof / rng.chisquare(scatter.dof, size=replicates))
-    kind = kind or ("runs" if fit.sizes >= SIZES_FOR_RESAMPLING else "parametric")
-    if kind == "runs":
-        weights = _draw_runs(x, replicates, law.sizes_needed, rng)
-        solutions = fit_many(law, x, np.broadcast_to(y, weights.shape), weights=weights, delta=delta)
+    inflation = np.sqrt(scatter.dof / rng.chisquare(scatter.dof, size=replicates))
+    weights = np.broadcast_to(share_weights(x), (replicates, x.size))
+    data = np.broadcast_to(y, weights.shape)
+    kind = kind or ("rungs" if fit.sizes >= SIZES_FOR_RESAMPLING else "parametric")
+    if kind == "rungs":
+        weights = weights * _draw_sizes(x, replicates, law.sizes_needed, rng)
     else:
-        noise = log_sd[:, None] * rng.standard_normal((replicates, x.size))
-        solutions = fit_many(law, x, fit.predict(x) * np.exp(noise), delta=delta)
+        data = fit.predict(x) * np.exp(inflation[:, None] * _draw_noise(scatter, x, replicates, rng))
+    solutions = fit_many(law, x, data, weights=weights, delta=delta)
     arrived = solutions.converged
     return Bootstrap(
         kind=kind,
         replicates=replicates,
         failed=int((~arrived).sum()),
-        solutions=Solutions(
-            law=law,
-            parameters=solutions.parameters[arrived],
-            objective=solutions.objective[arrived],
-            converged=arrived[arrived],
-            at_bound=solutions.at_bound[arrived],
-        ),
-        log_sd=log_sd[arrived],
+        solutions=solutions.select(arrived),
+        scatter=scatter,
+        inflation=inflation[arrived],
     )
 
 
-def _draw_runs(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
-    """How often each run is drawn, (R, n): n draws with replacement that hold at least `sizes_needed` sizes."""
-    _, size_of_run = np.unique(x, return_inverse=True)
-    at_size = np.eye(size_of_run.max() + 1)[size_of_run]  # (n, sizes)
-    weights = rng.multinomial(x.size, np.full(x.size, 1 / x.size), size=replicates)
-    while (poor := ((weights @ at_size) > 0).sum(axis=1) < sizes_needed).any():
-        weights[poor] = rng.multinomial(x.size, np.full(x.size, 1 / x.size), size=int(poor.sum()))
-    return weights.astype(float)
+def _draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
+    """How often each run is drawn, (R, n): as often as its size; at least `sizes_needed` sizes are."""
+    sizes, size_of_run = np.unique(x, return_inverse=True)
+    equal = np.full(sizes.size, 1 / sizes.size)
+    drawn = rng.multinomial(sizes.size, equal, size=replicates)
+    while (poor := (drawn > 0).sum(axis=1) < sizes_needed).any():
+        drawn[poor] = rng.multinomial(sizes.size, equal, size=int(poor.sum()))
+    return drawn[:, size_of_run].astype(float)
+
+
+def _draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
+    """Noise of ln y, (R, n): one draw that the seeds of a size share, and one for each run."""
+    sizes, size_of_run = np.unique(x, return_inverse=True)
+    shared = scatter.between_rungs * rng.standard_normal((replicates, sizes.size))
+    own = (scatter.between_seeds or 0.0) * rng.standard_normal((replicates, x.size))
+    return shared[:, size_of_run] + own
 
 
 def _tails(level: float) -> tuple[float, float]:

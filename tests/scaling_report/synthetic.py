@@ -1,4 +1,4 @@
-"""A made-up ladder of results that looks like a real quickstart: known laws, known noise, no model behind it."""
+"""A made-up ladder of results like a real quickstart's: known laws, known noise, no model behind it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ WIDTHS = (32, 32, 64, 96, 128, 192, 256)
 
 
 def ladder(*, seed: int = 0, noise: float = 0.003, missing_rung: bool = True) -> list[Result]:
-    """Results of seven rungs in ten runs: perplexity of every run, two fine-tuned tasks of every rung's first seed.
+    """Seven rungs in ten runs: perplexity of every run, two fine-tuned tasks of every rung's first seed.
 
-    Bits per byte follow a power law with a floor, `noise` being the standard deviation of their logarithm; accuracy
-    rises above its majority baseline; BLEU stays at its baseline. With `missing_rung`, r4 has no BLEU.
+    Bits per byte follow a power law with a floor, `noise` being the standard deviation of their logarithm;
+    accuracy rises above its majority baseline; BLEU stays at its baseline. With `missing_rung`, r4 has no
+    BLEU.
     """
     rng = np.random.default_rng(seed)
     runs = [(rung, s) for rung in range(len(SIZES)) for s in range(2 if rung < TWO_SEEDS else 1)]
@@ -40,7 +41,7 @@ def write_ladder(path: Path, *, seed: int = 0) -> Path:
 
 
 def result(metric: str, value: float | None, *, size: float = 1000, **changes: object) -> Result:
-    """One result with everything filled in; `changes` replace fields, `missing` reasons are added for None."""
+    """One result with everything filled in; `changes` replace fields, None gets its reason."""
     meaning = METRICS[metric]
     fields: dict[str, object] = {
         "run": "synthetic",
@@ -72,7 +73,9 @@ def result(metric: str, value: float | None, *, size: float = 1000, **changes: o
         "seconds": 0.5,
         **changes,
     }
-    missing = dict.fromkeys((name for name, held in fields.items() if held is None), "not measured in this example")
+    missing = dict.fromkeys(
+        (name for name, held in fields.items() if held is None), "not measured in this example"
+    )
     missing |= {name: "unbounded" for name in ("floor", "ceiling") if fields[name] is None}
     return Result(**fields, missing=missing)  # type: ignore[arg-type]
 
@@ -138,9 +141,25 @@ def _generation(rung: int, rng: np.random.Generator, *, missing: bool) -> list[R
 
 def _baselines() -> list[Result]:
     nobody = dict.fromkeys(
-        ("params", "tokens", "unique_tokens", "flops", "stage_flops", "step", "annealed", "seed", "model_fingerprint")
+        (
+            "params",
+            "tokens",
+            "unique_tokens",
+            "flops",
+            "stage_flops",
+            "step",
+            "annealed",
+            "seed",
+            "model_fingerprint",
+        )
     )
-    common: dict[str, object] = {**nobody, "stage": "evaluate", "family": "baseline", "objective": None, "n": 400}
+    common: dict[str, object] = {
+        **nobody,
+        "stage": "evaluate",
+        "family": "baseline",
+        "objective": None,
+        "n": 400,
+    }
     found = (
         ("module-classification", "majority-class", "accuracy", MAJORITY, 0.023),
         ("module-classification", "majority-class", "f1_macro", 0.06, 0.003),

@@ -1,0 +1,167 @@
+"""Every law on one axis of a series: what was fitted, how sure it is, what the data leave open."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling_report.fit import FitResult, fit
+from scaling_report.forecast import choose_law
+from scaling_report.frame import Point, Series
+from scaling_report.laws import LAWS, Array
+from scaling_report.notation import significant
+from scaling_report.settings import ReportSettings
+from scaling_report.target import Target
+from scaling_report.uncertainty import Bootstrap, Scatter, resample, share_weights
+from scaling_report.wording import AXIS_NAMES, SMALL_NUMBERS, count, per_cent
+
+GRID_POINTS = 60
+GRID_REACH = 1.5  # the curve is drawn to this multiple of the largest size
+FAR = 3.0  # multiple of the largest fitted size: extrapolation beyond it is said to be one
+DISAGREEMENT = 0.01  # relative difference of the two opinions at FAR that is worth a note
+FAILED_SHARE = 0.1  # of refits: beyond it the bands are not to be trusted
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One law on one axis: what the fit saw, what it found, how sure it is."""
+
+    axis: str
+    x: Array
+    y: Array
+    fit: FitResult
+    bootstrap: Bootstrap
+    chosen: bool
+
+
+def fit_axis(
+    series_id: str, visible: Sequence[Point], axis: str, target: Target, settings: ReportSettings
+) -> tuple[list[Curve], list[str]]:
+    """Every law that the visible runs suffice for, on one axis, and in words what they do not suffice for."""
+    x, y, notes = _law_data(visible, axis, target)
+    sizes = np.unique(x).size
+    if sizes < 2:
+        return [], [*notes, f"No law is fitted against {AXIS_NAMES[axis]}: {count(sizes, 'size')} to fit."]
+    chosen = choose_law(x, y)
+    fitted = []
+    for name, law in LAWS.items():
+        if sizes < law.sizes_needed:
+            notes.append(
+                f"Against {AXIS_NAMES[axis]} {law.formula} is not identified by {count(sizes, 'size')}:"
+                f" {count(len(law.parameters), 'parameter')} need {SMALL_NUMBERS[law.sizes_needed]} or more."
+            )
+            continue
+        found = fit(name, x, y, weights=share_weights(x))
+        # each fit has its own seed, so a metric more or less leaves the other bands as they are
+        seed = zlib.crc32(f"{settings.seed} {series_id} {axis} {name}".encode())
+        bootstrap = resample(found, x, y, replicates=settings.bootstrap, seed=seed)
+        fitted.append(Curve(axis, x, y, found, bootstrap, name == chosen))
+    return fitted, notes
+
+
+def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array, Array, list[str]]:
+    """x and the law's y (n,) of the points that can be fitted, and what cannot."""
+    usable = []
+    notes = []
+    for point in points:
+        size, y = point.x[axis], float(target.to_law(np.array(point.value)))
+        if size is None:
+            notes.append(
+                f"{point.rung} is in no fit against {AXIS_NAMES[axis]}: its result does not have them."
+            )
+        elif y <= 0:
+            notes.append(
+                f"{point.rung} is in no fit: {target.symbol} is {significant(y)}, and laws need it above 0."
+            )
+        else:
+            usable.append((size, y))
+    table = np.array(usable, dtype=float).reshape(-1, 2)
+    return table[:, 0], table[:, 1], notes
+
+
+def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSettings) -> dict[str, Any]:
+    law = LAWS[one.fit.law]
+    notes = _notes(one, target, settings)
+    intervals = one.bootstrap.interval(settings.level)
+    return {
+        "x": one.axis,
+        "law": law.name,
+        "formula": law.formula.replace("y", target.symbol, 1),
+        "source": law.source,
+        "chosen": one.chosen,
+        "parameters": dict(one.fit.parameters),
+        "standard_errors": one.bootstrap.standard_errors(),
+        "intervals": {name: list(interval) for name, interval in intervals.items()},
+        "second_opinion": dict(one.fit.second_opinion),
+        "n": one.fit.n,
+        "sizes": one.fit.sizes,
+        "objective": one.fit.objective,
+        "scatter": asdict(one.bootstrap.scatter),
+        "converged": one.fit.converged,
+        "at_bound": list(one.fit.at_bound),
+        "identified": not _loose(one, settings) and one.fit.identified,
+        "notes": notes,
+        "grid": _grid(one, series, target, settings.level),
+        "bootstrap": {
+            "kind": one.bootstrap.kind,
+            "replicates": one.bootstrap.replicates,
+            "failed": one.bootstrap.failed,
+        },
+    }
+
+
+def _loose(one: Curve, settings: ReportSettings) -> list[str]:
+    """Parameters whose interval reaches the edge of what is allowed."""
+    tail = (1 - settings.level) / 2
+    return [name for name, share in one.bootstrap.share_at_bound().items() if share > tail]
+
+
+def _notes(one: Curve, target: Target, settings: ReportSettings) -> list[str]:
+    notes = [_scatter_note(one.bootstrap.scatter, target)]
+    loose = _loose(one, settings)
+    if "e" in loose:
+        share = per_cent(100 * one.bootstrap.share_at_bound()["e"])
+        notes.append(
+            f"The floor e is not identified: {share} of the refits put it at zero. The curve may still hold."
+        )
+    notes += [f"{name} is not identified: its interval reaches its bound." for name in loose if name != "e"]
+    end = np.array([one.x.max() * FAR])
+    other = LAWS[one.fit.law].curve(end, **one.fit.second_opinion)
+    if (gap := abs(float(other[0] / one.fit.predict(end)[0] - 1))) > DISAGREEMENT:
+        notes.append(
+            f"Plain least squares differs by {per_cent(100 * gap)} at {FAR:g} times the largest fitted size."
+        )
+    if not one.fit.converged:
+        notes.append("The solver did not arrive; take the parameters as a sketch.")
+    failed, replicates = one.bootstrap.failed, one.bootstrap.replicates
+    if failed > FAILED_SHARE * replicates:
+        notes.append(f"{failed} of {replicates} refits failed, so the bands are not to be trusted.")
+    return notes
+
+
+def _scatter_note(scatter: Scatter, target: Target) -> str:
+    away = f"A single run lies {per_cent(100 * scatter.of_mean(1))} of {target.symbol} from the curve"
+    if scatter.between_seeds is None:
+        return f"{away} (standard deviation); no rung was run twice, so the seed's part in that is not known."
+    seeds = per_cent(100 * scatter.between_seeds)
+    return f"{away}, and seeds of one rung lie {seeds} from each other's mean (standard deviations)."
+
+
+def _grid(one: Curve, series: Series, target: Target, level: float) -> dict[str, Any]:
+    sizes = [size for point in series.points if (size := point.x[one.axis]) is not None]
+    x = np.geomspace(min(sizes), max(sizes) * GRID_REACH, GRID_POINTS)
+    return {
+        "x": _rounded(x),
+        "fit": _rounded(target.from_law(one.fit.predict(x))),
+        "confidence": _rounded(target.band_from_law(one.bootstrap.confidence(x, level))),
+        "prediction": _rounded(target.band_from_law(one.bootstrap.prediction(x, level))),
+    }
+
+
+def _rounded(values: Array) -> list[Any]:
+    """Six significant digits: what a chart can show, at a third of the file's size."""
+    return [_rounded(value) if np.ndim(value) else float(f"{value:.6g}") for value in values]
