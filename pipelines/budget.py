@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from pipelines.recipe import Budget, Training
 
-# small-ladder: placeholder until the sweep of the smallest rungs is in; a power law of N, clamped where it was swept.
+# small-ladder: a placeholder until the sweep of the smallest rungs is in.
 SMALL_RATE_AT_100K = 6e-3
 SMALL_RATE_EXPONENT = -0.2
 SMALL_RATE_RANGE = (5e-4, 1e-2)
@@ -19,13 +19,18 @@ SMALL_BATCH_TOKENS = 4096
 SMALL_WARMUP_FRACTION = 0.1
 SMALL_WEIGHT_DECAY = 0.1
 SMALL_BETA2 = 0.95
+SMALL_DECAY_FRACTION = 0.2
 
-# olmo-ladder: OLMo-core, src/olmo_core/model_ladder (github.com/allenai/OLMo-core); made for 60M parameters and more.
+# olmo-ladder: OLMo-core, src/olmo_core/model_ladder/wsds_chinchilla_run_configurator.py, which takes the
+# formulas from Porian 2024 (arXiv 2406.19146) and halves the rate for its schedule; made for 60M parameters
+# and more.
 OLMO_RATE = 0.0047 / 2
 OLMO_BATCH_TOKENS = 160 * 2048
 OLMO_REFERENCE = 108e6
-OLMO_SMALLEST = 10e6  # below it the rate is held: it asks 0.03 at 50k, where loss was seen to rise from 5.34 to 5.64
+# The rate is held below this size: it asks 0.03 at 50k, where loss was seen to rise from 5.34 to 5.64.
+OLMO_SMALLEST = 10e6
 OLMO_WEIGHT_DECAY = 0.1
+OLMO_DECAY_FRACTION = 0.1
 OLMO_LARGE_BATCH_TOKENS = 524_288
 
 BETA1 = 0.9
@@ -41,6 +46,7 @@ class Choice:
     warmup_tokens: float
     weight_decay: float
     beta2: float
+    decay_fraction: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +67,7 @@ class Hyper:
 
 
 def small_ladder(n: int, tokens: float) -> Choice:
-    """For 10k to 10M parameters: learning rate 0.006·(N/1e5)^-0.2, held within its swept range; a small fixed batch."""
+    """For 10k to 10M parameters: the learning rate a power law of N, held in its swept range; one batch."""
     rate = SMALL_RATE_AT_100K * (n / 1e5) ** SMALL_RATE_EXPONENT
     return Choice(
         learning_rate=min(max(rate, SMALL_RATE_RANGE[0]), SMALL_RATE_RANGE[1]),
@@ -69,13 +75,14 @@ def small_ladder(n: int, tokens: float) -> Choice:
         warmup_tokens=SMALL_WARMUP_FRACTION * tokens,
         weight_decay=SMALL_WEIGHT_DECAY,
         beta2=SMALL_BETA2,
+        decay_fraction=SMALL_DECAY_FRACTION,
     )
 
 
 def olmo_ladder(n: int, tokens: float) -> Choice:
-    """OLMo-core's ladder: learning rate 0.0047·(N/108e6)^(-1/3) / 2, batch 160·2048·(N/108e6)^(2/3), warm-up N tokens.
+    """OLMo-core's ladder: rate 0.0047·(N/108e6)^(-1/3) / 2, batch 160·2048·(N/108e6)^(2/3), warm-up N tokens.
 
-    Held for small models, for which it was not made: N of the rate at 10M at least, warm-up at half the tokens at most.
+    Held where it was not made for: the rate's N at 10M at least, the warm-up at half of all tokens at most.
     """
     batch_tokens = OLMO_BATCH_TOKENS * (n / OLMO_REFERENCE) ** (2 / 3)
     return Choice(
@@ -84,6 +91,7 @@ def olmo_ladder(n: int, tokens: float) -> Choice:
         warmup_tokens=min(n, tokens / 2),
         weight_decay=OLMO_WEIGHT_DECAY,
         beta2=0.95 if batch_tokens >= OLMO_LARGE_BATCH_TOKENS else 0.99,
+        decay_fraction=OLMO_DECAY_FRACTION,
     )
 
 
@@ -96,19 +104,20 @@ RULES: dict[str, Callable[[int, float], Choice]] = {
 
 
 def tokens_of(budget: Budget, non_embedding: int, flops_per_token: int | None) -> float:
-    """The tokens a budget gives a rung. `flops_per_token` is training's; None only when the budget is not in FLOPs."""
+    """The tokens a budget gives a rung; a budget in FLOPs needs training's `flops_per_token`."""
     if budget.tokens is not None:
         return budget.tokens
     if budget.tokens_per_param is not None:
         return budget.tokens_per_param * non_embedding
-    assert budget.flops is not None and flops_per_token is not None, "the recipe gives one budget, and its vocabulary"
+    assert budget.flops is not None, "the recipe checked that one budget is given"
+    assert flops_per_token is not None, "the recipe checked that the vocabulary is known"
     return budget.flops / flops_per_token
 
 
 def choose_hyper(training: Training, non_embedding: int, tokens: float, context: int) -> Hyper:
     """The rule's choices with the recipe's in their place, in whole windows and whole steps.
 
-    `tokens`: the wanted budget; the result trains on the whole steps that cover it. `context`: tokens a window.
+    `tokens`: the wanted budget; whole steps that cover it are trained. `context`: tokens a window.
     """
     choice = RULES[training.rule](non_embedding, tokens)
     given = {name: value for name in asdict(choice) if (value := getattr(training, name)) is not None}
@@ -123,7 +132,7 @@ def choose_hyper(training: Training, non_embedding: int, tokens: float, context:
         beta1=BETA1,
         beta2=chosen["beta2"],
         schedule=training.schedule,
-        decay_fraction=training.decay_fraction,
+        decay_fraction=chosen["decay_fraction"],
         clip=training.clip,
         steps=steps,
         tokens=steps * batch_tokens,

@@ -1,27 +1,43 @@
 """Rough time, memory and disk of a stage before it runs; a guide for planning, never an input of one.
 
-Calibrated on transformers' GPT-2 in bf16 on two server cores (context 256, batch 16, vocabulary 2048): 47k, 26k and 12k
-tokens/s for 2x64, 4x128 and 6x256. At these sizes time goes into moving activations, so a token costs its logits and
-its layers' widths, and FLOPs bind only later.
+Calibrated on transformers' GPT-2 in bf16 on two server cores (context 256, batch 16, vocabulary 2048): 47k,
+26k and 12k tokens/s for 2x64, 4x128 and 6x256. At these sizes time goes into moving activations, so a token
+costs its logits and its layers' widths; FLOPs bind only later.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from pipelines.ladder import Shape
+from pipelines.flops import training_flops_per_token
+from pipelines.ladder import Shape, count_params
 
 _CALIBRATED_CORES = 2
 _SECONDS_PER_LOGIT = 7.6e-9
 _SECONDS_PER_LAYER_WIDTH = 44e-9
 _FLOPS_PER_SECOND = 8e11
-_START_SECONDS = 3.0  # a process that imports torch and loads a model
+_START_SECONDS = 2.0  # load a model, save it
+_GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made
+_ROW_FILL = 0.6  # of a row's token limit, on average
+_FIXED_SECONDS = {"prepare-corpus": 6.0, "prepare-tokens": 6.0, "prepare-rows": 2.0, "evaluate": 4.0}
 
-_BYTES_PER_PARAM = 16  # fp32 weight, gradient, two AdamW moments
-_ACTIVATIONS_PER_LAYER_WIDTH = 20  # fp32 values kept for the backward pass, a token and unit of width (about; with MLP)
-_COPIES_OF_LOGITS = 3
 _PROCESS_BYTES = 450 * 2**20  # Python with torch and transformers imported
+_BYTES_PER_PARAM = 16  # fp32 weight, gradient, two AdamW moments
+_VALUES_PER_LAYER_WIDTH = 20  # kept for the backward pass, a token
+_COPIES_OF_LOGITS = 3
 _SAVED_COPIES = 4  # the model, and a checkpoint's weights with two moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a stage is expected to take; None where it cannot be said before other stages have run."""
+
+    seconds_estimate: float | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
 
 
 def usable_cores() -> int:
@@ -31,19 +47,30 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def training_seconds(shape: Shape, vocab_size: int, tokens: float, flops_per_token: float, cores: int) -> float:
-    """Seconds to train `tokens` tokens with all cores busy."""
+def estimate_costs(work: str, settings: Mapping[str, Any], cores: int) -> Costs:
+    """Costs of a stage that does `work` (a key of `plan.VERSIONS`) with these settings on these cores."""
+    if work in _FIXED_SECONDS:
+        return Costs(seconds_estimate=_FIXED_SECONDS[work])
+    if settings["vocab_size"] is None:
+        return Costs()
+    if work == "pretrain":
+        tokens, at_once = settings["tokens"], settings["hyper"]["batch_tokens"]
+    else:
+        rows = min(settings["max_rows"] or _GUESSED_ROWS, _GUESSED_ROWS)
+        tokens = rows * settings["epochs"] * settings["max_tokens"] * _ROW_FILL
+        at_once = settings["batch_size"] * settings["max_tokens"]
+    shape, vocab_size, context = Shape(**settings["shape"]), settings["vocab_size"], settings["context"]
+    params = count_params(shape, vocab_size, context)["total"]
+    kept = _VALUES_PER_LAYER_WIDTH * shape.n_layer * shape.n_embd + _COPIES_OF_LOGITS * vocab_size  # a token
+    seconds = tokens * _seconds_per_token(shape, vocab_size, context) * _CALIBRATED_CORES / cores
+    return Costs(
+        seconds_estimate=_START_SECONDS + seconds,
+        memory_bytes=_PROCESS_BYTES + _BYTES_PER_PARAM * params + 4 * at_once * kept,
+        disk_bytes=_SAVED_COPIES * 4 * params,
+    )
+
+
+def _seconds_per_token(shape: Shape, vocab_size: int, context: int) -> float:
     moving = vocab_size * _SECONDS_PER_LOGIT + shape.n_layer * shape.n_embd * _SECONDS_PER_LAYER_WIDTH
-    token_seconds = max(moving, flops_per_token / _FLOPS_PER_SECOND)
-    return _START_SECONDS + tokens * token_seconds * _CALIBRATED_CORES / cores
-
-
-def training_bytes(shape: Shape, vocab_size: int, params_total: int, tokens_at_once: int) -> int:
-    """Peak memory of a training process in bytes."""
-    kept = _ACTIVATIONS_PER_LAYER_WIDTH * shape.n_layer * shape.n_embd + _COPIES_OF_LOGITS * vocab_size
-    return _PROCESS_BYTES + _BYTES_PER_PARAM * params_total + 4 * tokens_at_once * kept
-
-
-def saved_bytes(params_total: int) -> int:
-    """Disk of a trained model and its last checkpoint in bytes."""
-    return _SAVED_COPIES * 4 * params_total
+    computing = training_flops_per_token(shape, vocab_size, context) / _FLOPS_PER_SECOND
+    return max(moving, computing)

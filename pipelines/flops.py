@@ -1,9 +1,9 @@
 """FLOPs of a GPT-2, in closed form.
 
-Convention, to be stated wherever the numbers are shown: a multiply-add is two FLOPs; every `matmul` parameter (blocks and
-output head, see `ladder.count_params`) costs one multiply-add a token; attention's scores and values are counted in full,
-not halved for the causal mask; training costs three forward passes. These are model FLOPs: what a faster kernel skips is
-still counted.
+Convention, to be stated wherever the numbers are shown: a multiply-add is two FLOPs; every `matmul` parameter
+(blocks and output head, see `ladder.count_params`) costs one multiply-add a token; attention's scores and
+values are counted in full, not halved for the causal mask; training costs three forward passes. These are
+model FLOPs: what a faster kernel skips is still counted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pipelines.ladder import Shape, count_non_embedding
 def forward_flops_per_token(shape: Shape, outputs: int, sequence_length: int) -> int:
     """FLOPs of one token's forward pass: 2·matmul + 4·n_layer·T·d.
 
-    `outputs`: rows of the output head (the vocabulary of a language model, the labels of a classifier), counted at every
-    token. `sequence_length`: T, the tokens each token attends over. Source: Kaplan 2020, table 1, with the head added.
+    `outputs`: rows of the output head, counted at every token: a language model's vocabulary, a classifier's
+    labels. `sequence_length`: T, the tokens each token attends over. Source: Kaplan 2020, table 1, with the
+    head added.
     """
     matmul = count_non_embedding(shape) + outputs * shape.n_embd
     return 2 * matmul + 4 * shape.n_layer * sequence_length * shape.n_embd
@@ -27,5 +28,5 @@ def training_flops_per_token(shape: Shape, outputs: int, sequence_length: int) -
 
 
 def flops_6nd(params: int, tokens: int) -> int:
-    """The approximation C = 6·N·D (Kaplan 2020). Low for small models, where the head and attention dominate."""
+    """The approximation 6·N·D (Kaplan 2020); far too low for small models, which are mostly output head."""
     return 6 * params * tokens

@@ -1,7 +1,7 @@
 """Rungs to GPT-2 shapes: depth, width and heads for a wanted size, with exact parameter counts by convention.
 
-Widths are whole multiples of one head size, so attention's scale is the same on every rung. Depth follows width: among the
-shapes near a target the one closest to `preferred_depth` wins, so that a ladder grows in both.
+Widths are whole multiples of one head size, so attention's scale is the same on every rung. Depth follows
+width: among the shapes near a target one close to `preferred_depth` wins, so that a ladder grows in both.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# GPT-2 small (Radford 2019) has 12 layers of width 768; house prior: depth grows as the square root of width from there.
+# GPT-2 small (Radford 2019) has 12 layers of width 768. House prior: depth grows as the square root of width.
 _REFERENCE_LAYERS = 12
 _REFERENCE_WIDTH = 768
-# How much a shape off the preferred depth costs against one off the wanted size (both as squared logarithms): at 1/60,
-# twice or half the preferred depth weighs as much as missing the size by 9 %.
+# What a shape off the preferred depth costs against one off the wanted size, both as squared logarithms: at
+# 1/60, twice or half the preferred depth weighs as much as missing the size by 9 %.
 _DEPTH_WEIGHT = 1 / 60
 # The furthest a chosen shape may lie from its target; beyond it the head size is too coarse for the target.
 _MAX_MISS = 0.25
@@ -89,7 +89,7 @@ def choose_shape(target_non_embedding: float, head_size: int) -> Shape:
 
 
 def parse_shape(text: str, head_size: int) -> Shape:
-    """The shape written `layers x width`, such as `2x64`; `ValueError` when it is not one or heads do not fit."""
+    """The shape written layers x width, such as `2x64`; `ValueError` if it is not one or heads do not fit."""
     match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,5})", text)
     if match is None:
         raise ValueError(f"{text!r} is not a shape; write layers x width, such as 2x64")
@@ -97,7 +97,8 @@ def parse_shape(text: str, head_size: int) -> Shape:
     if n_embd % head_size:
         nearest = max(1, round(n_embd / head_size)) * head_size
         raise ValueError(
-            f"{text}: width {n_embd} is not a multiple of head size {head_size}; write {n_layer}x{nearest} or change ladder.head_size"
+            f"{text}: width {n_embd} is not a multiple of head size {head_size}; "
+            f"write {n_layer}x{nearest} or change ladder.head_size"
         )
     return Shape(n_layer, n_embd, n_embd // head_size)
 

@@ -1,7 +1,8 @@
-"""From a recipe to its plan: every stage with its settings, inputs and content key, without running or importing torch.
+"""From a recipe to its plan: every stage with its settings, inputs and content key; nothing runs, no torch.
 
-A stage's key is the hash of what decides its content: its settings, its inputs' keys, its kind's version. Whatever only
-changes speed, logging or the report is in no stage's settings, so that changing it makes nothing again.
+A stage's key is the hash of what decides its content: its settings, its inputs' keys, its kind's version.
+Whatever only changes speed, logging or the report is in no stage's settings, so that changing it makes
+nothing again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from eval.files import hash_file, hash_json
 from eval.tasks import TASKS
-from pipelines import estimate
-from pipelines.budget import FINETUNE_RATE_SHARE, Hyper, choose_hyper, tokens_of
+from pipelines.budget import FINETUNE_RATE_SHARE, choose_hyper, tokens_of
+from pipelines.estimate import estimate_costs, usable_cores
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Rung, count_non_embedding, count_params
 from pipelines.recipe import Finetune, Recipe
@@ -34,8 +35,11 @@ VERSIONS = {
 
 FINETUNE_WARMUP_FRACTION = 0.1
 FINETUNE_SCHEDULE = "linear"
+# What fine-tuning takes over from the pretraining it continues.
+_CARRIED = ("family", "rung", "shape", "vocab_size", "context", "precision", "seed")
 
-# Settings of `eval` that cannot change what a stage leaves, by kind of task: `tasks` chooses stages, `batch_tokens` is speed.
+# Settings of `eval` that change nothing a stage leaves, by kind of task; `tasks` chooses the stages
+# themselves.
 _UNUSED_BY_ALL = {"tasks", "batch_tokens"}
 _UNUSED_BY_KIND = {"language-modelling": {"samples"}, "generation": {"stride"}, "classification": {"stride"}}
 
@@ -83,7 +87,7 @@ class Plan:
 def make_plan(loaded: LoadedRecipe) -> Plan:
     """All stages of a recipe, in an order they can be run in.
 
-    Reads the corpus source only for its fingerprint; raises `InputError` where that source is missing or empty.
+    Of the corpus only the fingerprint is read; raises `InputError` where its source is missing or empty.
     """
     recipe = loaded.recipe
     prepared = {stage.name: stage for stage in _preparation(recipe, loaded.base)}
@@ -94,17 +98,20 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
     return Plan(recipe=recipe.name, base=loaded.base, stages=tuple(stages))
 
 
-def _stage(kind: str, name: str, settings: dict[str, Any], *inputs: Stage, version: int, **known: Any) -> Stage:
-    """A stage with its key. The key does not hold the id: what is the same work is the same artefact."""
+def _stage(work: str, name: str, settings: dict[str, Any], *inputs: Stage) -> Stage:
+    """A stage that does `work` (a key of VERSIONS, which begins with the stage's kind)."""
+    version = VERSIONS[work]
     content = {"settings": settings, "inputs": [stage.key for stage in inputs], "version": version}
     return Stage(
-        kind=kind,
+        kind=work.partition("-")[0],
         name=name,
         settings=settings,
         inputs=tuple(stage.id for stage in inputs),
         version=version,
         key=hash_json(content)[:12],
-        **known,
+        flops=settings.get("flops"),
+        tokens=settings.get("tokens"),
+        **vars(estimate_costs(work, settings, usable_cores())),
     )
 
 
@@ -113,22 +120,26 @@ def _preparation(recipe: Recipe, base: Path) -> Iterator[Stage]:
     from pipelines.corpus import source_fingerprint
 
     settings = recipe.corpus.model_dump(mode="json")
-    settings["fingerprint"] = source_fingerprint(settings, base)
-    corpus = _stage("prepare", "corpus", settings, version=VERSIONS["prepare-corpus"], seconds_estimate=8.0)
+    corpus = _stage(
+        "prepare-corpus", "corpus", settings | {"fingerprint": source_fingerprint(settings, base)}
+    )
     yield corpus
-    settings = recipe.tokenizer.model_dump(mode="json") | {"context": recipe.context}
-    if recipe.tokenizer.pretrained and (base / recipe.tokenizer.pretrained / "tokenizer.json").is_file():
-        folder = base / recipe.tokenizer.pretrained
-        settings |= {"pretrained": str(folder.resolve()), "fingerprint": hash_file(folder / "tokenizer.json")}
-    yield _stage("prepare", "tokens", settings, corpus, version=VERSIONS["prepare-tokens"], seconds_estimate=5.0)
+    yield _stage("prepare-tokens", "tokens", _tokenizer_settings(recipe, base), corpus)
     for finetune in recipe.finetune:
-        settings = {"task": finetune.task}
-        version = VERSIONS["prepare-rows"]
-        yield _stage("prepare", finetune.task, settings, corpus, version=version, seconds_estimate=2.0)
+        yield _stage("prepare-rows", finetune.task, {"task": finetune.task}, corpus)
+
+
+def _tokenizer_settings(recipe: Recipe, base: Path) -> dict[str, Any]:
+    """The recipe's, with the context; a tokenizer in a folder is told from another by its content."""
+    settings = recipe.tokenizer.model_dump(mode="json") | {"context": recipe.context}
+    folder = base / (recipe.tokenizer.pretrained or "")
+    if recipe.tokenizer.pretrained and (folder / "tokenizer.json").is_file():
+        settings |= {"pretrained": str(folder.resolve()), "fingerprint": hash_file(folder / "tokenizer.json")}
+    return settings
 
 
 def _run(recipe: Recipe, rung: Rung, seed: int, prepared: dict[str, Stage]) -> Iterator[Stage]:
-    """Everything one seed of one rung goes through: pretrain, then what is measured and fine-tuned from it."""
+    """What one seed of one rung goes through: pretraining, and what is measured and fine-tuned from it."""
     pretrain = _pretrain(recipe, rung, seed, prepared["tokens"])
     yield pretrain
     if "perplexity" in recipe.eval.tasks:
@@ -165,27 +176,12 @@ def _pretrain(recipe: Recipe, rung: Rung, seed: int, tokens: Stage) -> Stage:
         "flops": None if flops_per_token is None else flops_per_token * hyper.tokens,
         "flops_per_token": flops_per_token,
     }
-    known = {"tokens": hyper.tokens, "flops": settings["flops"]} | _pretrain_costs(rung, settings, hyper)
-    return _stage("pretrain", f"{rung.name}-s{seed}", settings, tokens, version=VERSIONS["pretrain"], **known)
-
-
-def _pretrain_costs(rung: Rung, settings: dict[str, Any], hyper: Hyper) -> dict[str, Any]:
-    if settings["vocab_size"] is None:
-        return {}
-    vocab_size, total = settings["vocab_size"], settings["params"]["total"]
-    return {
-        "seconds_estimate": estimate.training_seconds(
-            rung.shape, vocab_size, hyper.tokens, settings["flops_per_token"], estimate.usable_cores()
-        ),
-        "memory_bytes": estimate.training_bytes(rung.shape, vocab_size, total, hyper.batch_tokens),
-        "disk_bytes": estimate.saved_bytes(total),
-    }
+    return _stage("pretrain", f"{rung.name}-s{seed}", settings, tokens)
 
 
 def _finetune(recipe: Recipe, finetune: Finetune, pretrain: Stage, rows: Stage) -> Stage:
     hyper = pretrain.settings["hyper"]
-    settings = {
-        **{name: pretrain.settings[name] for name in ("family", "rung", "shape", "context", "precision", "seed")},
+    settings = {name: pretrain.settings[name] for name in _CARRIED} | {
         "task": finetune.task,
         "objective": TASKS[finetune.task].objective,
         "epochs": finetune.epochs,
@@ -197,19 +193,10 @@ def _finetune(recipe: Recipe, finetune: Finetune, pretrain: Stage, rows: Stage) 
         "schedule": FINETUNE_SCHEDULE,
         **{name: hyper[name] for name in ("weight_decay", "beta1", "beta2", "clip")},
     }
-    return _stage(
-        "finetune",
-        f"{pretrain.name}-{finetune.task}",
-        settings,
-        pretrain,
-        rows,
-        version=VERSIONS["finetune"],
-        memory_bytes=pretrain.memory_bytes,
-        disk_bytes=pretrain.disk_bytes,
-    )
+    return _stage("finetune", f"{pretrain.name}-{finetune.task}", settings, pretrain, rows)
 
 
 def _evaluate(recipe: Recipe, task: str, model: Stage, data: Stage, run_name: str) -> Stage:
     unused = _UNUSED_BY_ALL | _UNUSED_BY_KIND[TASKS[task].kind]
     settings = {"task": task} | recipe.eval.model_dump(mode="json", exclude=unused)
-    return _stage("evaluate", f"{run_name}-{task}", settings, model, data, version=VERSIONS["evaluate"])
+    return _stage("evaluate", f"{run_name}-{task}", settings, model, data)

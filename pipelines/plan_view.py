@@ -1,19 +1,108 @@
-"""A plan for its readers: a table for people, plain JSON for the run folder."""
+"""A plan as people read it: a row a rung, and lines that sum up."""
 
 from __future__ import annotations
 
-COLUMNS = (
-    "rung",
-    "seeds",
-    "shape",
-    "parameters",
-    "non-embedding",
-    "tokens",
-    "steps",
-    "batch",
-    "learning rate",
-    "FLOPs",
-    "memory",
-    "disk",
-    "time",
-)
+from collections.abc import Iterable
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.estimate import usable_cores
+from pipelines.ladder import Shape, human_count
+from pipelines.plan import Plan, Stage
+
+UNKNOWN = "?"  # a pretrained tokenizer tells its size only when it is loaded _FLOPS_NOTE = "FLOPs a training token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
+
+
+def plan_table(plan: Plan) -> list[dict[str, str]]:
+    """One row a rung, texts by column name."""
+    runs = groupby(_pretrained(plan), lambda stage: str(stage.settings["rung"]))
+    return [_row(rung, list(stages)) for rung, stages in runs]
+
+
+def plan_summary(plan: Plan) -> str:
+    """What all of it takes, in a few lines."""
+    runs = _pretrained(plan)
+    seconds = _sum(stage.seconds_estimate for stage in plan.stages)
+    disk = _sum(stage.disk_bytes for stage in plan.stages if stage.kind in ("pretrain", "finetune"))
+    memory = max((stage.memory_bytes or 0 for stage in runs), default=0) or None
+    tokens = _count(_sum(stage.tokens for stage in runs))
+    flops = _flops(_sum(stage.flops for stage in runs))
+    return (
+        f"{len(plan.stages)} stages, {len(runs)} pretrainings: {tokens} tokens, {flops} FLOPs\n"
+        f"estimated, with fine-tuning and evaluation: {_time(seconds)} on {usable_cores()} cores, "
+        f"{_bytes(memory)} memory a process, {_bytes(disk)} disk\n"
+        f"{_FLOPS_NOTE}"
+    )
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the table and the summary."""
+    rows = plan_table(plan)
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("rung", "shape") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print(plan_summary(plan), soft_wrap=True)
+
+
+def _pretrained(plan: Plan) -> list[Stage]:
+    return [stage for stage in plan.stages if stage.kind == "pretrain"]
+
+
+def _row(rung: str, seeds: list[Stage]) -> dict[str, str]:
+    stage = seeds[0]
+    params, hyper = stage.settings["params"], stage.settings["hyper"]
+    return {
+        "rung": rung,
+        "shape": str(Shape(**stage.settings["shape"])),
+        "seeds": str(len(seeds)),
+        "total": _exact(params["total"]),
+        "non-emb.": _exact(params["non_embedding"]),
+        "tokens": _count(stage.tokens),
+        "steps": _exact(hyper["steps"]),
+        "batch": _exact(hyper["batch_tokens"]),
+        "rate": f"{hyper['learning_rate']:.2g}",
+        "FLOPs": _flops(stage.flops),
+        "time": _time(stage.seconds_estimate),
+    }
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum; None when a value is unknown, for a part would pass for the whole."""
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _exact(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count:,}"
+
+
+def _count(count: float | None) -> str:
+    return UNKNOWN if count is None else human_count(count)
+
+
+def _flops(flops: float | None) -> str:
+    return UNKNOWN if flops is None else f"{flops:.2e}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _bytes(size: float | None) -> str:
+    if size is None:
+        return UNKNOWN
+    return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

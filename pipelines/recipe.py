@@ -1,27 +1,26 @@
-"""What a recipe may say: strict, frozen pydantic models, one class a section of the YAML.
+"""What a recipe may say: frozen pydantic models, one class a section of the YAML.
 
-Everything here is checked before anything is built. Sections that belong to other rooms are theirs: `eval` to
-`eval.settings`, `report` to `scaling_report.settings`. Reading files and wording errors is `recipe_file`'s.
+All of it is checked before anything is built. `eval` and `report` are sections of other rooms, which own
+their models. `recipe_file` reads recipes, validates them strictly (text is never a number), and words the
+errors.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Discriminator, Field, Strict, StringConstraints, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from eval.settings import EvalSettings
-from eval.tasks import TASKS
+from eval.tasks import TASKS, Generation
 from pipelines.ladder import Rung, Shape, build_rungs, choose_shape, count_non_embedding, parse_shape
 from pipelines.recipe_fields import (
     Count,
     CountOrZero,
-    Counts,
     Fraction,
     Positive,
-    Positives,
     Settings,
-    Texts,
+    Text,
     mistake,
     require_exactly_one,
 )
@@ -43,9 +42,9 @@ class Corpus(Settings):
 
     source: Literal["python-stdlib"] | None = None
     """`python-stdlib`: the running interpreter's standard library; real text that is already there."""
-    files: Annotated[Texts, Field(min_length=1)] | None = None
+    files: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """Files or globs, relative to the recipe: .txt, .jsonl, .csv or .parquet, each also gzipped."""
-    hub: Annotated[str, StringConstraints(min_length=1)] | None = None
+    hub: Text | None = None
     """A dataset on the Hugging Face hub, by name."""
     config: str | None = None
     """The hub dataset's configuration, such as `wikitext-103-raw-v1`."""
@@ -70,7 +69,9 @@ class Corpus(Settings):
         if self.hub is None:
             for name in ("config", "revision", "split"):
                 if name in self.model_fields_set:
-                    raise mistake("only a hub corpus has this; remove it, or name a dataset in corpus.hub", name)
+                    raise mistake(
+                        "only a hub corpus has this; remove it, or name a dataset in corpus.hub", name
+                    )
         return self
 
 
@@ -81,7 +82,7 @@ class Tokenizer(Settings):
 
     train: Literal["bpe"] | None = None
     """`bpe`: a byte-level BPE trained on the corpus."""
-    pretrained: Annotated[str, StringConstraints(min_length=1)] | None = None
+    pretrained: Text | None = None
     """A tokenizer by hub name, such as `gpt2`, or by folder (relative to the recipe)."""
     vocab_size: Annotated[Count, Field(ge=BYTES_AND_SPECIALS)] | None = None
     """Tokens of a trained vocabulary, its 256 bytes and two special tokens included."""
@@ -101,9 +102,9 @@ class Rungs(Settings):
 
     model_config = _one_of("non_embedding", "shapes")
 
-    non_embedding: Annotated[Positives, Field(min_length=1, max_length=64)] | None = None
+    non_embedding: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=64)] | None = None
     """Wanted non-embedding parameter counts; the nearest shapes are chosen."""
-    shapes: Annotated[Texts, Field(min_length=1, max_length=64)] | None = None
+    shapes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] | None = None
     """Exact shapes, layers x width: [1x32, 2x64, 5x128]."""
 
     @model_validator(mode="after")
@@ -117,9 +118,9 @@ class Rungs(Settings):
         return "shapes" if self.shapes is not None else "non_embedding"
 
     @property
-    def wanted(self) -> tuple[float, ...] | tuple[str, ...]:
+    def wanted(self) -> tuple[float | str, ...]:
         """What the given alternative lists."""
-        return getattr(self, self.kind)
+        return self.shapes or self.non_embedding or ()
 
 
 def _seeds_kind(value: Any) -> str:
@@ -134,7 +135,8 @@ class Ladder(Settings):
     head_size: Count = 32
     """Width of one attention head, the same on every rung; widths are multiples of it."""
     seeds: Annotated[
-        Annotated[Count, Tag("number")] | Annotated[Counts, Tag("list")], Discriminator(_seeds_kind)
+        Annotated[Count, Tag("number")] | Annotated[tuple[Count, ...], Tag("list")],
+        Discriminator(_seeds_kind),
     ] = 1
     """How many seeds: one number for all rungs, or a list with one number per rung."""
 
@@ -147,16 +149,22 @@ class Ladder(Settings):
             except ValueError as error:
                 raise mistake(str(error), "rungs", self.rungs.kind, index) from error
             if size <= previous:
-                text = f"gives {size:,} parameters after a rung of {previous:,}; sizes must rise, each a shape of its own"
+                text = (
+                    f"gives {size:,} parameters after a rung of {previous:,}; list rising sizes, no two alike"
+                )
                 raise mistake(text, "rungs", self.rungs.kind, index)
             previous = size
         if isinstance(self.seeds, tuple) and len(self.seeds) != len(self.rungs.wanted):
-            text = f"has {len(self.seeds)} numbers for {len(self.rungs.wanted)} rungs; give one a rung, or one for all"
+            text = f"has {len(self.seeds)} numbers for {len(self.rungs.wanted)} rungs; give one a rung"
             raise mistake(text, "seeds")
         return self
 
     def _shape(self, wanted: float | str) -> Shape:
-        return parse_shape(wanted, self.head_size) if isinstance(wanted, str) else choose_shape(wanted, self.head_size)
+        return (
+            parse_shape(wanted, self.head_size)
+            if isinstance(wanted, str)
+            else choose_shape(wanted, self.head_size)
+        )
 
     def named_rungs(self) -> tuple[Rung, ...]:
         """The rungs, smallest first, with names, shapes and seeds."""
@@ -200,8 +208,8 @@ class Training(Settings):
     """AdamW's beta2; the rule's when left out."""
     schedule: Literal["wsd", "cosine", "linear", "constant"] = "wsd"
     """Learning rate over time; `wsd` is warm-up, stable, decay."""
-    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Share of the steps over which `wsd` decays."""
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the steps over which `wsd` decays; the rule's when left out."""
     clip: Positive = 1.0
     """Gradients are scaled down to this norm."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -266,7 +274,7 @@ class Recipe(Settings):
     """How long each is trained: `tokens`, `tokens_per_param` or `flops`."""
     training: Training = Training()
     """How each is trained."""
-    finetune: Annotated[tuple[Finetune, ...], Strict(False)] = ()
+    finetune: tuple[Finetune, ...] = ()
     """Downstream tasks made from the corpus."""
     eval: EvalSettings = EvalSettings()
     """What is measured, and how."""
@@ -276,13 +284,18 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.family, self.objective) != ("gpt2", "causal-lm"):
-            text = f"{self.family} with {self.objective} is not built yet; family: gpt2 with objective: causal-lm is"
+            text = f"{self.family} with {self.objective} is not built yet; use gpt2 with causal-lm"
             raise mistake(text, "family" if self.family != "gpt2" else "objective")
         _check_lengths(self)
         _check_tasks(self)
+        if self.budget.flops is not None and self.tokenizer.vocab_size is None:
+            text = "needs the vocabulary's size, which a pretrained tokenizer tells only later; use tokens"
+            raise mistake(text, "budget", "flops")
         rungs = len(self.ladder.rungs.wanted)
         if self.report.holdout >= rungs:
-            raise mistake(f"hides {self.report.holdout} of {rungs} rungs; keep some to fit", "report", "holdout")
+            raise mistake(
+                f"hides {self.report.holdout} of {rungs} rungs; keep some to fit", "report", "holdout"
+            )
         return self
 
 
@@ -296,8 +309,14 @@ def _check_lengths(recipe: Recipe) -> None:
     if recipe.eval.context is not None and recipe.eval.context > context:
         raise mistake(f"{recipe.eval.context} is more than the models' context, {context}", "eval", "context")
     for index, finetune in enumerate(recipe.finetune):
+        task, room = TASKS.get(finetune.task), finetune.max_tokens or context
+        if isinstance(task, Generation) and room < 2 * task.max_new_tokens:
+            text = f"rows of {room} tokens are too short for {task.name}; it needs {2 * task.max_new_tokens}"
+            raise mistake(text, "finetune", index, "max_tokens")
         if finetune.max_tokens is not None and finetune.max_tokens > context:
-            text = f"{finetune.max_tokens} is more than the models' context, {context}; lower it or leave it out"
+            text = (
+                f"{finetune.max_tokens} is more than the models' context, {context}; lower it or leave it out"
+            )
             raise mistake(text, "finetune", index, "max_tokens")
 
 

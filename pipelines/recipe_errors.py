@@ -13,29 +13,36 @@ from pydantic_core import ErrorDetails
 from pipelines.recipe_yaml import Path, join
 
 
-def explain(error: ValidationError, model: type[BaseModel], data: Any, places: Mapping[Path, str], whole: str) -> str:
+def explain(
+    error: ValidationError, model: type[BaseModel], data: Any, places: Mapping[Path, str], whole: str
+) -> str:
     """The first finding, as `place: field: what is wrong; what to do`, and how many more there are.
 
-    `data` and `places` are the recipe's (`recipe_yaml.Document`); `whole` is the place of what has none, the file's name.
+    `data` and `places` are the recipe's (`recipe_yaml.Document`); `whole` is the place of what has none: the
+    file.
     """
     details = error.errors(include_url=False)
-    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")  # a misspelt key also makes one missing
+    # A misspelt key also makes one missing: the misspelling is what the writer must see.
+    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")
     first = details[0]
     path = _path_in(data, _location(first))
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{_place(path, places, whole)}: {join(path)}{': ' if path else ''}{_advice(first, path, model)}{more}"
+    place = _place(path, places, whole)
+    field = f"{join(path)}: " if path else ""
+    return f"{place}: {field}{_advice(first, path, model)}{more}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest known word, else all of them."""
     known = list(known)
     bare = word.strip("_-").lower()
-    near = difflib.get_close_matches(bare, known, n=1, cutoff=0.6) or [one for one in known if bare in _short_forms(one)]
+    near = difflib.get_close_matches(bare, known, n=1)
+    near += [one for one in known if bare in _short_forms(one)]
     return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
 
 
 def _short_forms(name: str) -> set[str]:
-    """What people write for a name of several words: its initials, and every word alone (`lr` for `learning_rate`)."""
+    """What people write for a name of several words: its initials (`lr` for `learning_rate`), or one word."""
     words = name.replace("-", "_").split("_")
     return {"".join(word[0] for word in words), "".join(words), *words} if len(words) > 1 else set()
 
@@ -78,6 +85,13 @@ def _advice(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
         return f"{given!r} is not one of the choices; {suggest(str(given), _choices(ctx))}"
     if kind == "string_pattern_mismatch":
         return f"{given!r} does not fit; use small letters, digits and dashes"
+    if kind in _BOUNDS:
+        word, bound = _BOUNDS[kind]
+        return f"must be {word} {ctx[bound]:,g}, got {_show(given)}; change it"
+    if kind in ("too_short", "string_too_short"):
+        return "is empty; write something in it, or leave it out"
+    if kind == "value_error":
+        return str(ctx["error"])
     wanted = _WANTED.get(kind)
     if wanted is None:
         return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, got {_show(given)}; change it"
@@ -86,6 +100,12 @@ def _advice(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
     return f"must be {wanted}, got {_show(given)}; change it"
 
 
+_BOUNDS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
 _NUMBERS = ("a number", "a whole number")
 _WANTED = {
     "int_type": "a whole number",
@@ -115,10 +135,10 @@ def _is_number(text: str) -> bool:
 
 def _show(value: Any) -> str:
     """A value as YAML shows it, cut to one short line."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "nothing"}[value]
-    kind = {str: "the text ", dict: "the mapping ", list: "the list "}.get(type(value), "")
-    text = kind + repr(value)
+    if value is None:
+        return "nothing"
+    kinds: dict[type, str] = {str: "the text ", dict: "the mapping ", list: "the list "}
+    text = repr(value).lower() if isinstance(value, bool) else kinds.get(type(value), "") + repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

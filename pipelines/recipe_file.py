@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.resources
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ TEMPLATE = "template"
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedRecipe:
-    """A checked recipe; `text` is the YAML it stands for, overrides included; relative files are looked up in `base`."""
+    """A checked recipe. `text`: its YAML, overrides included. `base`: where its relative files are."""
 
     recipe: Recipe
     text: str
@@ -33,10 +34,10 @@ class LoadedRecipe:
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Read a recipe file, else a packaged recipe of that name, and put `key.path=value` overrides in.
 
-    Raises `InputError`: no such recipe; not UTF-8 or not YAML; anything the recipe's models refuse, with the place.
+    Raises `InputError`, with the place: no such recipe; not UTF-8; not YAML; what the recipe's models refuse.
     """
     text, shown, path = _find(name_or_path)
-    document = parse_yaml(text, shown)
+    document = parse_yaml(text, lambda line, column: f"{shown}:{line}:{column}")
     if document.data is None:
         raise InputError(f"{shown}: is empty; `stepladder init` writes a recipe to start from")
     if not isinstance(document.data, dict):
@@ -46,7 +47,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
     if overrides:
         text = f"# {shown} with {' '.join(overrides)}\n{dump_yaml(document.data)}"
     try:
-        recipe = Recipe.model_validate(document.data)
+        # By way of JSON, whose strict rules take a list where a model has a tuple, and never text for a
+        # number.
+        recipe = Recipe.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
         raise InputError(explain(error, Recipe, document.data, document.places, shown)) from error
     return LoadedRecipe(recipe=recipe, text=text, path=path, base=path.parent if path else Path.cwd())
@@ -94,7 +97,7 @@ def _put(document: Document, override: str) -> None:
     if not equals or not all(key.split(".")):
         raise InputError(f"{place}: is no override; write key=value, such as training.learning_rate=3e-3")
     path: recipe_yaml.Path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
-    value = parse_yaml(text, place).data
+    value = parse_yaml(text, lambda *_: place).data
     target = document.data
     for number, part in enumerate(path[:-1]):
         if isinstance(target, dict) and target.get(part) is None:
@@ -117,5 +120,9 @@ def _child(target: Any, path: recipe_yaml.Path, place: str) -> Any:
         return target[part]
     if isinstance(target, list) and isinstance(part, int) and part < len(target):
         return target[part]
-    inside = f"{join(path[:-1])} is a list of {len(target)}, counted from 0" if isinstance(target, list) else "no keys"
+    inside = (
+        f"{join(path[:-1])} is a list of {len(target)}, counted from 0"
+        if isinstance(target, list)
+        else "no keys"
+    )
     raise InputError(f"{place}: {join(path)} does not exist ({inside}); check the key")

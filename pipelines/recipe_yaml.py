@@ -1,7 +1,7 @@
-"""YAML with a place for every value: the recipe's text as plain Python data, and where each part stands in it.
+"""YAML with a place for every value: text as plain Python data, and where each part stands in the text.
 
-Scalars are YAML 1.2's (`3e-4` is a number, `no` is text), duplicate keys are refused, aliases are allowed but bounded, and
-tags build nothing but plain data.
+Scalars are YAML 1.2's (`3e-4` is a number, `no` is text), duplicate keys are refused, aliases are allowed but
+bounded, and tags build nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -18,6 +18,7 @@ from eval.files import InputError
 Path = tuple[str | int, ...]
 
 _MAX_DEPTH = 20  # a recipe is five deep
+_LARGEST_WHOLE = 2**53  # up to here a float holds every integer
 _MAX_NODES = 10_000  # values after aliases are written out; a recipe has a few dozen
 
 _SCALARS = {
@@ -35,12 +36,14 @@ _SCALARS = {
 class _Resolver:
     """YAML 1.2's core scalars; PyYAML's own are 1.1's, which read `3e-4` as text and `no` as false."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
 for _tag, (_pattern, _firsts) in _SCALARS.items():
     for _first in _firsts:
-        _Resolver.yaml_implicit_resolvers.setdefault(_first, []).append((_tag, re.compile(rf"(?:{_pattern})\Z")))
+        _Resolver.yaml_implicit_resolvers.setdefault(_first, []).append(
+            (_tag, re.compile(rf"(?:{_pattern})\Z"))
+        )
 
 
 class _Loader(_Resolver, yaml.SafeLoader):
@@ -63,22 +66,32 @@ class _Dumper(_Resolver, yaml.SafeDumper):
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data, and for every path in it the place of its key (in a list: of the item), as `file:line:column`."""
+    """Plain data, and for every path in it the place of its key (in a list: of the item)."""
 
     data: Any
     places: dict[Path, str]
 
 
-def parse_yaml(text: str, name: str) -> Document:
-    """Read one YAML document. `name` stands before line and column in the `InputError` of anything refused."""
-    loader = _Loader(text)
+Locate = Callable[[int, int], str]
+"""Words a place, such as `recipe.yaml:8:3`, from a line and a column, both counted from 1."""
+
+
+def parse_yaml(text: str, locate: Locate) -> Document:
+    """Read one YAML document; an empty one is None. Raises `InputError`, beginning with the place."""
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = locate(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise InputError(f"{place}: not YAML: character U+{error.character:04X}; remove it") from error
     try:
         node = loader.get_single_node()
-        builder = _Builder(name)
+        builder = _Builder(locate)
         return Document(None if node is None else builder.build(node, ()), builder.places)
     except yaml.MarkedYAMLError as error:
-        place = _place(name, mark) if (mark := error.problem_mark or error.context_mark) else name
-        raise InputError(f"{place}: {_explain(error)}") from error
+        mark = error.problem_mark
+        assert mark is not None, "scanner, parser and composer always say where"
+        raise InputError(f"{locate(mark.line + 1, mark.column + 1)}: {_explain(error)}") from error
     finally:
         loader.dispose()
 
@@ -91,56 +104,58 @@ def dump_yaml(data: Any) -> str:
 class _Builder:
     """Turns composed nodes into plain data, keeping places and counting what aliases write out."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, locate: Locate) -> None:
+        self.locate = locate
         self.places: dict[Path, str] = {}
         self.nodes = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.nodes += 1
         if self.nodes > _MAX_NODES or len(path) > _MAX_DEPTH:
-            raise InputError(f"{_place(self.name, node.start_mark)}: aliases (*) write out too much; spell the values out")
+            raise InputError(f"{self._place(node)}: aliases (*) write out too much; spell the values out")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode), "YAML knows no fourth kind"
         return self._scalar(node)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            place = _place(self.name, key_node.start_mark)
+            place = self._place(key_node)
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 raise InputError(f"{place}: a key must be text; write a field's name")
             if key in data:
                 first = self.places[*path, key]
-                raise InputError(f"{place}: {join((*path, key))}: given a second time (first at {first}); remove one")
+                raise InputError(
+                    f"{place}: {join((*path, key))}: given a second time (first at {first}); remove one"
+                )
             self.places[*path, key] = place
             data[key] = self.build(value_node, (*path, key))
         return data
 
     def _item(self, node: yaml.Node, path: Path) -> Any:
-        self.places[path] = _place(self.name, node.start_mark)
+        self.places[path] = self._place(node)
         return self.build(node, path)
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
-        """A scalar by its tag; the patterns are checked again because a tag may be written by hand (`!!int x`)."""
+        """A scalar by its tag, its pattern checked again: a tag may be written by hand (`!!int x`)."""
         if node.tag == "tag:yaml.org,2002:str":
             return node.value
         pattern, _ = _SCALARS.get(node.tag, (None, None))
         if pattern is None or not re.fullmatch(pattern, node.value):
-            raise InputError(f"{_place(self.name, node.start_mark)}: tag {node.tag!r} does not fit here; remove the tag")
+            raise InputError(f"{self._place(node)}: tag {node.tag!r} does not fit here; remove the tag")
         return _READ[node.tag](node.value)
+
+    def _place(self, node: yaml.Node) -> str:
+        return self.locate(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def join(path: Path) -> str:
     """A path as people write it: `finetune.0.task`."""
     return ".".join(str(part) for part in path)
-
-
-def _place(name: str, mark: yaml.Mark) -> str:
-    return f"{name}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
@@ -153,9 +168,15 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
     return f"not YAML: {problem}{context}; check brackets, quotes and indentation up to here"
 
 
+def _read_float(text: str) -> float:
+    """A number; a whole one (`1e6`) as an integer, since nobody writes large counts digit by digit."""
+    value = float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return int(value) if value.is_integer() and abs(value) < _LARGEST_WHOLE else value
+
+
 _READ: dict[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:null": lambda text: None,
+    "tag:yaml.org,2002:null": lambda _: None,
     "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
     "tag:yaml.org,2002:int": lambda text: int(text.replace("_", "")),
-    "tag:yaml.org,2002:float": lambda text: float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")),
+    "tag:yaml.org,2002:float": _read_float,
 }
