@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from rich.console import Console
-from rich.table import Table
-
 from pipelines.estimate import usable_cores
 from pipelines.ladder import Shape, human_count
 from pipelines.plan import Plan, Stage
 
-UNKNOWN = "?"  # a pretrained tokenizer tells its size only when it is loaded _FLOPS_NOTE = "FLOPs a training token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
+UNKNOWN = "?"  # a pretrained tokenizer tells its size only when it is loaded
+_FLOPS_NOTE = "FLOPs a training token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
+_LEFT = ("rung", "shape")  # columns of words; numbers stand to the right
 
 
 def plan_table(plan: Plan) -> list[dict[str, str]]:
@@ -40,14 +39,15 @@ def plan_summary(plan: Plan) -> str:
 def print_plan(plan: Plan) -> None:
     """Print the table and the summary."""
     rows = plan_table(plan)
-    table = Table(box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("rung", "shape") else "right", no_wrap=True)
+    rows.insert(0, {column: column for column in rows[0]})
+    widths = {column: max(len(row[column]) for row in rows) for column in rows[0]}
     for row in rows:
-        table.add_row(*row.values())
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    console.print(plan_summary(plan), soft_wrap=True)
+        cells = (
+            row[column].ljust(width) if column in _LEFT else row[column].rjust(width)
+            for column, width in widths.items()
+        )
+        print("  ".join(cells).rstrip())
+    print(f"\n{plan_summary(plan)}")
 
 
 def _pretrained(plan: Plan) -> list[Stage]:
