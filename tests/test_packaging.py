@@ -47,7 +47,7 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stepladder(scripts: Path, folder: Path, *arguments: str) -> str:
-    """Run the installed command in `folder` as a user would, cut off from this checkout; return its output."""
+    """Run the installed command in `folder` as a user would, away from this checkout; return its output."""
     # The last three are the tests' own limit of one thread.
     ours = ("PYTHON", "VIRTUAL", "OMP_", "MKL_", "OPENBLAS_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
