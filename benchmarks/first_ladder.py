@@ -99,7 +99,7 @@ def measure(folder: Path, *arguments: str, every_s: float = 0.2) -> Usage:
 
 
 def memory_of_tree(root: psutil.Process) -> int:
-    """Bytes held by a process and its descendants; a page that several share counts once where the system tells."""
+    """Bytes held by a process and its descendants; a shared page counts once where the system tells."""
     total = 0
     try:
         processes = [root, *root.children(recursive=True)]

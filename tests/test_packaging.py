@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -120,3 +123,33 @@ def test_the_installed_command_runs_a_recipe_from_an_empty_folder(
 
     results = [json.loads(line) for line in (run / "results.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {"bits_per_byte", "bleu", "accuracy"} <= {result["metric"] for result in results}
+
+
+def test_the_dependencies_are_those_that_are_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {normal(re.split(r"[^\w.-]", line)[0]) for line in project["dependencies"]}
+
+    own = {*PACKAGES, *sys.stdlib_module_names}
+    modules = {
+        name for room in PACKAGES for path in (ROOT / room).rglob("*.py") for name in imported(path)
+    } - own
+    providers = packages_distributions()
+    imports = {normal(provider) for module in modules for provider in providers[module]}
+    # pydantic pins its own core exactly, so that a bound of ours would only get in its way
+    assert imports - {"pydantic-core"} == declared
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a module imports, inside functions, too."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = set()
+    for node in tree:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
