@@ -22,6 +22,7 @@ SHINGLE_WORDS = 5
 THRESHOLD = 0.8
 PERMUTATIONS = 128
 SEED = 1  # of the permutations
+BANDS = (25, 5)  # 25 bands of 5 rows propose a pair at the threshold with 1 - (1 - 0.8^5)^25 = 0.99995
 _WORD = re.compile(r"\w+")
 
 
@@ -53,7 +54,7 @@ def _digest(text: str) -> bytes:
 def _find_near(texts: Mapping[str, str]) -> dict[str, str]:
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
+    index = MinHashLSH(num_perm=PERMUTATIONS, params=BANDS)
     kept: dict[str, NDArray[np.uint64]] = {}
     repeats: dict[str, str] = {}
     for name, shingles in zip(texts, _shingle_sets(texts.values()), strict=True):

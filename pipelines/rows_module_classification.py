@@ -36,7 +36,7 @@ def package_rows(functions: Mapping[str, Sequence[Function]]) -> dict[str, list[
     for split, members in functions.items():
         chosen = _chosen_ids(members, labels, MOST_ROWS[split])
         rows[split] = [
-            {"id": f.id, "text": names.sub(MASK, _cut(f.source)), "label": package(f)}
+            {"id": f.id, "text": _cut(names.sub(MASK, f.source)), "label": package(f)}
             for f in members
             if f.id in chosen
         ]
@@ -80,5 +80,5 @@ def _fits(function: Function) -> bool:
     return len(function.source) >= SHORTEST
 
 
-def _cut(source: str) -> str:
-    return source if len(source) <= LONGEST else source[: source.rfind("\n", 0, LONGEST) + 1]
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: text.rfind("\n", 0, LONGEST) + 1]

@@ -1,0 +1,75 @@
+"""The split keeps files whole, gives every package its share, and depends on names alone."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from pipelines.corpus_document import SPLITS, Document
+from pipelines.split import choose, split_documents, thin
+
+
+def _library() -> list[Document]:
+    """Two packages of 40 files and some loose modules; each file gives one to three documents."""
+    chance = random.Random(0)
+    documents = []
+    for file in [f"{package}/m{number}.py" for package in ("alpha", "beta") for number in range(40)] + [
+        f"loose{number}.py" for number in range(6)
+    ]:
+        for part in range(chance.randint(1, 3)):
+            text = "x" * chance.randint(200, 5000)
+            documents.append(Document(f"{file}#{part}", text, group=file, stratum=file.rpartition("/")[0]))
+    return documents
+
+
+def test_every_document_is_in_one_split_and_every_file_too() -> None:
+    documents = _library()
+    splits = split_documents(documents, 0.1, 0.1)
+    assert sorted(d.id for members in splits.values() for d in members) == sorted(d.id for d in documents)
+    groups = {split: {d.group for d in members} for split, members in splits.items()}
+    assert not groups["train"] & groups["validation"]
+    assert not groups["train"] & groups["test"]
+    assert not groups["validation"] & groups["test"]
+
+
+def test_every_package_gives_its_share_of_bytes() -> None:
+    splits = split_documents(_library(), 0.1, 0.1)
+    for package in ("alpha", "beta"):
+        size = {s: sum(len(d.text) for d in splits[s] if d.stratum == package) for s in SPLITS}
+        for split in ("validation", "test"):
+            assert 0.1 <= size[split] / sum(size.values()) <= 0.15
+
+
+def test_the_split_depends_neither_on_order_nor_on_chance() -> None:
+    documents = _library()
+    shuffled = random.Random(1).sample(documents, len(documents))
+    first, second = (split_documents(given, 0.1, 0.1) for given in (documents, shuffled))
+    for split in SPLITS:
+        assert {d.id for d in first[split]} == {d.id for d in second[split]}
+
+
+@pytest.mark.parametrize(("files", "full"), [(1, ["train"]), (2, ["train", "test"]), (3, list(SPLITS))])
+def test_few_files_fill_train_first(files: int, full: list[str]) -> None:
+    documents = [Document(f"{n}", "text" * 9, group=f"{n}") for n in range(files)]
+    splits = split_documents(documents, 0.05, 0.05)
+    assert sorted(split for split, members in splits.items() if members) == sorted(full)
+
+
+def test_choose_takes_what_fits_and_never_breaks_the_limit() -> None:
+    sizes = {"giant": 1000, **{f"small{n}": 10 for n in range(20)}}
+    chosen = choose(sizes, 50, limit=75, at_least=1)
+    assert "giant" not in chosen
+    assert sum(sizes[name] for name in chosen) == 50
+    assert choose({"a": 900, "b": 800}, 50, limit=75, at_least=1) == {"b"}, "the smallest, when none fits"
+
+
+def test_thin_keeps_every_package_at_about_the_size_asked() -> None:
+    documents = _library()
+    thinned = thin(documents, 60_000)
+    assert 50_000 <= sum(len(d.text) for d in thinned) <= 66_000
+    assert set(Counter(d.stratum for d in thinned)) == {"alpha", "beta", ""}
+    kept = {d.group for d in thinned}
+    assert [d for d in documents if d.group in kept] == thinned, "files stay whole and in order"
+    assert thin(documents, 10**9) == documents
