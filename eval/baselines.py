@@ -17,9 +17,9 @@ def majority_label(labels: Sequence[str]) -> str:
 def best_constant(candidates: Sequence[str], references: Sequence[str]) -> str:
     """The candidate with the highest corpus BLEU when it is the prediction for every reference.
 
-    All distinct candidates are tried. A constant's n-gram matches are looked up in an index of the references
-    (n-gram -> how often in each reference that has it), so thousands of candidates cost less than a second; the
-    score is sacreBLEU's own formula. Among equals the first in alphabetical order.
+    All distinct candidates are tried. A constant's n-gram matches are looked up in an index of the
+    references (n-gram -> how often in each reference that has it), so thousands of candidates cost less than
+    a second; the score is sacreBLEU's own formula. Among equals the first in alphabetical order.
     """
     bleu = BLEU(force=True)
     index, reference_length = _index_ngrams([_tokens(bleu, text) for text in references])
@@ -30,7 +30,8 @@ def best_constant(candidates: Sequence[str], references: Sequence[str]) -> str:
         for ngram, count in _ngrams(tokens).items():
             order = len(ngram) - 1
             total[order] += count * len(references)
-            correct[order] += sum(min(count, held) for held in index.get(ngram, ()))
+            held = index.get(ngram, [])
+            correct[order] += len(held) if count == 1 else sum(min(count, times) for times in held)
         score = BLEU.compute_bleu(correct, total, len(tokens) * len(references), reference_length).score
         if score > best_score:
             best, best_score = candidate, score

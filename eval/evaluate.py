@@ -25,7 +25,7 @@ _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "roug
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation leaves: results (baselines among them), samples to read, statistics of every item."""
+    """What an evaluation leaves: results (baselines among them), samples to read, every item's statistics."""
 
     results: list[Result]
     samples: list[dict[str, str]]
@@ -56,7 +56,7 @@ def evaluate(
     """Measure a checkpoint (a folder, or a hub name) on one task whose rows are in the folder `data`.
 
     `split` is the settings' unless given; `origin` is None for a checkpoint from elsewhere; `seed` is the
-    bootstrap's. Equal inputs give equal results but for `seconds`. Raises `InputError` for what a user can mend.
+    bootstrap's. Equal inputs give equal results but for `seconds`. Raises `InputError` for a user's mistakes.
     """
     started = time.perf_counter()
     settings = settings or EvalSettings()
@@ -74,7 +74,9 @@ def evaluate(
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
     results = [_result(score, setting, known, absent) for score in found.scores]
     for baseline in found.baselines:
-        nobody = Origin(run=known.run, stage="evaluate", family="baseline", objective=known.objective, rung=baseline.name)
+        nobody = Origin(
+            run=known.run, stage="evaluate", family="baseline", objective=known.objective, rung=baseline.name
+        )
         results += [_result(score, setting, nobody, "a baseline has no model") for score in baseline.scores]
     return Evaluation(results=results, samples=found.samples, items=found.items)
 

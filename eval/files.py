@@ -51,7 +51,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path}:{line}: byte {error.start} ({data[error.start]:#04x}) is not UTF-8; save the file as UTF-8"
+            f"{path}:{line}: byte {error.start} ({data[error.start]:#04x}) is not UTF-8; save it as UTF-8"
         ) from error
 
 
@@ -69,7 +69,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
         if not isinstance(row, dict):
             kind = type(row).__name__
-            raise InputError(f"{path}:{number}: a JSON object is wanted, not a {kind}; write {{...}} on the line")
+            raise InputError(f"{path}:{number}: not an object but a {kind}; write {{...}} on the line")
         yield row
 
 
@@ -95,7 +95,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_json(value: Any) -> str:
-    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON (sorted keys, no spaces, no NaN)."""
+    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON: sorted keys, no spaces, no NaN."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
@@ -112,7 +112,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return gzip.decompress(data)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error}); make it again or drop .gz from its name") from error
+        raise InputError(f"{path}: not a whole gzip file ({error}); make it again, or rename it") from error
 
 
 def _gzip(data: bytes) -> bytes:

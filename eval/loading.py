@@ -1,4 +1,4 @@
-"""Find a checkpoint, check it, and load it: from a folder or from the hub, safetensors only, never its own code."""
+"""Find a checkpoint, check it, load it: from a folder or the hub, safetensors only, never its own code."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def fingerprint(model_dir: Path) -> str:
     folder = Path(model_dir)
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
-        raise InputError(f"{folder}: not a checkpoint; config.json and *.safetensors are wanted (save_pretrained)")
+        raise InputError(f"{folder}: no checkpoint; config.json and *.safetensors are wanted")
     return hash_json({path.name: hash_file(path) for path in (folder / "config.json", *weights)})
 
 
 def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     """The checkpoint in `model_dir` with the head the task needs, on the GPU if there is one.
 
-    Raises `InputError` when files or weights are missing (a base model has no trained classification head), or when
+    Raises `InputError` when files or weights are missing (a base model has no trained head), or when
     `settings.context` is more than the model has positions for.
     """
     import torch
@@ -66,9 +66,9 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     )
     if lost := sorted(info["missing_keys"]):
         raise InputError(
-            f"{model_dir}: has no trained weights for {lost[0]}, which {task.name} needs; fine-tune it on {task.name} first"
+            f"{model_dir}: has no trained {lost[0]}, which {task.name} needs; fine-tune it on that first"
         )
-    # A classifier pools each row's last unpadded token. The others mask or ignore padding without being told its id.
+    # A classifier pools each row's last unpadded token; the others never look at padding.
     network.config.pad_token_id = pad_id(tokenizer) if task.kind == "classification" else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     context = _context(network.config, settings.context, model_dir)
@@ -78,11 +78,12 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
 def count_params(network: Any) -> dict[str, int]:
     """Exact parameters of a loaded model by convention: total, non_embedding, matmul.
 
-    Embedding tables are left out of non_embedding, and so is the output head, tied or not; matmul adds the head.
+    Embedding tables are left out of non_embedding, and so is the output head, tied or not; matmul adds it.
     """
     import torch
 
-    tables = {id(p): p.numel() for m in network.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    embeddings = [module for module in network.modules() if isinstance(module, torch.nn.Embedding)]
+    tables = {id(table.weight): table.weight.numel() for table in embeddings}
     output = network.get_output_embeddings()
     head = {id(p): p.numel() for p in output.parameters()} if output is not None else {}
     total = sum(parameter.numel() for parameter in network.parameters())  # a tied table is one parameter
@@ -95,31 +96,33 @@ def _config(model_dir: Path) -> Any:
 
     config = _load(AutoConfig, model_dir)
     if getattr(config, "activation_function", None) == "gelu_new":
-        # The same function: gelu_new writes it out in six operations, this is torch's one. A third of the time.
+        # The same function: gelu_new writes it out in six operations, torch has it as one.
         config.activation_function = "gelu_pytorch_tanh"
     return config
 
 
 def _load(auto_class: Any, model_dir: Path, **options: Any) -> Any:
-    """`from_pretrained` on a folder, without network, foreign code or progress bar; its complaints as `InputError`."""
+    """`from_pretrained` on a folder: no network, no foreign code, no progress bar; may raise `InputError`."""
     from transformers.utils import logging
 
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        return auto_class.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False, **options)
+        return auto_class.from_pretrained(
+            model_dir, local_files_only=True, trust_remote_code=False, **options
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{model_dir}: cannot be loaded ({reason}); save it again with save_pretrained") from error
+        raise InputError(f"{model_dir}: cannot be loaded ({reason}); save it again") from error
     finally:
         if bar:
             logging.enable_progress_bar()
 
 
 def _context(config: Any, wanted: int | None, model_dir: Path) -> int:
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is None and wanted is None:
+    positions = getattr(config, "max_position_embeddings", wanted)
+    if positions is None:
         raise InputError(f"{model_dir}: config.json does not give the longest text; set eval.context")
-    if positions is not None and wanted is not None and wanted > positions:
+    if wanted is not None and wanted > positions:
         raise InputError(f"eval.context: {wanted} is more than the model's {positions} positions; lower it")
-    return int(positions if wanted is None else wanted)
+    return int(positions) if wanted is None else wanted

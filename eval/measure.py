@@ -53,10 +53,10 @@ def measure(
 def measure_perplexity(
     model: Model, task: LanguageModelling, rows: Sequence[Row], settings: EvalSettings
 ) -> Measured:
-    """Bits per byte and perplexities of whole documents, each read after the begin token; errors by document."""
+    """Bits per byte and perplexities of whole documents, each after the begin token; errors by document."""
     stride = settings.stride or model.context // 2
     if stride > model.context:
-        raise InputError(f"eval.stride: {stride} is more than the context of {model.context} tokens; lower it")
+        raise InputError(f"eval.stride: {stride} is more than the context, {model.context} tokens; lower it")
     begin = begin_id(model.tokenizer)
     texts = encode_texts(model.tokenizer, [row["text"] for row in rows])
     requests = [ScoreRequest([begin, *ids]) for ids in texts]
@@ -67,8 +67,9 @@ def measure_perplexity(
     if not num_bytes.sum():
         raise InputError(f"{task.name}: all {len(rows)} documents are empty; give some text")
 
-    how = f"context:{model.context}|stride:{stride}|begin:yes|dtype:{model.dtype}"
-    vocabulary = f"|vocabulary:{hash_json(model.tokenizer.get_vocab())}"  # perplexities of other tokens are other metrics
+    how = f"{_forward(model)}|stride:{stride}|begin:yes"
+    # Perplexities per token of different tokenizers are different metrics.
+    vocabulary = f"|vocabulary:{hash_json(model.tokenizer.get_vocab())}"
     estimates = {
         "bits_per_byte": (bits_per_byte(nats, num_bytes), how),
         "token_perplexity": (perplexity(nats, tokens), how + vocabulary),
@@ -93,13 +94,14 @@ def measure_generation(
     references = [task.reference(row) for row in rows]
 
     metrics = [metric_by_name(name) for name in task.metrics]
-    how = f"greedy|max_new_tokens:{task.max_new_tokens}|stop:eos,newline|context:{model.context}|dtype:{model.dtype}"
+    how = f"greedy|max_new_tokens:{task.max_new_tokens}|stop:eos,newline|{_forward(model)}"
     scores, statistics = _score_all(metrics, outputs, references, how, settings, seed)
     shown = model.tokenizer.batch_decode(prompts[: settings.samples], skip_special_tokens=True)
     return Measured(
         scores=scores,
         items=[
-            {"id": row["id"], "output": output} | {name: table[i].tolist() for name, table in statistics.items()}
+            {"id": row["id"], "output": output}
+            | {name: table[i].tolist() for name, table in statistics.items()}
             for i, (row, output) in enumerate(zip(rows, outputs, strict=True))
         ],
         samples=_samples(rows, shown, references, outputs),
@@ -115,17 +117,17 @@ def measure_classification(
     labels = sorted(set(train_labels))
     references = [task.label(row) for row in rows]
     if unknown := sorted(set(references) - set(labels)):
-        raise InputError(f"{data}: label {unknown[0]!r} never occurs in train, so no model can learn it; add rows")
+        raise InputError(f"{data}: label {unknown[0]!r} is not in train; add rows or remove it")
     names = _class_names(model, labels)
     requests = [ClassifyRequest(ids) for ids in encode_for_label(task, model.tokenizer, rows, model.context)]
     logits = classify(model, requests, batch_tokens=settings.batch_tokens)
     outputs = [names[index] for index in logits.argmax(-1).tolist()]
 
     metrics = [metric_by_name(name, labels) for name in task.metrics]
-    how = f"context:{model.context}|dtype:{model.dtype}"
-    scores, _ = _score_all(metrics, outputs, references, how, settings, seed)
+    scores, _ = _score_all(metrics, outputs, references, _forward(model), settings, seed)
     constant = [majority_label(train_labels)] * len(rows)
-    always, _ = _score_all(metrics, constant, references, "always the most frequent train label", settings, seed)
+    how = "always the most frequent train label"
+    always, _ = _score_all(metrics, constant, references, how, settings, seed)
     shown = [task.text(row) for row in rows[: settings.samples]]
     return Measured(
         scores=scores,
@@ -146,7 +148,7 @@ def _score_all(
     settings: EvalSettings,
     seed: int,
 ) -> tuple[list[Score], dict[str, Any]]:
-    """Every metric's score with `how` the outputs came about in its signature, and every item's statistics."""
+    """Every metric's score, with `how` the outputs came about in its signature, and its item statistics."""
     statistics = {metric.name: metric.statistics(outputs, references) for metric in metrics}
     return [
         score(metric, statistics[metric.name], replicates=settings.bootstrap, seed=seed).signed(how)
@@ -163,7 +165,8 @@ def _constant_baseline(
     seed: int,
 ) -> Baseline:
     candidates = [task.reference(row) for row in read_rows(task, data, "train")]
-    constant = best_constant(candidates, [task.reference(row) for row in read_rows(task, data, "validation")])
+    tuned_on = [task.reference(row) for row in read_rows(task, data, "validation")]
+    constant = best_constant(candidates, tuned_on)
     how = "one train target for all, the best of all by BLEU on validation"
     scores, _ = _score_all(metrics, [constant] * len(references), references, how, settings, seed)
     return Baseline("best-constant", scores)
@@ -172,6 +175,10 @@ def _constant_baseline(
 def _over_documents(metric: str, estimate: Estimate, signature: str, documents: int) -> Score:
     reason = "one document has no spread" if estimate.stderr is None else None
     return Score(metric, estimate.value, estimate.stderr, documents, signature, reason)
+
+
+def _forward(model: Model) -> str:
+    return f"context:{model.context}|dtype:{model.dtype}"
 
 
 def _bytes(row: Row) -> int:
@@ -183,7 +190,8 @@ def _stops(tokenizer: Any) -> list[int]:
     """The end token, and every token with a line break in it."""
     ids = range(len(tokenizer))
     texts = tokenizer.batch_decode([[token] for token in ids])
-    return sorted({end_id(tokenizer), *(token for token, text in zip(ids, texts, strict=True) if "\n" in text)})
+    breaks = {token for token, text in zip(ids, texts, strict=True) if "\n" in text}
+    return sorted({end_id(tokenizer), *breaks})
 
 
 def _first_line(text: str) -> str:

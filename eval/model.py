@@ -47,7 +47,7 @@ class Model:
 def score_texts(
     model: Model, requests: Sequence[ScoreRequest], *, stride: int, batch_tokens: int
 ) -> list[TextScore]:
-    """Nats of every token of each text after its first, in strided windows; sums in float64, in the order asked."""
+    """Nats of each text's tokens after its first, in strided windows; float64 sums, in the order asked."""
     windows: list[tuple[int, Window]] = []
     for index, request in enumerate(requests):
         cut = cut_windows(len(request.ids), context=model.context, stride=stride)
@@ -73,15 +73,16 @@ def generate(
 ) -> list[list[int]]:
     """The most likely tokens after each prompt, up to and with the first of `stops`, in the order asked.
 
-    Prompts are padded on the left with positions counted from their first real token; the key–value cache is kept
-    and a batch ends when all its rows have.
+    Prompts are padded on the left with positions counted from their first real token; the key–value cache is
+    kept, and a batch ends when all its rows have.
     """
     answers: list[list[int]] = [[] for _ in requests]
     lengths = [len(request.prompt) + request.max_new_tokens for request in requests]
     stop_ids = torch.tensor(sorted(stops), device=model.device)
     for batch in batch_by_length(lengths, batch_tokens):
-        for index, written in zip(batch, _continue(model, [requests[i] for i in batch], stop_ids), strict=True):
-            answers[index] = written
+        written = _continue(model, [requests[index] for index in batch], stop_ids)
+        for index, tokens in zip(batch, written, strict=True):
+            answers[index] = tokens
     return answers
 
 

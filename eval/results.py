@@ -18,7 +18,7 @@ PARAM_CONVENTIONS = ("total", "non_embedding", "matmul")
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric's numbers mean: which way is better, between which bounds (None: unbounded), in which unit."""
+    """What a metric's numbers mean: which way is better, between which bounds (None: none), which unit."""
 
     higher_is_better: bool
     floor: float | None
@@ -56,8 +56,8 @@ METRICS: dict[str, Metric] = {
 class Origin:
     """Where a model comes from: given by whoever trained it, by nobody for a checkpoint from elsewhere.
 
-    `tokens` are those seen and `unique_tokens` those distinct; `flops` are model FLOPs, cumulative over stages,
-    with this stage's own in `stage_flops`; `params` has the keys of `PARAM_CONVENTIONS`.
+    `tokens` are those seen and `unique_tokens` those distinct; `flops` are model FLOPs, cumulative over
+    stages, with this stage's own in `stage_flops`; `params` has the keys of `PARAM_CONVENTIONS`.
     """
 
     run: str | None = None
@@ -170,7 +170,9 @@ def _check_words(result: Result) -> None:
     if not isinstance(result.task, str) or not result.task:
         raise InputError(f"result: task is {result.task!r}; name the task")
     if result.higher_is_better is not METRICS[result.metric].higher_is_better:
-        raise InputError(f"result: higher_is_better is {result.higher_is_better!r}, not so for {result.metric}")
+        raise InputError(
+            f"result: higher_is_better is {result.higher_is_better!r}, wrong for {result.metric}"
+        )
     if result.params is not None and set(result.params) != set(PARAM_CONVENTIONS):
         raise InputError(f"result: params has {sorted(result.params)}; give {', '.join(PARAM_CONVENTIONS)}")
 
@@ -195,7 +197,7 @@ def _check_numbers(result: Result) -> None:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise InputError(f"result: {field} is {value!r}; a finite number, or null with a reason, is wanted")
+            raise InputError(f"result: {field} is {value!r}; give a finite number, or null with a reason")
     for field in ("stderr", "n", "tokens", "unique_tokens", "flops", "stage_flops", "seconds"):
         value = getattr(result, field)
         if value is not None and value < 0:

@@ -17,9 +17,9 @@ class EvalSettings(BaseModel):
         description="tasks to measure, by name",
     )
     split: Literal["train", "validation", "test"] = Field("test", description="the split measured")
-    max_items: int | None = Field(None, ge=1, description="measure this many items, evenly spaced (null: all)")
+    max_items: int | None = Field(None, ge=1, description="items measured, evenly spaced (null: all)")
     context: int | None = Field(None, ge=2, description="window in tokens (null: the model's own)")
-    stride: int | None = Field(None, ge=1, description="tokens a perplexity window moves on (null: half a context)")
+    stride: int | None = Field(None, ge=1, description="tokens a window moves on (null: half a context)")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the forward pass")
     batch_tokens: int = Field(16384, ge=1, description="padded tokens in a batch: speed and memory only")
     bootstrap: int = Field(1000, ge=2, description="bootstrap replicates for corpus metrics' standard errors")

@@ -15,7 +15,7 @@ _CHUNK = 1 << 22  # counts held at once while resampling: 32 MB
 def ratio_stderr(numerators: Array, denominators: Array) -> float:
     """Standard error of sum(a) / sum(b) over n >= 2 items, both (items,), by the delta method.
 
-    sqrt(n / (n - 1) · Σ(a_i − R·b_i)²) / Σb with R the ratio (Cochran 1977, section 6.3, infinite population).
+    sqrt(n / (n - 1) · Σ(a_i − R·b_i)²) / Σb with R the ratio (Cochran 1977, chapter 6, infinite population).
     With every b one it is the standard error of a mean; for right-or-wrong items, sqrt(p(1−p)/(n−1)).
     """
     n = len(numerators)

@@ -18,8 +18,8 @@ class Window:
 def cut_windows(length: int, *, context: int, stride: int) -> list[Window]:
     """Windows over a text of `length` tokens, in which each token but the first is predicted exactly once.
 
-    The first window predicts `context` tokens, each later one `stride` more, seeing at least `context - stride`
-    tokens before the one it predicts. Token `t` is predicted at position `t - 1`, so a window [begin, end)
+    The first window predicts `context` tokens; each later one predicts `stride` more, and sees more than
+    `context - stride` tokens before each. Position `t` predicts token `t + 1`, so a window [begin, end)
     predicts up to token `end`. Raises `ValueError` unless 1 <= stride <= context.
     """
     if not 1 <= stride <= context:
@@ -34,7 +34,7 @@ def cut_windows(length: int, *, context: int, stride: int) -> list[Window]:
 
 
 def batch_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first: at most `batch_tokens` padded tokens, at least one row.
+    """Indices in batches of like length, longest first: at most `batch_tokens` padded tokens, or one row.
 
     Longest first, so that memory runs out at once or not at all. Ties keep their order.
     """

@@ -1,6 +1,6 @@
 """Metrics, one a file, each as per-item statistics and an aggregate of their sum.
 
-`metric_by_name` holds the table of those computed from texts or labels; `score` gives value, error, signature.
+`metric_by_name` holds the table of those computed from texts or labels; `score` gives value and error.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Score:
 
 
 def metric_by_name(name: str, labels: Sequence[str] = ()) -> ItemMetric:
-    """The metric of that name; `labels` (the classes, in order) are f1_macro's. `KeyError` for other names."""
+    """The metric of that name; `labels` (the classes, sorted) are f1_macro's. `KeyError` for other names."""
     metrics: dict[str, ItemMetric] = {
         "accuracy": Accuracy(),
         "f1_macro": F1Macro(tuple(labels)),

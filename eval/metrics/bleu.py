@@ -1,4 +1,4 @@
-"""BLEU (Papineni 2002) as sacreBLEU computes it (Post 2018): 13a tokens, mixed case, exponential smoothing."""
+"""BLEU (Papineni 2002) as sacreBLEU computes it (Post 2018): 13a tokens, cased, exponential smoothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eval.metrics.base import Array, check_pairs
 
 @dataclass(frozen=True)
 class Bleu:
-    """Statistics are sacreBLEU's own ten a segment: lengths of both texts, then matches and totals of 1- to 4-grams."""
+    """Statistics are sacreBLEU's own ten a segment: both lengths, matches and totals of 1- to 4-grams."""
 
     name: str = "bleu"
     is_ratio: bool = False
@@ -22,7 +22,7 @@ class Bleu:
     def statistics(self, predictions: Sequence[str], references: Sequence[str]) -> Array:
         """(items, 10), one reference an item; sacreBLEU wants a list of texts per reference, not per item."""
         check_pairs(predictions, references)
-        # The underscored methods are those sacreBLEU's own bootstrap is made of; the tests hold them to corpus_score.
+        # The underscored methods are what sacreBLEU's bootstrap is made of; tests hold them to corpus_score.
         rows = self._scorer._extract_corpus_statistics(list(predictions), [list(references)])
         return np.array(rows, dtype=np.float64)
 

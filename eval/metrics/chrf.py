@@ -14,7 +14,7 @@ from eval.metrics.base import Array, check_pairs
 
 @dataclass(frozen=True)
 class Chrf:
-    """Statistics are sacreBLEU's own 18 a segment: prediction's, reference's and shared n-grams of each order."""
+    """Statistics are sacreBLEU's own 18 a segment: predicted, reference and shared n-grams of each order."""
 
     name: str = "chrf"
     is_ratio: bool = False

@@ -14,8 +14,8 @@ from eval.metrics.base import Array, check_pairs
 class F1Macro:
     """Statistics are, for each class: hits, predictions, references.
 
-    A class neither predicted nor present among the items is left out of the mean (scikit-learn's default, where
-    `labels` are those seen); a class that is one but not the other has F1 0.
+    A class neither predicted nor present among the items is left out of the mean, as scikit-learn does by
+    default; a class that is the one but not the other has F1 0.
     """
 
     labels: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +15,7 @@ from eval.metrics.base import Array, check_pairs
 
 @dataclass(frozen=True)
 class Rouge:
-    """One of rouge1, rouge2 and rougeL; statistics (F-measure, 1). Porter's stemmer is on, and the signature says so."""
+    """One of rouge1, rouge2 and rougeL; statistics (F-measure, 1). Porter's stemmer is on unless told."""
 
     name: str
     is_ratio: bool = True
@@ -40,4 +40,14 @@ class Rouge:
     def _scorer(self) -> Any:
         from rouge_score.rouge_scorer import RougeScorer
 
-        return RougeScorer([self.name], use_stemmer=self.stemmer)
+        return RougeScorer([self.name], tokenizer=_tokenizer(self.stemmer))
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(stemmer: bool) -> Any:
+    """rouge_score's own tokenizer, remembering: all ROUGEs and the baseline read the same references."""
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    tokenizer = DefaultTokenizer(stemmer)
+    tokenizer.tokenize = lru_cache(maxsize=1 << 14)(tokenizer.tokenize)
+    return tokenizer

@@ -27,7 +27,7 @@ def bits_per_byte(nats: Array, num_bytes: Array) -> Estimate:
 
 
 def perplexity(nats: Array, units: Array) -> Estimate:
-    """exp(nats / units) with units tokens or bytes, summed over documents before dividing. Inputs: (documents,).
+    """exp(nats / units), units being tokens or bytes, summed over documents first. Inputs: (documents,).
 
     The error is the ratio's, carried through exp by its slope (delta method).
     """

@@ -23,7 +23,7 @@ class LanguageModelling:
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """Write a text for a source. What the model reads is `source(row)`, cut to fit, then `cue`, which never is.
+    """Write a text for a source. What the model reads is `source(row)`, cut to fit, then `cue`, never cut.
 
     `target(row)` is what it learns to write after the cue (with its leading space); the reference is
     that text stripped. Writing stops at the end-of-text token, at a line break, or after `max_new_tokens`.

@@ -10,7 +10,7 @@ def _source(row: Row) -> str:
 
 
 def _target(row: Row) -> str:
-    """The sentence on one line, behind one space: byte-level tokenizers keep a word's leading space in its token."""
+    """The sentence on one line, after a space, which byte-level tokenizers keep in the first word's token."""
     return " " + " ".join(str(row["target"]).split())
 
 

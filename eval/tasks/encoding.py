@@ -26,13 +26,13 @@ def begin_id(tokenizer: Any) -> int:
     for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token_id is not None:
             return int(token_id)
-    raise InputError("tokenizer: has neither a BOS nor an EOS token; set bos_token in its tokenizer_config.json")
+    raise InputError("tokenizer: has neither BOS nor EOS token; set bos_token in tokenizer_config.json")
 
 
 def end_id(tokenizer: Any) -> int:
     """The token that ends a text: the tokenizer's EOS."""
     if tokenizer.eos_token_id is None:
-        raise InputError("tokenizer: has no EOS token; set eos_token in its tokenizer_config.json")
+        raise InputError("tokenizer: has no EOS token; set eos_token in tokenizer_config.json")
     return int(tokenizer.eos_token_id)
 
 
@@ -50,7 +50,7 @@ def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def encode_prompts(task: Generation, tokenizer: Any, rows: Sequence[Row], context: int) -> list[list[int]]:
-    """What the model reads before it writes: begin token, source, cue; at most `context - max_new_tokens` tokens.
+    """What the model reads before it writes: begin token, source, cue; at most context - max_new_tokens.
 
     A long source loses its end, since a function's beginning says most; the cue always stands, and source and
     cue are encoded apart, so that a cut never changes the cue's tokens.
@@ -77,7 +77,9 @@ def encode_pairs(task: Generation, tokenizer: Any, rows: Sequence[Row], context:
     ]
 
 
-def encode_for_label(task: Classification, tokenizer: Any, rows: Sequence[Row], context: int) -> list[list[int]]:
+def encode_for_label(
+    task: Classification, tokenizer: Any, rows: Sequence[Row], context: int
+) -> list[list[int]]:
     """What the classifier reads: begin token, then the text's beginning; at most `context` tokens.
 
     No end token is added: where PAD and EOS are one token, the model would take it for padding.

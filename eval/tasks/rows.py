@@ -12,7 +12,8 @@ from eval.tasks.base import Row, Task
 def read_rows(task: Task, data: Path, split: str) -> list[Row]:
     """The rows of `<data>/<split>.jsonl` or `.jsonl.gz`, in file order.
 
-    Raises `InputError` when neither file is there, when a row lacks a field or repeats an `id`, or when no row is left.
+    Raises `InputError` when neither file is there, when a row lacks a field or repeats an `id`, or when there
+    is no row.
     """
     path = _find(Path(data), split)
     rows: list[Row] = []
@@ -20,7 +21,7 @@ def read_rows(task: Task, data: Path, split: str) -> list[Row]:
     for number, row in enumerate(read_jsonl(path), start=1):
         _check(task, row, f"{path}: row {number}")
         if row["id"] in seen:
-            raise InputError(f"{path}: row {number}: id {row['id']!r} was used before; give every row its own id")
+            raise InputError(f"{path}: row {number}: id {row['id']!r} was used before; give each row its own")
         seen.add(row["id"])
         rows.append(row)
     if not rows:
