@@ -1,0 +1,261 @@
+"""Plans: the stages of a recipe, and keys that change exactly where the work does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eval.files import InputError
+from pipelines import plan as planning
+from pipelines.flops import training_flops_per_token
+from pipelines.ladder import Shape
+from pipelines.plan import Plan, make_plan
+from pipelines.plan_view import plan_summary, plan_table, print_plan
+from pipelines.recipe_file import load_recipe
+
+RECIPE = """\
+name: tiny
+corpus: {files: [books/*.txt]}
+tokenizer: {train: bpe, vocab_size: 512}
+context: 64
+ladder:
+  rungs: {shapes: [1x32, 2x32]}
+  seeds: [2, 1]
+budget: {tokens: 10_000}
+training: {batch_tokens: 1024}
+finetune:
+  - {task: code-to-docstring}
+  - {task: module-classification}
+"""
+HEAVY = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "evaluate",
+    "accelerate",
+    "scipy",
+    "pandas",
+    "altair",
+)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_text("It was a dark and stormy night.\n", encoding="utf-8")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def plan(recipe: Path, *overrides: str) -> Plan:
+    return make_plan(load_recipe(str(recipe), overrides))
+
+
+def redone(before: Plan, after: Plan) -> set[str]:
+    """The stages of `after` whose artefact `before` does not have."""
+    return {stage.id for stage in after.stages} - {
+        stage.id for stage in after.stages if stage.folder in {old.folder for old in before.stages}
+    }
+
+
+def stage_ids(made: Plan, *kinds: str) -> set[str]:
+    return {stage.id for stage in made.stages if stage.kind in kinds}
+
+
+def test_the_stages_of_a_recipe(recipe: Path) -> None:
+    run = ["pretrain-{}", "evaluate-{}-perplexity"]
+    for task in ("code-to-docstring", "module-classification"):
+        run += [f"finetune-{{}}-{task}", f"evaluate-{{}}-{task}"]
+    prepared = ["corpus", "tokens", "code-to-docstring", "module-classification"]
+    assert [stage.id for stage in plan(recipe).stages] == [
+        *(f"prepare-{name}" for name in prepared),
+        *(stage.format("r1-13k-s0") for stage in run),
+        *(stage.format("r1-13k-s1") for stage in run[:2]),  # one seed of a rung is fine-tuned
+        *(stage.format("r2-25k-s0") for stage in run),
+    ]
+
+
+def test_stages_follow_their_inputs(recipe: Path) -> None:
+    made = plan(recipe)
+    assert made.stage("prepare-tokens").inputs == ("prepare-corpus",)
+    assert made.stage("pretrain-r1-13k-s0").inputs == ("prepare-tokens",)
+    assert made.stage("evaluate-r1-13k-s0-perplexity").inputs == ("pretrain-r1-13k-s0", "prepare-corpus")
+    tuned = "finetune-r2-25k-s0-code-to-docstring"
+    assert made.stage(tuned).inputs == ("pretrain-r2-25k-s0", "prepare-code-to-docstring")
+    assert made.stage("evaluate-r2-25k-s0-code-to-docstring").inputs == (tuned, "prepare-code-to-docstring")
+    seen: set[str] = set()
+    for stage in made.stages:
+        assert set(stage.inputs) <= seen
+        seen.add(stage.id)
+    assert len(seen) == len(made.stages) == len({stage.folder for stage in made.stages})
+
+
+def test_only_what_is_asked_for_is_planned(recipe: Path) -> None:
+    made = plan(recipe, "finetune=[]")
+    assert stage_ids(made, "finetune") == set()
+    assert {stage.settings["task"] for stage in made.stages if stage.kind == "evaluate"} == {"perplexity"}
+    made = plan(recipe, "eval.tasks=[module-classification]", "finetune.0.seeds=2")
+    assert {stage.settings["task"] for stage in made.stages if stage.kind == "evaluate"} == {
+        "module-classification"
+    }
+    assert "finetune-r1-13k-s1-code-to-docstring" in stage_ids(made, "finetune")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["training.checkpoint_every_s=1", "training.log_every_tokens=9", "report.bootstrap=100", "report.x=[tokens]",
+     "eval.batch_tokens=64", "name=other", "training.learning_rate=null"],
+)  # fmt: skip
+def test_what_changes_no_content_redoes_nothing(recipe: Path, override: str) -> None:
+    assert redone(plan(recipe), plan(recipe, override)) == set()
+
+
+@pytest.mark.parametrize(
+    ("override", "kinds"),
+    [
+        ("corpus.test_fraction=0.1", ("prepare", "pretrain", "finetune", "evaluate")),
+        ("training.learning_rate=1e-4", ("pretrain", "finetune", "evaluate")),
+        ("training.precision=fp32", ("pretrain", "finetune", "evaluate")),
+        ("budget.tokens=20_000", ("pretrain", "finetune", "evaluate")),
+        ("eval.max_items=5", ("evaluate",)),
+        ("eval.split=validation", ("evaluate",)),
+    ],
+)
+def test_a_changed_setting_redoes_what_depends_on_it(
+    recipe: Path, override: str, kinds: tuple[str, ...]
+) -> None:
+    after = plan(recipe, override)
+    assert redone(plan(recipe), after) == stage_ids(after, *kinds)
+
+
+@pytest.mark.parametrize(
+    ("override", "touched"),
+    [
+        ("finetune.0.epochs=9", lambda stage: stage.kind != "prepare" and stage.id.endswith("code-to-docstring")),
+        ("eval.stride=7", lambda stage: stage.kind == "evaluate" and stage.id.endswith("perplexity")),
+        ("eval.samples=7", lambda stage: stage.kind == "evaluate" and not stage.id.endswith("perplexity")),
+        ("tokenizer.vocab_size=600", lambda stage: stage.id == "prepare-tokens" or stage.kind != "prepare"),
+        ("context=128", lambda stage: stage.id == "prepare-tokens" or stage.kind != "prepare"),
+        ("ladder.rungs={shapes: [1x32, 3x32]}", lambda stage: "-r2-" in stage.id),
+        ("ladder.rungs={shapes: [1x32, 2x32, 3x32]}", lambda stage: "-r3-" in stage.id),
+        ("ladder.seeds=[2, 2]", lambda stage: "-r2-25k-s1" in stage.id),
+    ],
+)  # fmt: skip
+def test_a_changed_part_redoes_that_part_alone(recipe: Path, override: str, touched: object) -> None:
+    before = plan(recipe, "ladder.seeds=1") if "shapes" in override else plan(recipe)
+    after = plan(recipe, "ladder.seeds=1", override) if "shapes" in override else plan(recipe, override)
+    assert callable(touched)
+    assert redone(before, after) == {stage.id for stage in after.stages if touched(stage)}
+
+
+def test_changed_text_redoes_everything_and_a_raised_version_its_kind(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan(recipe)
+    (recipe.parent / "books" / "one.txt").write_text("It was a bright cold day in April.\n", encoding="utf-8")
+    changed = plan(recipe)
+    assert redone(before, changed) == {stage.id for stage in changed.stages}
+    monkeypatch.setitem(planning.VERSIONS, "finetune", planning.VERSIONS["finetune"] + 1)
+    raised = plan(recipe)
+    tuned = {stage.id for stage in raised.stages if stage.kind == "evaluate" and "perplexity" not in stage.id}
+    assert redone(changed, raised) == stage_ids(raised, "finetune") | tuned
+
+
+def test_missing_text_is_a_mistake_and_not_a_crash(recipe: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        plan(recipe, "corpus.files=[nowhere/*.txt]")
+
+
+def test_settings_are_json_and_say_what_a_run_costs(recipe: Path) -> None:
+    made = plan(recipe)
+    for stage in made.stages:
+        assert json.loads(json.dumps(stage.settings, allow_nan=False)) == stage.settings
+    stage = made.stage("pretrain-r2-25k-s0")
+    settings = stage.settings
+    assert settings["params"] == {
+        "total": 25_472 + 512 * 32 + 64 * 32,
+        "non_embedding": 25_472,
+        "matmul": 41_856,
+    }
+    assert settings["flops_per_token"] == training_flops_per_token(Shape(2, 32, 1), 512, 64)
+    assert (settings["hyper"]["steps"], stage.tokens) == (10, 10_240)
+    assert stage.flops == settings["flops"] == 10_240 * settings["flops_per_token"]
+    assert stage.memory_bytes is not None
+    assert stage.memory_bytes > 16 * settings["params"]["total"]
+
+
+def test_fine_tuning_starts_at_a_third_of_the_pretraining_rate_unless_told(recipe: Path) -> None:
+    made = plan(recipe, "training.learning_rate=0.03", "finetune.1.learning_rate=0.5")
+    rates = [made.stage(f"finetune-r1-13k-s0-{task}").settings["learning_rate"] for task in
+             ("code-to-docstring", "module-classification")]  # fmt: skip
+    assert rates == [pytest.approx(0.01), 0.5]
+    assert made.stage("finetune-r1-13k-s0-code-to-docstring").settings["max_tokens"] == 64
+
+
+def test_a_pretrained_tokenizer_leaves_its_counts_open(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = plan(recipe, "tokenizer={pretrained: gpt2}")
+    stage = made.stage("pretrain-r1-13k-s0")
+    assert stage.settings["params"] == {"total": None, "non_embedding": 12_768, "matmul": None}
+    assert (stage.flops, stage.seconds_estimate, stage.memory_bytes) == (None, None, None)
+    assert plan_table(made)[0]["FLOPs"] == "?"
+    print_plan(made)
+    assert "? FLOPs" in capsys.readouterr().out
+
+
+def test_a_tokenizer_in_a_folder_is_known_by_its_content(recipe: Path) -> None:
+    folder = recipe.parent / "mine"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    before = plan(recipe, "tokenizer={pretrained: mine}")
+    assert before.stage("prepare-tokens").settings["pretrained"] == str(folder.resolve())
+    (folder / "tokenizer.json").write_text('{"changed": 1}', encoding="utf-8")
+    assert "prepare-tokens" in redone(before, plan(recipe, "tokenizer={pretrained: mine}"))
+
+
+def test_the_table_has_a_row_a_rung_and_the_summary_adds_up(recipe: Path) -> None:
+    made = plan(recipe)
+    rows = plan_table(made)
+    assert [(row["rung"], row["shape"], row["seeds"], row["non-emb."]) for row in rows] == [
+        ("r1-13k", "1x32", "2", "12,768"),
+        ("r2-25k", "2x32", "1", "25,472"),
+    ]
+    flops = sum(stage.flops or 0 for stage in made.stages)
+    assert f"3 pretrainings: 31k tokens, {flops:.2e} FLOPs" in plan_summary(made)
+
+
+def run_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
+    return done.stdout
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    found = run_python(
+        "import sys\n"
+        "from pipelines.plan import make_plan\n"
+        "from pipelines.plan_view import print_plan\n"
+        "from pipelines.recipe_file import load_recipe, schema, template\n"
+        "print_plan(make_plan(load_recipe('quickstart'))), schema(), template()\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert "r7-992k" in found
+    assert found.endswith("heavy: []\n")
+
+
+def test_keys_are_the_same_in_every_process(recipe: Path) -> None:
+    code = (
+        "from pipelines.plan import make_plan; from pipelines.recipe_file import load_recipe\n"
+        f"print(*[stage.folder for stage in make_plan(load_recipe({str(recipe)!r})).stages])"
+    )
+    here = " ".join(stage.folder for stage in plan(recipe).stages)
+    assert {run_python(code, PYTHONHASHSEED=seed).strip() for seed in ("1", "2")} == {here}
