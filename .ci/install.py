@@ -60,6 +60,9 @@ def main(arguments: Sequence[str]) -> int:
     except SetupError as error:
         say(str(error), error=True)
         return 1
+    except KeyboardInterrupt:
+        say("stopped; run this again to finish", error=True)
+        return 130
     return 0
 
 
@@ -104,7 +107,7 @@ def python_runs() -> bool:
 
 def ask(code: str) -> str:
     """Run `code` in .venv's Python and return what it prints."""
-    done = subprocess.run([PYTHON, "-P", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([PYTHON, "-I", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -115,10 +118,13 @@ def site_packages() -> Path:
 def forget_half_installed() -> None:
     """Remove the metadata of packages whose files are not all there, so that pip installs them again.
 
-    A pip that was killed leaves such packages, and the next pip takes them for installed.
+    A pip that was killed leaves such packages, and the next pip takes them for installed. A torch that imports
+    is left alone, whatever its metadata say: installing it again could swap its build.
     """
+    spared = {"torch"} if find_torch(PYTHON) else set()
     for package in distributions(path=[str(site_packages())]):
-        if not is_whole(package):
+        pip_made_it = metadata_folder(package).suffix == ".dist-info"
+        if pip_made_it and package.name not in spared and not is_whole(package):
             say(f"installing {package.name} again: an earlier set-up was interrupted")
             shutil.rmtree(metadata_folder(package))
 
