@@ -162,7 +162,8 @@ def _forecast_entry(
     sentence = forecast_sentence(series, largest, best.fit.law, settings.level, hidden, best.fit.sizes)
     if reach > FAR:
         sentence += f" This reaches {significant(reach, 2)} times beyond the largest rung fitted."
-    entry = asdict(largest)
+    entries = [{**asdict(forecast), "interval": list(forecast.interval)} for forecast in forecasts]
+    entry = entries[-1]
     return {
         "x": best.axis,
         "held_out": hidden,
@@ -173,7 +174,7 @@ def _forecast_entry(
         "last_value": entry["last_value"],
         "log_log_line": entry["log_log_line"],
         "sentence": sentence,
-        "rungs": [asdict(forecast) for forecast in forecasts],
+        "rungs": entries,
     }
 
 

@@ -159,8 +159,8 @@ def _descend(
 ) -> tuple[Array, Array, np.ndarray]:
     """Levenberg-Marquardt, all M problems (log_v (M, n), theta (M, P)) in step.
 
-    Weights w·min(1, delta/|r|) make the squares touch the Huber losses from above, so a step that lowers them
-    lowers the objective too (Holland & Welsch 1977). Parameters at a bound that pull outwards are held there.
+    A step that fails raises a problem's damping, one that succeeds lowers it; `_step` says what that does.
+    Returns theta, objective (M,), and whether each problem arrived.
     """
     theta = theta.copy()
     objective = _objective(law, u, log_v, weights, theta, delta)
@@ -196,7 +196,13 @@ def _objective(law: Law, u: Array, log_v: Array, weights: Array, theta: Array, d
 def _step(
     law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float, damping: Array
 ) -> np.ndarray:
-    """One damped step (M, P) of the reweighted least-squares problem."""
+    """One damped step (M, P).
+
+    At full damping the curvature is that of weights w·min(1, delta/|r|), whose squares touch the Huber losses
+    from above, so that the step cannot fail but may be slow (Holland & Welsch 1977); at none it is the loss's
+    own, where points beyond delta have no curvature, and the step is Newton's (Madsen & Nielsen 1990).
+    Parameters at a bound that pull outwards are held there.
+    """
     residuals = law.log_curve(theta, u) - log_v
     jacobian = law.log_jacobian(theta, u)  # (M, n, P)
     size = np.abs(residuals)

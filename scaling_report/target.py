@@ -12,9 +12,13 @@ from scaling_report.laws import Array
 
 @dataclass(frozen=True)
 class Target:
-    """Laws fall to a floor, so a metric that rises to a ceiling (accuracy, BLEU) enters as ceiling - value."""
+    """Laws fall to a floor, so a metric that rises to a ceiling (accuracy, BLEU) enters as ceiling - value.
+
+    `floor` is the metric's lowest value, None where it has none.
+    """
 
     ceiling: float | None  # None: the value enters as it is
+    floor: float | None
 
     @property
     def symbol(self) -> str:
@@ -30,10 +34,12 @@ class Target:
         return self.to_law(fitted)
 
     def band_from_law(self, band: Array) -> Array:
-        """Intervals (..., 2) of the law's quantity -> intervals of the metric, lower end first."""
-        return np.sort(self.from_law(band), axis=-1)
+        """Intervals (..., 2) of the law's quantity -> intervals of the metric, kept above its floor."""
+        return np.sort(
+            np.maximum(self.from_law(band), -np.inf if self.floor is None else self.floor), axis=-1
+        )
 
 
 def target_of(series: Series) -> Target:
     """Distance to the ceiling for a bounded metric of which more is better; everything else as it is."""
-    return Target(series.ceiling if series.higher_is_better else None)
+    return Target(series.ceiling if series.higher_is_better else None, series.floor)

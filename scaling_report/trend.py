@@ -11,6 +11,7 @@ from scipy.special import stdtr, stdtrit
 from scaling_report.frame import Point
 
 ALPHA = 0.05
+ROUNDING = 1e-12  # relative: values that differ by less are the same value, averaged in another order
 FALLS, RISES, NO_TREND = "falls", "rises", "no trend"
 
 
@@ -40,6 +41,8 @@ def find_trend(points: Sequence[Point], axis: str) -> Trend:
     x, y = average_by_size(points, axis)
     if x.size < 3:
         return Trend(None, x.size, None, None, None)
+    if np.ptp(y) <= ROUNDING * np.abs(y).max():
+        return Trend(NO_TREND, x.size, 0.0, (0.0, 0.0), 1.0)
     log_x = np.log10(x) - np.log10(x).mean()
     slope = float(log_x @ y / (log_x @ log_x))
     residuals = y - y.mean() - slope * log_x
@@ -60,6 +63,4 @@ def average_by_size(points: Sequence[Point], axis: str) -> tuple[np.ndarray, np.
 
 
 def _two_sided(slope: float, error: float, dof: int) -> float:
-    if slope == 0:
-        return 1.0
     return 0.0 if error == 0 else float(2 * stdtr(dof, -abs(slope) / error))

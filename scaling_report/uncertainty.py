@@ -11,6 +11,7 @@ from scaling_report.fit import DELTA, FitResult, Solutions, fit_many
 from scaling_report.laws import LAWS, Array
 
 SIZES_FOR_RESAMPLING = 8  # below, resampled runs stand at too few distinct sizes to fit a curve through
+NOISE_LIMIT = 50.0  # of ln y: with one degree of freedom a draw may be wild, its exponential must stay finite
 NOISE_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)  # the new run's own noise, without Monte Carlo error
 
 
@@ -66,6 +67,7 @@ class Bootstrap:
     def prediction(self, x: Array, level: float, runs: int = 1) -> Array:
         """Where the mean of `runs` seeds of a new rung at `x` (n,) will lie: (n, 2)."""
         noise = np.outer(self.inflation * self.scatter.of_mean(runs), NOISE_QUANTILES)  # (R, Q)
+        noise = noise.clip(-NOISE_LIMIT, NOISE_LIMIT)
         drawn = np.log(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
         return np.exp(np.quantile(drawn.reshape(-1, x.size), _tails(level), axis=0).T)
 
@@ -130,7 +132,8 @@ def resample(
     if kind == "rungs":
         weights = weights * _draw_sizes(x, replicates, law.sizes_needed, rng)
     else:
-        data = fit.predict(x) * np.exp(inflation[:, None] * _draw_noise(scatter, x, replicates, rng))
+        noise = inflation[:, None] * _draw_noise(scatter, x, replicates, rng)
+        data = fit.predict(x) * np.exp(noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
     solutions = fit_many(law, x, data, weights=weights, delta=delta)
     arrived = solutions.converged
     return Bootstrap(
