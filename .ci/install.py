@@ -118,8 +118,8 @@ def site_packages() -> Path:
 def forget_half_installed() -> None:
     """Remove the metadata of packages whose files are not all there, so that pip installs them again.
 
-    A pip that was killed leaves such packages, and the next pip takes them for installed. A torch that imports
-    is left alone, whatever its metadata say: installing it again could swap its build.
+    A pip that was killed leaves such packages, and the next pip takes them for installed. A torch that
+    imports is left alone, whatever its metadata say: installing it again could swap its build.
     """
     spared = {"torch"} if find_torch(PYTHON) else set()
     for package in distributions(path=[str(site_packages())]):
