@@ -1,9 +1,10 @@
-"""Sweep the learning rate of small rungs at the quickstart's budget; prints the table behind the `small-ladder` rule.
+"""Sweep small rungs' learning rates at the quickstart's budget: the table behind `small-ladder`.
 
-    python benchmarks/learning_rate_sweep.py RUN_FOLDER [--shapes 1x32 2x64 5x128] [--rates 1e-3 ...] [--batch-tokens 4096]
+    python benchmarks/learning_rate_sweep.py RUN_FOLDER [--shapes 1x32 2x64 5x128] [--rates 1e-3 ...]
+    [--batch-tokens 4096]
 
-RUN_FOLDER is a run that has prepared its tokens. Each row trains from scratch, cosine-free, on the recipe's schedule, and is
-scored by its validation loss in nats a token.
+RUN_FOLDER is a run that has prepared its tokens. Each row trains from scratch, cosine-free, on the recipe's
+schedule, and is scored by its validation loss in nats a token.
 """
 
 from __future__ import annotations

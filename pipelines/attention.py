@@ -1,8 +1,9 @@
-"""Causal attention in query blocks, for training on a processor: torch's flash kernel there takes 3x the time backwards.
+"""Causal attention in query blocks, for training on a processor.
 
-Queries are cut into blocks of `BLOCK`; block i looks only at keys up to its own end, so about 3/8 of the score matrix is never
-built (at context 256), and what is built stays in the processor's cache. The function is the one of
-`torch.nn.functional.scaled_dot_product_attention(..., is_causal=True)`; a test holds the two together, gradients too.
+Torch's flash kernel there spends three times as long on the way back. Queries are cut into blocks of `BLOCK`;
+block i looks only at keys up to its own end, so that 3/8 of the score matrix is never built (at context 256),
+and what is built stays in the cache. The function is that of
+`torch.nn.functional.scaled_dot_product_attention(..., is_causal=True)`; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class _CausalBlocks(torch.autograd.Function):
     """softmax(scale · q kᵀ + causal bias) v, with the softmax kept for the backward pass."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
         batch, heads, length, size = query.shape
@@ -82,10 +83,10 @@ def _for_transformers(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    # Right-padded causal batches need no mask: padding comes after all that is scored. Anything else is not ours.
-    assert attention_mask is None and dropout == 0.0, (
-        "causal_blocks trains causal models without dropout only"
-    )
+    # Right-padded causal batches need no mask: padding comes after all that is scored. Anything else is not
+    # ours.
+    assert attention_mask is None, "causal_blocks knows no mask but the causal one"
+    assert dropout == 0.0, "causal_blocks has no dropout"
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return causal_attention(query, key, value, scale).transpose(1, 2), None
 

@@ -1,4 +1,4 @@
-"""Which examples stand in which batch: pure functions of the step, so that a resumed run sees what an unbroken one sees.
+"""Which examples stand in which batch, as pure functions of the step, so that resuming changes nothing.
 
 `PackedWindows` cuts a token stream into windows; `Pairs` pads examples of their own length. Both answer
 `batch(step)` with int64 tensors and say how long its rows are.
@@ -52,7 +52,8 @@ def open_tokens(path: Path) -> np.ndarray:
 class PackedWindows:
     """Windows of `context` tokens from one stream, each epoch shifted and shuffled anew from `seed`.
 
-    `batch` gives `input_ids` and `targets`, both (batch_size, context); the target of a position is the token after it.
+    `batch` gives `input_ids` and `targets`, both (batch_size, context); the target of a position is the token
+    after it.
     """
 
     stream: np.ndarray
@@ -106,9 +107,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Right-padded batches of examples, of like length together, in an order drawn anew each epoch from `seed`.
+    """Right-padded batches of examples, like lengths together, in an order drawn each epoch from `seed`.
 
-    `batch` gives `input_ids` (B, T), `lengths` (B,) and `targets`: (B, T) shifted to the position that predicts them, or (B,).
+    `batch` gives `input_ids` (B, T), `lengths` (B,) and `targets`: (B, T) shifted to the position that
+    predicts them, or (B,).
     """
 
     examples: Sequence[Example]

@@ -1,7 +1,8 @@
 """Checkpoints of a rung in training: written beside, synced, renamed; verified when read; no pickle anywhere.
 
-A checkpoint is a folder `step-00000120/` with `model.safetensors`, `optimizer.safetensors` and, last, `state.json`, which
-holds the step, a hash of each tensor file and whatever facts the loop wants back. A folder that does not verify is set aside.
+A checkpoint is a folder `step-00000120/` with `model.safetensors`, `optimizer.safetensors` and, last,
+`state.json`, which holds the step, a hash of each tensor file and whatever facts the loop wants back. A
+folder that does not verify is set aside.
 """
 
 from __future__ import annotations
@@ -53,22 +54,22 @@ def save_checkpoint(
     hashes = {file: hash_file(beside / file) for file in TENSOR_FILES}
     write_json(beside / "state.json", {"step": step, "sha256": hashes, "facts": dict(facts)})
     shutil.rmtree(folder / name, ignore_errors=True)
-    os.replace(beside, folder / name)
+    beside.replace(folder / name)
     _sync(folder)
     for old in sorted(folder.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and a warning for each broken one, which is renamed to `broken-…`."""
-    warnings = []
+    """The newest checkpoint that verifies; a warning for each broken one, renamed to `broken-…`."""
+    warnings: list[str] = []
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             return _load(path), warnings
         except (InputError, SafetensorError, OSError, ValueError, KeyError) as error:
             aside = path.with_name(f"broken-{path.name}")
             shutil.rmtree(aside, ignore_errors=True)
-            os.replace(path, aside)
+            path.replace(aside)
             warnings.append(f"{path}: broken checkpoint ({error}); set aside, using the one before")
     return None, warnings
 

@@ -1,4 +1,4 @@
-"""The command `stepladder`: parse, call, print. No logic here, and nothing heavy imported before it is needed."""
+"""The command `stepladder`: parse, call, print. No logic, and nothing heavy before it is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eval.files import InputError, write_atomic
 
 app = typer.Typer(
     name="stepladder",
-    help="Train a ladder of language models, measure every rung, and predict the next one before it is shown.",
+    help="Train a ladder of language models, measure every rung, predict the next before it is shown.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -17,7 +17,7 @@ from pipelines.store import read_manifest
 
 
 def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
-    """Measure one trained model on one task; its origin is read from the manifest of the stage that made it."""
+    """Measure one trained model on one task; its origin stands in the manifest that made it."""
     torch.set_num_threads(job.threads)
     settings = dict(job.stage.settings)
     task = TASKS[settings.pop("task")]

@@ -1,8 +1,9 @@
 """The output head and its cross-entropy in one pass, a chunk of positions at a time.
 
-Logits of all positions at once are the largest tensor of a small model (16 x 256 x 2,048 in float32: 34 MB) and cross-entropy
-walks over them five times. Here a chunk's logits stay in the cache, and its gradient is formed while they are there, in the
-manner of Hsu et al. 2024 (Liger kernels). Positions that are not scored never reach the head.
+Logits of all positions at once are the largest tensor of a small model (16 x 256 x 2,048 in float32: 34 MB)
+and cross-entropy walks over them five times. Here a chunk's logits stay in the cache, and its gradient is
+formed while they are there, in the manner of Hsu et al. 2024 (Liger kernels). Positions that are not scored
+never reach the head.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ CHUNK = 512  # positions; 512 x 2,048 float32 is 4 MB
 
 
 class _HeadNats(torch.autograd.Function):
-    """Sum over positions of -ln softmax(hidden · weightᵀ)[target]; both gradients are computed on the way forward."""
+    """Sum of -ln softmax(hidden · weightᵀ)[target] over positions; gradients are made on the way forward."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
     ) -> torch.Tensor:
         low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
@@ -53,8 +54,8 @@ def head_nats(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy in nats, summed over the scored positions, and how many they are.
 
-    hidden: (B, T, d); weight: (V, d), the output head; targets: (B, T) token ids, `IGNORED` where nothing is scored;
-    dtype: what the matrix products run in (sums stay in float32 or better).
+    hidden: (B, T, d); weight: (V, d), the output head; targets: (B, T) token ids, `IGNORED` where nothing is
+    scored; dtype: what the matrix products run in (sums stay in float32 or better).
     """
     flat = targets.reshape(-1)
     states = hidden.reshape(-1, hidden.shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +20,24 @@ from transformers import (
 from pipelines import attention
 from pipelines.ladder import Shape
 
+# GPT-2 small's initial standard deviation, 0.02, at its width of 768.
+INITIAL_STD, INITIAL_STD_WIDTH = 0.02, 768
+
+
+def initial_std(width: int) -> float:
+    """Standard deviation of initial weights: 0.02 * sqrt(768 / width).
+
+    Variance goes as 1 / width (Yang 2022), so that activations and first logits are as large at every width
+    as in GPT-2 small; 0.02 at width 32 leaves a network so quiet that a short run spends much of itself on
+    waking it.
+    """
+    return INITIAL_STD * math.sqrt(INITIAL_STD_WIDTH / width)
+
 
 def build_gpt2(
     shape: Shape, vocab_size: int, context: int, eos_id: int, pad_id: int, seed: int
 ) -> PreTrainedModel:
-    """A GPT-2 of this shape with transformers' own initialisation, drawn from `seed`; no dropout (one pass over the data)."""
+    """A GPT-2 of this shape, its weights drawn from `seed` at `initial_std`; no dropout."""
     config = GPT2Config(
         vocab_size=vocab_size,
         n_positions=context,
@@ -34,6 +47,7 @@ def build_gpt2(
         bos_token_id=eos_id,
         eos_token_id=eos_id,
         pad_token_id=pad_id,
+        initializer_range=initial_std(shape.n_embd),
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -55,7 +69,7 @@ def load_for(objective: str, folder: Path, labels: Sequence[str] | None, seed: i
 
 
 def tune_for_training(model: Any, on_cpu: bool) -> Any:
-    """Swap in faster forms of the same functions: fused tanh-GELU everywhere, blocked causal attention on a processor."""
+    """Swap in faster forms of the same functions: fused tanh-GELU; on a processor, blocked attention."""
     for block in model.transformer.h:
         # gelu_new is the tanh approximation written out in six operations; torch has it as one
         block.mlp.act = torch.nn.GELU(approximate="tanh")
@@ -71,4 +85,4 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     model.save_pretrained(beside)
     tokenizer.save_pretrained(beside)
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(beside, folder)
+    beside.replace(folder)

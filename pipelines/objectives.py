@@ -1,4 +1,4 @@
-"""Objectives: a batch in, (sum of nats, count) out. Sums, so that no value depends on batch size, padding or ranks."""
+"""Objectives: a batch in, (sum of nats, count) out, so that no value depends on batch size or padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.fused_loss import head_nats
 
 
 class NextToken(torch.nn.Module):
-    """Causal LM and, with the source's targets ignored, conditional generation: nats of each scored next token."""
+    """Nats of each scored next token: causal LM and, with the source ignored, conditional generation."""
 
     def __init__(self, model: Any, head_dtype: torch.dtype) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class NextToken(torch.nn.Module):
 
 
 class Classes(torch.nn.Module):
-    """Sequence classification by the state of the last token that is not padding, as GPT2ForSequenceClassification does."""
+    """Classification by the last unpadded token's state, as GPT2ForSequenceClassification does."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Classes(torch.nn.Module):
 
 
 def objective(name: str, model: Any, head_dtype: torch.dtype) -> torch.nn.Module:
-    """The module that turns a batch into nats, for `causal-lm`, `conditional-generation` or `classification`."""
+    """The module that makes nats of a batch: `causal-lm`, `conditional-generation`, `classification`."""
     if name == "classification":
         return Classes(model)
     assert name in ("causal-lm", "conditional-generation"), name

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
-    """How the weights of one stage move: AdamW's settings, and the learning rate over `steps` optimiser steps."""
+    """How a stage's weights move: AdamW's settings, and the learning rate over `steps` optimiser steps."""
 
     learning_rate: float
     steps: int
@@ -38,8 +38,9 @@ class Optimisation:
 def rate_factor(step: int, steps: int, warmup_steps: int, schedule: str, decay_fraction: float) -> float:
     """Learning rate of step `step` (from 0) as a share of the peak.
 
-    Linear warm-up over `warmup_steps`, then `constant`; `linear` or `cosine` down to zero; or `wsd` (warm-up, stable, decay):
-    flat until the last `decay_fraction` of the steps, then linear to zero (Hu et al. 2024, MiniCPM).
+    Linear warm-up over `warmup_steps`, then `constant`; `linear` or `cosine` down to zero; or `wsd` (warm-up,
+    stable, decay): flat until the last `decay_fraction` of the steps, then linear to zero (Hu et al. 2024,
+    MiniCPM).
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -56,13 +57,14 @@ def rate_factor(step: int, steps: int, warmup_steps: int, schedule: str, decay_f
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: matrices, which decay; embeddings, gains and biases, which do not (OLMo-core's model ladder)."""
+    """Matrices, which decay; embeddings, gains and biases, which do not (OLMo-core's model ladder)."""
     import torch
 
     tables = {
         id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)
     }  # the tied head is the token table, so it does not decay either
-    decayed, kept = [], []
+    decayed: list[torch.nn.Parameter] = []
+    kept: list[torch.nn.Parameter] = []
     for parameter in model.parameters():
         (decayed if parameter.ndim >= 2 and id(parameter) not in tables else kept).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]

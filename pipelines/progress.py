@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar per running stage in a terminal, a line per finished stage elsewhere."""
+"""What a run shows while it works: a bar a running stage in a terminal, a line a finished stage."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ class RunSummary:
 def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Console) -> RunSummary:
     """Do everything of a recipe that is not done, in `out`, and make the report.
 
-    Raises InputError for a user's mistake: a folder of another recipe or in use, a corpus that is not there, a full disk.
+    Raises InputError for a user's mistake: a folder of another recipe or in use, a corpus that is not there,
+    a full disk.
     """
     began = time.monotonic()
     plan = make_plan(loaded)
@@ -88,9 +89,8 @@ def _report(run: RunFolder, loaded: LoadedRecipe) -> Path:
 
 def report_again(folder: Path) -> Path:
     """The report of a finished run, made again from its results alone."""
-    from scaling_report.report import make_report
-
     from pipelines.recipe_file import load_recipe
+    from scaling_report.report import make_report
 
     run = RunFolder(folder)
     run.recipe_name()  # says what is wrong with a folder that is no run folder

@@ -1,7 +1,8 @@
-"""What each kind of stage does: from its settings and its inputs' folders to one artefact folder, and the facts of it.
+"""What each kind of stage does: from settings and its inputs' folders to one artefact and its facts.
 
-`run_stage` is what an executor calls, in a worker process: it finds out whether the artefact is there, locks its folder,
-runs the stage's function and writes the manifest last. Heavy libraries are imported by the functions that need them.
+`run_stage` is what an executor calls, in a worker process: it finds out whether the artefact is there, locks
+its folder, runs the stage's function and writes the manifest last. Heavy libraries are imported by the
+functions that need them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from eval.files import write_json
 from pipelines.plan import Stage
 from pipelines.store import FAILURE, read_manifest, write_manifest
 
-# A worker whose run was killed dies within a second or two; the next run waits for it to let go of the folder.
+# A worker whose run was killed dies within a second or two; the next run waits for it to let go of the
+# folder.
 LOCK_TIMEOUT_S = 60
 
 
@@ -36,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Job:
-    """A stage with everything it needs to run in another process: its place, its inputs' places, how to tell."""
+    """A stage with all that another process needs to run it: its place and its inputs' places."""
 
     stage: Stage
     run: str
@@ -70,7 +72,7 @@ class StageFailed(RuntimeError):
 
 
 def run_stage(job: Job, tell: Tell) -> Outcome:
-    """Make the artefact of `job.stage` unless it is there. A user's mistake (InputError) and a full disk go up."""
+    """Make `job.stage`'s artefact unless it is there. A user's mistake (InputError) and OSError go up."""
     from eval.files import InputError
 
     began = time.monotonic()

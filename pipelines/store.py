@@ -1,4 +1,4 @@
-"""The run folder: who owns it, which artefacts in it are finished, what happened; all of it readable without a model."""
+"""The run folder: whose it is, which artefacts are finished, what happened; readable without a model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class RunFolder:
             owner = self.recipe_name()
             if owner != plan.recipe:
                 raise InputError(
-                    f"{self.root}: belongs to the recipe {owner!r}, not {plan.recipe!r}; choose another folder with --out"
+                    f"{self.root}: belongs to the recipe {owner!r}, not {plan.recipe!r}; "
+                    f"choose another folder with --out"
                 )
         write_json(self.root / "plan.json", _plan_json(plan))
         write_atomic(self.root / "recipe.yaml", recipe_text)
@@ -54,7 +55,8 @@ class RunFolder:
         path = self.root / "plan.json"
         if not path.is_file():
             raise InputError(
-                f"{self.root}: not a run folder (no plan.json in it); name a folder that `stepladder run` made"
+                f"{self.root}: not a run folder (no plan.json in it); name a folder that "
+                f"`stepladder run` made"
             )
         try:
             plan = json.loads(read_text(path))
@@ -72,7 +74,8 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise InputError(
-                f"{self.root}: another stepladder is working here{self._who()}; wait for it, or choose another --out"
+                f"{self.root}: another stepladder is working here{self._who()}; wait for it, "
+                f"or choose another --out"
             ) from error
         try:
             write_json(self.root / ".owner.json", {"pid": os.getpid(), "since": now()})
@@ -122,7 +125,7 @@ class RunFolder:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest in an artefact's folder; None if there is none, it is broken, or a file does not have its size."""
+    """An artefact's manifest; None if there is none, it is broken, or a file lacks its size."""
     path = folder / MANIFEST
     if not path.is_file():
         return None

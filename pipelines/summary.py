@@ -1,10 +1,11 @@
-"""What a run has come to, gathered from its artefacts: `results.jsonl` and `run.json`, the two sources of the report."""
+"""What a run has come to, gathered from its artefacts: `results.jsonl` and `run.json`."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from eval.files import read_jsonl, write_json
@@ -29,7 +30,7 @@ SAMPLES_SHOWN = 4
 
 
 def write_summary(run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]) -> None:
-    """Write both files from what is finished; they are the same whenever the same stages are, but for times."""
+    """Write both from what is finished; the same stages give the same files, but for times."""
     results = [
         result
         for stage in plan.stages
@@ -43,7 +44,7 @@ def write_summary(run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mappin
 def summarise(
     run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
-    """The content of run.json: provenance, every rung's settings and fate, learning curves, samples side by side."""
+    """The content of run.json: provenance, every rung's settings and fate, curves, samples."""
     corpus = run.manifest(plan.stage("prepare-corpus"))
     tokens = run.manifest(plan.stage("prepare-tokens"))
     pretrained = [stage for stage in plan.stages if stage.kind == "pretrain"]
@@ -78,7 +79,7 @@ def machine() -> dict[str, Any]:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     except OSError:
         names = []

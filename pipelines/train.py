@@ -1,4 +1,4 @@
-"""The training loop, on accelerate: steps over batches, with a log, checkpoints and a guard against divergence."""
+"""The training loop, on accelerate: steps, a log, checkpoints, and a guard against divergence."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Run:
 
 @dataclass
 class _Meter:
-    """Sums over the current log interval, and the tokens so far; goes into checkpoints, so that logs resume exactly."""
+    """Sums over the log interval, and tokens so far; kept in checkpoints, so that logs resume exactly."""
 
     tokens: int = 0
     scored: int = 0
@@ -77,10 +77,10 @@ def make_accelerator(precision: str) -> Accelerator:
 
 
 def train(module: torch.nn.Module, run: Run, accelerator: Accelerator) -> dict[str, Any]:
-    """Train `module` (an objective) for `run.how.steps` steps, going on from the newest checkpoint in the folder.
+    """Train `module` (an objective) for `run.how.steps` steps, going on from the newest checkpoint.
 
-    Returns the facts of the training: tokens, scored_tokens, final_loss_nats (mean over the last log interval),
-    seconds and tokens_per_second (both over all attempts). Raises Diverged.
+    Returns the facts of the training: tokens, scored_tokens, final_loss_nats (mean over the last log
+    interval), seconds and tokens_per_second (both over all attempts). Raises Diverged.
     """
     optimizer = make_adamw(module, run.how)
     module, optimizer = accelerator.prepare(module, optimizer)
@@ -196,8 +196,8 @@ def _finish(meter: _Meter, run: Run) -> dict[str, Any]:
     final = meter.lines[-1]["loss_nats"]
     if final >= run.highest_loss_nats:
         raise Diverged(
-            f"the final training loss, {final:.3f} nats, is no better than guessing ({run.highest_loss_nats:.3f}); "
-            f"lower training.learning_rate (here {run.how.learning_rate:.3g})"
+            f"the final training loss, {final:.3f} nats, is no better than guessing "
+            f"({run.highest_loss_nats:.3f}); lower training.learning_rate (here {run.how.learning_rate:.3g})"
         )
     return {
         "tokens": meter.tokens,

@@ -62,7 +62,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 def finetune(job: Job, tell: Tell) -> dict[str, Any]:
-    """Train a pretrained rung on a task's train rows; tokens and FLOPs are counted on from the pretraining."""
+    """Train a pretrained rung on a task's rows; tokens and FLOPs count on from the pretraining."""
     settings = job.stage.settings
     source = job.input("pretrain")
     manifest = read_manifest(source)
@@ -155,7 +155,7 @@ def _has_native_bf16() -> bool:
 
 
 def _examples(job: Job, tokenizer: Any) -> tuple[list[Example], list[str] | None]:
-    """The task's train rows as token ids, in the form that evaluation reads them; the labels if it has any."""
+    """The task's train rows as token ids, as evaluation reads them; the labels if it has any."""
     settings = job.stage.settings
     task = TASKS[settings["task"]]
     rows = read_rows(task, job.input("prepare"), "train")

@@ -1,7 +1,7 @@
 """Run a plan's stages as processes on this machine: as many side by side as pays, the longest way first.
 
-Workers are spawned once and keep torch loaded between stages. A worker that is killed costs its stage one retry, which goes
-on from the last checkpoint; a run that is killed takes its workers with it.
+Workers are spawned once and keep torch loaded between stages. A worker that is killed costs its stage one
+retry, which goes on from the last checkpoint; a run that is killed takes its workers with it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from pipelines.store import RunFolder
 
 WATCH_S = 0.5
 TRIES = 2
-# Up to this size a rung trains faster on one core than its share of a second; above it, rungs take the machine in turn.
+# Up to this size a rung trains faster on one core than its share of a second; above it, rungs take the
+# machine in turn.
 SIDE_BY_SIDE_PARAMS = 10_000_000
 
 
 def choose_jobs(plan: Plan) -> int:
-    """How many stages to run side by side: one a core for small rungs, one in all for large ones or on a GPU."""
+    """How many stages to run side by side: one a core for small rungs, else one in all."""
     sizes = [stage.settings["params"]["non_embedding"] for stage in plan.stages if stage.kind == "pretrain"]
     on_gpu = Path("/dev/nvidia0").exists()
     if on_gpu or max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
@@ -53,8 +54,8 @@ def run_stages(
 ) -> dict[str, Outcome]:
     """Bring every stage of the plan to an end; returns how each ended, those found finished included.
 
-    A stage whose input failed fails with it. Raises InputError for a user's mistake or a disk that is full or closed to us,
-    after stopping the other workers; what they had finished or checkpointed stays.
+    A stage whose input failed fails with it. Raises InputError for a user's mistake or a disk that is full or
+    closed to us, after stopping the other workers; what they had finished or checkpointed stays.
     """
     outcomes = _found(plan, run)
     if len(outcomes) == len(plan.stages):
@@ -80,7 +81,7 @@ def _found(plan: Plan, run: RunFolder) -> dict[str, Outcome]:
 
 
 def _weights(plan: Plan) -> dict[str, float]:
-    """The work from a stage to the end of its longest chain, in FLOPs, roughly: who waits longest starts first."""
+    """The work from a stage to the end of its longest chain, roughly, in FLOPs: the longest starts first."""
     own: dict[str, float] = {}
     for stage in plan.stages:
         if stage.kind == "pretrain":
@@ -108,7 +109,7 @@ def _drain(
     on_start: Callable[[Stage], None],
     on_outcome: Callable[[Outcome], None],
 ) -> None:
-    """Run what can run until nothing is left, or the pool breaks; then the stages in flight are back in `waiting`."""
+    """Run what can run until nothing is left or the pool breaks; stages in flight then wait again."""
     running: dict[Future[Outcome], Stage] = {}
 
     def settle(outcome: Outcome) -> None:
@@ -126,6 +127,8 @@ def _drain(
             running[pool.submit(_job(plan, run, stage, pool.threads, checkpoint_every_s))] = stage
         if not running:
             continue
+        if pool.cold:
+            pool.warm_up(pool.jobs - len(running))
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             stage = running.pop(future)
             try:
@@ -153,7 +156,8 @@ def as_input_error(error: OSError, where: Path) -> InputError:
     place = error.filename or where
     if error.errno == errno.ENOSPC:
         return InputError(
-            f"{place}: no space left on the disk; free some and run the same command again, it goes on from here"
+            f"{place}: no space left on the disk; free some and run the same command again, it "
+            f"goes on from here"
         )
     return InputError(f"{place}: {error.strerror or error}; mend it and run the same command again")
 
@@ -191,6 +195,13 @@ class _Pool:
             initargs=(self._queue, self._stop, os.getpid()),
         )
         self._reader = threading.Thread(target=self._read, args=(on_message,), daemon=True)
+        self.cold = True
+
+    def warm_up(self, idle: int) -> None:
+        """Let workers that have nothing to do yet load torch meanwhile; it takes seconds."""
+        self.cold = False
+        for _ in range(idle):
+            self._pool.submit(_load_libraries)
 
     def submit(self, job: Job) -> Future[Outcome]:
         return self._pool.submit(_work, job)
@@ -223,7 +234,6 @@ def _start_worker(queue: Queue[Message | None], stop: Event, parent: int) -> Non
     queue.cancel_join_thread()
     _tell = queue.put
     threading.Thread(target=_watch, args=(stop, parent), daemon=True).start()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -234,6 +244,10 @@ def _watch(stop: Event, parent: int) -> None:
     while not stop.is_set() and os.getppid() == parent:
         time.sleep(WATCH_S)
     os._exit(1)
+
+
+def _load_libraries() -> None:
+    import pipelines.training_stages  # noqa: F401
 
 
 def _work(job: Job) -> Outcome:

@@ -1,4 +1,4 @@
-"""The loop: resumed equals uninterrupted, accumulated equals one batch, divergence is caught, the model learns."""
+"""The loop: resumed equals uninterrupted, accumulated equals one batch, divergence is caught."""
 
 import json
 import math
