@@ -17,7 +17,7 @@ from eval.model import Model, classify, generate, score_texts
 from eval.requests import ClassifyRequest, GenerateRequest, ScoreRequest
 from eval.settings import EvalSettings
 from eval.tasks.base import Classification, Generation, LanguageModelling, Row, Task
-from eval.tasks.encoding import begin_id, encode_for_label, encode_prompts, encode_texts, end_id
+from eval.tasks.encoding import begin_id, encode_for_label, encode_prompts, encode_texts, stop_ids
 from eval.tasks.rows import read_rows
 
 
@@ -88,7 +88,7 @@ def measure_generation(
     """Greedy texts against references; the baseline writes one training target under everything."""
     prompts = encode_prompts(task, model.tokenizer, rows, model.context)
     requests = [GenerateRequest(prompt, task.max_new_tokens) for prompt in prompts]
-    stops = _stops(model.tokenizer)
+    stops = stop_ids(model.tokenizer)
     written = generate(model, requests, stops=stops, batch_tokens=settings.batch_tokens)
     outputs = [_first_line(text) for text in model.tokenizer.batch_decode(written, skip_special_tokens=True)]
     references = [task.reference(row) for row in rows]
@@ -184,14 +184,6 @@ def _forward(model: Model) -> str:
 def _bytes(row: Row) -> int:
     """UTF-8 bytes of the document as found: the row's own count where it has one."""
     return int(row["bytes"]) if "bytes" in row else len(row["text"].encode("utf-8"))
-
-
-def _stops(tokenizer: Any) -> list[int]:
-    """The end token, and every token with a line break in it."""
-    ids = range(len(tokenizer))
-    texts = tokenizer.batch_decode([[token] for token in ids])
-    breaks = {token for token, text in zip(ids, texts, strict=True) if "\n" in text}
-    return sorted({end_id(tokenizer), *breaks})
 
 
 def _first_line(text: str) -> str:

@@ -41,6 +41,14 @@ def pad_id(tokenizer: Any) -> int:
     return end_id(tokenizer) if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
+def stop_ids(tokenizer: Any) -> list[int]:
+    """The tokens that end a line of writing: the EOS, and every token with a line break in it."""
+    ids = range(len(tokenizer))
+    texts = tokenizer.batch_decode([[token] for token in ids])
+    breaks = {token for token, text in zip(ids, texts, strict=True) if "\n" in text}
+    return sorted({end_id(tokenizer), *breaks})
+
+
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """The bare token ids of each text: nothing added, nothing cut."""
     if not texts:

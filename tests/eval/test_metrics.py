@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import sacrebleu
@@ -17,7 +19,7 @@ PREDICTIONS = [
     "Return a list.",
     "",
     "the the the the cat sat on a mat .",
-    "Close the file, if open; otherwise do nothing.",
+    "Closes the files, if open; otherwise does nothing.",
 ]
 REFERENCES = [
     "Return the area of a rectangle.",
@@ -90,6 +92,16 @@ def test_bits_and_perplexities_divide_sums_not_means() -> None:
     assert bits_per_byte(nats[:1], num_bytes[:1]).stderr is None
 
 
+@pytest.mark.parametrize("estimate", [bits_per_byte, perplexity])
+def test_errors_over_documents_are_those_of_the_bootstrap(estimate: Any) -> None:
+    rng = np.random.default_rng(2)
+    sizes = rng.lognormal(4, 0.5, 60)
+    nats = sizes * rng.normal(1.0, 0.2, 60)
+    replicates = bootstrap_sums(np.column_stack([nats, sizes]), replicates=4000, seed=0)
+    values = [estimate(sums[:1], sums[1:]).value for sums in replicates]
+    assert estimate(nats, sizes).stderr == pytest.approx(np.std(values, ddof=1), rel=0.05)
+
+
 def test_the_ratio_error_is_what_repeated_samples_show() -> None:
     rng = np.random.default_rng(0)
 
@@ -110,6 +122,13 @@ def test_the_bootstrap_repeats_with_its_seed_and_does_not_depend_on_its_chunks(
     monkeypatch.setattr("eval.uncertainty._CHUNK", 64)
     np.testing.assert_allclose(bootstrap_sums(statistics, replicates=50, seed=3), whole)
     assert not np.allclose(bootstrap_sums(statistics, replicates=50, seed=4), whole)
+
+
+def test_the_bootstrap_error_is_the_deviation_of_its_replicates() -> None:
+    statistics = np.random.default_rng(1).normal(size=(9, 1))
+    values = bootstrap_sums(statistics, replicates=5, seed=0)[:, 0]
+    found = bootstrap_stderr(lambda sums: sums[..., 0], statistics, replicates=5, seed=0)
+    assert found == pytest.approx(np.std(values, ddof=1))
 
 
 def test_one_item_has_no_error_and_says_why() -> None:
@@ -144,6 +163,15 @@ def test_the_best_constant_is_the_best_by_sacrebleu_too() -> None:
         text: oracle.corpus_score([text] * len(references), [references]).score for text in candidates
     }
     assert by_score[found] == max(by_score.values()) > 0
+
+
+def test_a_constant_earns_nothing_by_repeating_itself() -> None:
+    reference = "Return the list of files and ports and names and sizes and dates."
+    honest, padded = (
+        "Return the list of files and ports and names and",
+        "Return the list of files and ports " * 2,
+    )
+    assert best_constant([padded, honest], [reference] * 3) == honest
 
 
 def test_the_majority_is_the_most_frequent_then_the_first() -> None:

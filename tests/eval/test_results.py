@@ -16,12 +16,13 @@ from eval.results import METRICS, Result, read_results, same, write_results
 
 def result(**changes: Any) -> Result:
     fields: dict[str, Any] = {
-        "run": "quickstart", "stage": "pretrain", "family": "gpt2", "objective": "causal-lm", "rung": "r1-13k",
-        "params": {"total": 3, "non_embedding": 1, "matmul": 2}, "tokens": 10, "unique_tokens": 10, "flops": 1e9,
-        "stage_flops": 1e9, "step": 5, "annealed": True, "seed": 0, "task": "perplexity", "split": "test",
-        "metric": "bits_per_byte", "value": 2.0, "stderr": 0.1, "n": 4, "higher_is_better": False, "floor": 0.0,
-        "ceiling": None, "signature": "s", "model_fingerprint": "m", "data_fingerprint": "d",
-        "versions": {"torch": "2"}, "seconds": 1.0, "missing": {"ceiling": "unbounded"},
+        "run": "quickstart", "stage": "pretrain", "family": "gpt2", "objective": "causal-lm",
+        "rung": "r1-13k", "params": {"total": 3, "non_embedding": 1, "matmul": 2}, "tokens": 10,
+        "unique_tokens": 10, "flops": 1e9, "stage_flops": 1e9, "step": 5, "annealed": True, "seed": 0,
+        "task": "perplexity", "split": "test", "metric": "bits_per_byte", "value": 2.0, "stderr": 0.1, "n": 4,
+        "higher_is_better": False, "floor": 0.0, "ceiling": None, "signature": "s", "model_fingerprint": "m",
+        "data_fingerprint": "d", "versions": {"torch": "2"}, "seconds": 1.0,
+        "missing": {"ceiling": "unbounded"},
     }  # fmt: skip
     return Result(**(fields | changes))
 
@@ -78,7 +79,8 @@ def test_every_metric_of_the_design_has_its_scale() -> None:
 
 
 def test_records_need_the_standard_library_only() -> None:
-    code = "import sys, eval.results; print(sorted({'torch', 'numpy', 'pydantic', 'transformers'} & set(sys.modules)))"
+    heavy = {"torch", "numpy", "pydantic", "transformers"}
+    code = f"import sys, eval.results; print(sorted({heavy} & set(sys.modules)))"
     root = Path(__file__).resolve().parents[2]
     answer = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
