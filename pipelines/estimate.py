@@ -1,8 +1,8 @@
 """Rough time, memory and disk of a stage before it runs; a guide for planning, never an input of one.
 
-Calibrated on transformers' GPT-2 in bf16 on two server cores (context 256, batch 16, vocabulary 2048): 47k,
-26k and 12k tokens/s for 2x64, 4x128 and 6x256. At these sizes time goes into moving activations, so a token
-costs its logits and its layers' widths; FLOPs bind only later.
+Calibrated on this package's own training in bf16 on two busy server cores, one thread a rung (context 256,
+vocabulary 2048): about 100k tokens/s for 2x64 and 26k for 5x128. At these sizes time goes into moving
+activations, so a token costs its logits and its layers' widths; FLOPs bind only later.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
 
 _CALIBRATED_CORES = 2
-_SECONDS_PER_LOGIT = 7.6e-9
-_SECONDS_PER_LAYER_WIDTH = 44e-9
+_SECONDS_PER_LOGIT = 1.4e-9
+_SECONDS_PER_LAYER_WIDTH = 55e-9
 _FLOPS_PER_SECOND = 8e11
-_START_SECONDS = 2.0  # load a model, save it
+_START_SECONDS = 1.0  # load a model, save it; workers keep their libraries loaded
 _GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made
 _ROW_FILL = 0.6  # of a row's token limit, on average
-_FIXED_SECONDS = {"prepare-corpus": 6.0, "prepare-tokens": 6.0, "prepare-rows": 2.0, "evaluate": 4.0}
+_FIXED_SECONDS = {"prepare-corpus": 6.0, "prepare-tokens": 8.0, "prepare-rows": 4.0, "evaluate": 3.0}
 
 _PROCESS_BYTES = 450 * 2**20  # Python with torch and transformers imported
 _BYTES_PER_PARAM = 16  # fp32 weight, gradient, two AdamW moments

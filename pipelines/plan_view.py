@@ -10,7 +10,10 @@ from pipelines.ladder import Shape, human_count
 from pipelines.plan import Plan, Stage
 
 UNKNOWN = "?"  # a pretrained tokenizer tells its size only when it is loaded
-_FLOPS_NOTE = "FLOPs a training token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
+_NOTE = (
+    "tokens, FLOPs and time in the table are one seed's; "
+    "FLOPs a token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
+)
 _LEFT = ("rung", "shape")  # columns of words; numbers stand to the right
 
 
@@ -32,7 +35,7 @@ def plan_summary(plan: Plan) -> str:
         f"{len(plan.stages)} stages, {len(runs)} pretrainings: {tokens} tokens, {flops} FLOPs\n"
         f"estimated, with fine-tuning and evaluation: {_time(seconds)} on {usable_cores()} cores, "
         f"{_bytes(memory)} memory a process, {_bytes(disk)} disk\n"
-        f"{_FLOPS_NOTE}"
+        f"{_NOTE}"
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from eval.files import InputError
 from pipelines import plan as planning
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
-from pipelines.plan import Plan, make_plan
+from pipelines.plan import Plan, Stage, make_plan
 from pipelines.plan_view import plan_summary, plan_table, print_plan
 from pipelines.recipe_file import load_recipe
 
@@ -110,9 +111,16 @@ def test_only_what_is_asked_for_is_planned(recipe: Path) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["training.checkpoint_every_s=1", "training.log_every_tokens=9", "report.bootstrap=100", "report.x=[tokens]",
-     "eval.batch_tokens=64", "name=other", "training.learning_rate=null"],
-)  # fmt: skip
+    [
+        "training.checkpoint_every_s=1",
+        "training.log_every_tokens=9",
+        "report.bootstrap=100",
+        "report.x=[tokens]",
+        "eval.batch_tokens=64",
+        "name=other",
+        "training.learning_rate=null",
+    ],
+)
 def test_what_changes_no_content_redoes_nothing(recipe: Path, override: str) -> None:
     assert redone(plan(recipe), plan(recipe, override)) == set()
 
@@ -138,21 +146,23 @@ def test_a_changed_setting_redoes_what_depends_on_it(
 @pytest.mark.parametrize(
     ("override", "touched"),
     [
-        ("finetune.0.epochs=9", lambda stage: stage.kind != "prepare" and stage.id.endswith("code-to-docstring")),
+        ("finetune.0.epochs=9",
+         lambda stage: stage.kind != "prepare" and stage.id.endswith("code-to-docstring")),
         ("eval.stride=7", lambda stage: stage.kind == "evaluate" and stage.id.endswith("perplexity")),
         ("eval.samples=7", lambda stage: stage.kind == "evaluate" and not stage.id.endswith("perplexity")),
         ("tokenizer.vocab_size=600", lambda stage: stage.id == "prepare-tokens" or stage.kind != "prepare"),
         ("context=128", lambda stage: stage.id == "prepare-tokens" or stage.kind != "prepare"),
-        ("ladder.rungs={shapes: [1x32, 3x32]}", lambda stage: "-r2-" in stage.id),
-        ("ladder.rungs={shapes: [1x32, 2x32, 3x32]}", lambda stage: "-r3-" in stage.id),
+        ("ladder={rungs: {shapes: [1x32, 3x32]}, seeds: [2, 1]}", lambda stage: "-r2-" in stage.id),
+        ("ladder={rungs: {shapes: [1x32, 2x32, 3x32]}, seeds: [2, 1, 1]}",
+         lambda stage: "-r3-" in stage.id),
         ("ladder.seeds=[2, 2]", lambda stage: "-r2-25k-s1" in stage.id),
     ],
 )  # fmt: skip
-def test_a_changed_part_redoes_that_part_alone(recipe: Path, override: str, touched: object) -> None:
-    before = plan(recipe, "ladder.seeds=1") if "shapes" in override else plan(recipe)
-    after = plan(recipe, "ladder.seeds=1", override) if "shapes" in override else plan(recipe, override)
-    assert callable(touched)
-    assert redone(before, after) == {stage.id for stage in after.stages if touched(stage)}
+def test_a_changed_part_redoes_that_part_alone(
+    recipe: Path, override: str, touched: Callable[[Stage], bool]
+) -> None:
+    after = plan(recipe, override)
+    assert redone(plan(recipe), after) == {stage.id for stage in after.stages if touched(stage)}
 
 
 def test_changed_text_redoes_everything_and_a_raised_version_its_kind(
