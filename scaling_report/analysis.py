@@ -77,7 +77,7 @@ def _analyse_series(series: Series, settings: ReportSettings) -> dict[str, Any]:
         "fits": [curve_entry(one, series, target, settings) for one in fitted],
         "forecast": forecasts,
         "no_forecast_reason": no_forecast,
-        "notes": notes,
+        "notes": list(dict.fromkeys(notes)),  # the same of every axis is said once
     }
 
 
@@ -131,7 +131,11 @@ def _forecast(
     if trend.verdict is None:
         return None, f"{capital(count(trend.sizes, 'size'))} to fit; a law takes three or more to be judged."
     if not trend.moves:
-        return None, "The rungs that are not hidden show no trend, so there is no curve to forecast with."
+        sizes, p = count(trend.sizes, "size"), significant(trend.p_value, 2)
+        return (
+            None,
+            f"The {sizes} that are not hidden show no clear trend (p = {p}), so there is no forecast.",
+        )
     best = next((one for one in fitted if one.axis == axis and one.chosen), None)
     if best is None:
         return None, f"No law could be fitted against {AXIS_NAMES[axis]}."

@@ -59,6 +59,9 @@ def fit_axis(
         # each fit has its own seed, so a metric more or less leaves the other bands as they are
         seed = zlib.crc32(f"{settings.seed} {series_id} {axis} {name}".encode())
         bootstrap = resample(found, x, y, replicates=settings.bootstrap, seed=seed)
+        if bootstrap.failed == bootstrap.replicates:
+            notes.append(f"Against {AXIS_NAMES[axis]} {law.formula} is not shown: every refit of it failed.")
+            continue
         fitted.append(Curve(axis, x, y, found, bootstrap, name == chosen))
     return fitted, notes
 
@@ -84,6 +87,7 @@ def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array
 
 
 def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSettings) -> dict[str, Any]:
+    """The curve as `laws.json` holds it: parameters, how sure they are, bands on a grid, notes in words."""
     law = LAWS[one.fit.law]
     notes = _notes(one, target, settings)
     intervals = one.bootstrap.interval(settings.level)
@@ -146,7 +150,7 @@ def _notes(one: Curve, target: Target, settings: ReportSettings) -> list[str]:
 def _scatter_note(scatter: Scatter, target: Target) -> str:
     away = f"A single run lies {per_cent(100 * scatter.of_mean(1))} of {target.symbol} from the curve"
     if scatter.between_seeds is None:
-        return f"{away} (standard deviation); no rung was run twice, so the seed's part in that is not known."
+        return f"{away} (standard deviation); no rung has two seeds, so their part is not known."
     seeds = per_cent(100 * scatter.between_seeds)
     return f"{away}, and seeds of one rung lie {seeds} from each other's mean (standard deviations)."
 

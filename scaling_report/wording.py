@@ -40,8 +40,9 @@ def quantity(series: Series) -> str:
 
 
 def capital(sentence: str) -> str:
-    """The sentence with a capital letter in front, the rest as it is."""
-    return sentence[:1].upper() + sentence[1:]
+    """The sentence with a capital letter in front, unless its first word is spelt as chrF is."""
+    first = sentence.partition(" ")[0]
+    return sentence[:1].upper() + sentence[1:] if first.islower() else sentence
 
 
 def per_cent(value: float) -> str:
@@ -54,6 +55,9 @@ def trend_sentence(series: Series, trend: Trend, visible: Trend, axis: str) -> s
     what = capital(quantity(series))
     if trend.slope is None or trend.interval is None or trend.p_value is None:
         return f"{what}: {count(trend.sizes, 'size')} cannot show a trend; it takes three or more."
+    if trend.slope == 0:
+        value = significant(series.points[0].value)
+        return f"{what} {_verb(series, 'is')} {value} at every one of {count(trend.sizes, 'size')}: no trend."
     low, high = trend.interval
     change = (
         f"{signed(trend.slope)} for every tenfold of {AXIS_NAMES[axis]}"
@@ -138,7 +142,7 @@ def _verb(series: Series, verb: str | None) -> str:
     assert verb is not None
     if series.metric != "bits_per_byte" or series.stage != "pretrain":
         return verb
-    return {"goes": "go"}.get(verb, verb.removesuffix("s"))
+    return {"goes": "go", "is": "are"}.get(verb, verb.removesuffix("s"))
 
 
 def _naive_sentence(forecast: Forecast) -> str:

@@ -114,7 +114,7 @@ def test_a_metric_that_stays_at_its_baseline_shows_no_trend_and_gets_no_curve(fo
     assert bleu["trend"]["verdict"] == "no trend"
     assert bleu["fits"] == []
     assert bleu["forecast"] is None
-    assert "no trend" in bleu["no_forecast_reason"]
+    assert "show no clear trend (p = " in bleu["no_forecast_reason"]
     assert bleu["above_baseline"] == []
     assert bleu["baseline_sentence"].startswith(
         "BLEU of code-to-docstring: no rung beats the best-constant baseline"
@@ -201,6 +201,12 @@ def test_a_floor_that_the_data_do_not_show_is_called_not_identified() -> None:
     floor = next(entry for entry in series["fits"] if entry["law"] == "power-floor")
     assert not floor["identified"]
     assert any(note.startswith("The floor e is not identified") for note in floor["notes"])
+
+
+def test_a_score_that_never_moves_is_said_in_one_plain_sentence() -> None:
+    (series,) = analyse(bits([0.0] * 7, "chrf"), QUICK)["series"]
+    assert series["trend"]["sentence"] == "chrF is 0 at every one of seven sizes: no trend."
+    assert series["fits"] == []
 
 
 def test_perplexity_that_rises_with_size_is_said_to_rise() -> None:
