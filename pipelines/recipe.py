@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from eval.settings import EvalSettings
-from eval.tasks import TASKS, Generation
+from eval.tasks import TASKS
 from pipelines.ladder import Rung, Shape, build_rungs, choose_shape, count_non_embedding, parse_shape
+from pipelines.recipe_checks import check_recipe
 from pipelines.recipe_fields import (
     Count,
     CountOrZero,
@@ -283,54 +284,5 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.family, self.objective) != ("gpt2", "causal-lm"):
-            text = f"{self.family} with {self.objective} is not built yet; use gpt2 with causal-lm"
-            raise mistake(text, "family" if self.family != "gpt2" else "objective")
-        _check_lengths(self)
-        _check_tasks(self)
-        if self.budget.flops is not None and self.tokenizer.vocab_size is None:
-            text = "needs the vocabulary's size, which a pretrained tokenizer tells only later; use tokens"
-            raise mistake(text, "budget", "flops")
-        rungs = len(self.ladder.rungs.wanted)
-        if self.report.holdout >= rungs:
-            raise mistake(
-                f"hides {self.report.holdout} of {rungs} rungs; keep some to fit", "report", "holdout"
-            )
+        check_recipe(self)
         return self
-
-
-def _check_lengths(recipe: Recipe) -> None:
-    """Everything counted in tokens must fit the context."""
-    context, batch = recipe.context, recipe.training.batch_tokens
-    if batch is not None and batch % context:
-        nearest = max(1, round(batch / context)) * context
-        text = f"{batch} is not a multiple of the context, {context}; write {nearest}"
-        raise mistake(text, "training", "batch_tokens")
-    if recipe.eval.context is not None and recipe.eval.context > context:
-        raise mistake(f"{recipe.eval.context} is more than the models' context, {context}", "eval", "context")
-    for index, finetune in enumerate(recipe.finetune):
-        task, room = TASKS.get(finetune.task), finetune.max_tokens or context
-        if isinstance(task, Generation) and room < 2 * task.max_new_tokens:
-            text = f"rows of {room} tokens are too short for {task.name}; it needs {2 * task.max_new_tokens}"
-            raise mistake(text, "finetune", index, "max_tokens")
-        if finetune.max_tokens is not None and finetune.max_tokens > context:
-            text = (
-                f"{finetune.max_tokens} is more than the models' context, {context}; lower it or leave it out"
-            )
-            raise mistake(text, "finetune", index, "max_tokens")
-
-
-def _check_tasks(recipe: Recipe) -> None:
-    """Every task measured must be known, downstream ones also fine-tuned, and none fine-tuned twice."""
-    tuned: list[str] = []
-    for index, finetune in enumerate(recipe.finetune):
-        if finetune.task in tuned:
-            raise mistake(f"{finetune.task} is listed twice; remove one", "finetune", index, "task")
-        tuned.append(finetune.task)
-    for index, task in enumerate(recipe.eval.tasks):
-        if task not in TASKS:
-            raise mistake(f"{task!r} is no task; choose from {', '.join(TASKS)}", "eval", "tasks", index)
-        listed = "tasks" in recipe.eval.model_fields_set
-        if listed and TASKS[task].objective != "causal-lm" and task not in tuned:
-            text = f"{task} is not fine-tuned; add {{task: {task}}} to finetune, or remove it here"
-            raise mistake(text, "eval", "tasks", index)

@@ -52,7 +52,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         recipe = Recipe.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
         raise InputError(explain(error, Recipe, document.data, document.places, shown)) from error
-    return LoadedRecipe(recipe=recipe, text=text, path=path, base=path.parent if path else Path.cwd())
+    return LoadedRecipe(
+        recipe=recipe, text=text, path=path, base=path.absolute().parent if path else Path.cwd()
+    )
 
 
 def packaged_recipes() -> list[str]:
@@ -92,37 +94,34 @@ def _read_packaged(name: str) -> str:
 
 def _put(document: Document, override: str) -> None:
     """Set one value from the command line, replacing what stands there; sections on the way are made."""
-    place = f"command line: {override}"
+    place = f"command line: {override!r}" if not override.isprintable() else f"command line: {override}"
     key, equals, text = override.partition("=")
-    if not equals or not all(key.split(".")):
+    parts = key.split(".")
+    if not equals or not all(parts) or not override.isprintable():
         raise InputError(f"{place}: is no override; write key=value, such as training.learning_rate=3e-3")
-    path: recipe_yaml.Path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
     value = parse_yaml(text, lambda *_: place).data
-    target = document.data
-    for number, part in enumerate(path[:-1]):
+    target: Any = document.data
+    path: recipe_yaml.Path = ()
+    for part in parts[:-1]:
         if isinstance(target, dict) and target.get(part) is None:
             target[part] = {}
-        target = _child(target, path[: number + 1], place)
-    if isinstance(target, list):
-        _child(target, path, place)
-    elif not isinstance(target, dict):
-        raise InputError(f"{place}: {join(path[:-1])} has no keys; set it as a whole")
+        path = (*path, _index(target, part, path, place))
+        target = target[path[-1]]
+    path = (*path, _index(target, parts[-1], path, place))
     target[path[-1]] = value
-    for known in [known for known in document.places if known[: len(path)] == path]:
-        del document.places[known]
+    for inside in [known for known in document.places if known[: len(path)] == path]:
+        del document.places[inside]
     document.places[path] = place
 
 
-def _child(target: Any, path: recipe_yaml.Path, place: str) -> Any:
-    """What stands at the last part of `path`, in the value of all parts before it."""
-    part = path[-1]
+def _index(target: Any, part: str, path: recipe_yaml.Path, place: str) -> str | int:
+    """The key or list index that `part` is in `target`, the value at `path`."""
     if isinstance(target, dict):
-        return target[part]
-    if isinstance(target, list) and isinstance(part, int) and part < len(target):
-        return target[part]
-    inside = (
-        f"{join(path[:-1])} is a list of {len(target)}, counted from 0"
-        if isinstance(target, list)
-        else "no keys"
-    )
-    raise InputError(f"{place}: {join(path)} does not exist ({inside}); check the key")
+        return part
+    if not isinstance(target, list):
+        raise InputError(f"{place}: {join(path)} has no keys; set it as a whole")
+    if not part.isdecimal() or int(part) >= len(target):
+        raise InputError(
+            f"{place}: {join(path)} is a list of {len(target)}; write a number from 0 for {part!r}"
+        )
+    return int(part)

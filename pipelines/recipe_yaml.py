@@ -155,7 +155,7 @@ class _Builder:
 
 def join(path: Path) -> str:
     """A path as people write it: `finetune.0.task`."""
-    return ".".join(str(part) for part in path)
+    return ".".join(part if isinstance(part, str) and part.isprintable() else repr(part) for part in path)
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
