@@ -1,0 +1,119 @@
+"""A run folder or a table of results -> the report's folder: page, Markdown, numbers, figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eval.files import InputError, hash_file, hash_json, read_text, write_atomic, write_json
+from eval.results import read_results
+from scaling_report.settings import ReportSettings
+
+VERSION = 1  # raised when the same results should be told otherwise; reports made before are then made again
+MANIFEST = "manifest.json"
+
+
+def make_report(
+    source: Path, settings: ReportSettings, *, out: Path | None = None, force: bool = False
+) -> Path:
+    """Write index.html, report.md, laws.json, figures/*.svg and manifest.json, the last; returns the page.
+
+    `source` is a run folder (results.jsonl, and run.json where there is one) or a results file of any origin.
+    The report goes to `out`, by default to the run's folder `report`, or to `<name>-report` beside the file.
+    Nothing is done when the report of the same results, run and settings is there unchanged, unless `force`.
+    Raises `InputError` for missing or broken files.
+    """
+    table, run_file = _sources(Path(source))
+    folder = Path(out) if out is not None else _report_folder(table)
+    run = _read_run(run_file) if run_file else None
+    key = _key(table, run, settings)
+    if force or not _is_current(folder, key):
+        _write(folder, _contents(table, run, settings), key)
+    return folder / "index.html"
+
+
+def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettings) -> dict[str, str]:
+    """Every file of the report by its name in the folder, made before the first one is written."""
+    from scaling_report.analysis import analyse
+    from scaling_report.markdown import render_markdown
+    from scaling_report.page import render_page
+    from scaling_report.story import tell
+    from scaling_report.svg import draw, vega_script
+
+    results = read_results(table)
+    if not results and run is None:
+        raise InputError(f"{table}: no results in it; measure a model first")
+    laws = analyse(results, settings)
+    story = tell(laws, run)
+    drawings = {figure.id: draw(figure.spec) for figure in story.figures}
+    return {
+        **{f"figures/{name}.svg": drawing for name, drawing in drawings.items()},
+        "laws.json": json.dumps(laws, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.md": render_markdown(story),
+        "index.html": render_page(story, drawings, vega_script()),
+    }
+
+
+def _write(folder: Path, contents: Mapping[str, str], key: str) -> None:
+    """Write the files, the manifest last, then drop those that only the report before had."""
+    before = _read_manifest(folder)
+    for name, text in contents.items():
+        write_atomic(folder / name, text)
+    files = {name: hash_file(folder / name) for name in contents}
+    write_json(folder / MANIFEST, {"version": VERSION, "key": key, "files": files})
+    for name in set(before.get("files", {})) - set(files):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _is_current(folder: Path, key: str) -> bool:
+    manifest = _read_manifest(folder)
+    return manifest.get("key") == key and all(
+        (folder / name).is_file() and hash_file(folder / name) == found
+        for name, found in manifest["files"].items()
+    )
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished report; empty where there is none, or none that this program wrote."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) and manifest.get("version") == VERSION else {}
+
+
+def _key(table: Path, run: Mapping[str, Any] | None, settings: ReportSettings) -> str:
+    told = {
+        name: value for name, value in (run or {}).items() if name != "made"
+    }  # a later look is not another run
+    return hash_json([VERSION, hash_file(table), told, settings.model_dump(mode="json")])
+
+
+def _sources(source: Path) -> tuple[Path, Path | None]:
+    """The results file, and the run.json beside it where `source` is a run folder that has one."""
+    if not source.is_dir():
+        return source, None
+    table, run_file = source / "results.jsonl", source / "run.json"
+    if not table.is_file():
+        raise InputError(f"{source}: no results.jsonl in this folder; name a run folder or a results file")
+    return table, run_file if run_file.is_file() else None
+
+
+def _report_folder(table: Path) -> Path:
+    """`report` beside a run's results.jsonl, `<name>-report` beside another table."""
+    name = table.name.split(".")[0]
+    return table.parent / ("report" if name == "results" else f"{name}-report")
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    try:
+        run = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}); run `stepladder run` again to write it"
+        ) from error
+    if not isinstance(run, dict):
+        raise InputError(f"{path}: a JSON object is wanted, not a {type(run).__name__}; remove the file")
+    return run

@@ -1,0 +1,89 @@
+"""laws.json and run.json -> the report in reading order: verdict, hero chart, metrics, how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scaling_report.figures import learning_curves
+from scaling_report.notation import moment, short, significant
+from scaling_report.parts import Column, Figure, Story, Table
+from scaling_report.provenance import (
+    fact_tables,
+    failure_table,
+    read_samples,
+    rung_tables,
+    stage_table,
+    training_facts,
+)
+from scaling_report.sections import glance, summarise_tasks, tell_series
+
+
+def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None) -> Story:
+    """The whole report. `laws` is what `analyse` gives, `run` run.json's content or None for a bare table."""
+    run = run or {}
+    hero = _hero(laws["series"])
+    sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
+    told = {sentence for section in sections.values() for sentence in section.sentences}
+    headline, *rest = laws["verdict"] or ["No rung has been measured yet."]
+    downstream = summarise_tasks([one for one in laws["series"] if one["stage"] != "pretrain"])
+    stages = stage_table(run)
+    return Story(
+        run=run.get("run") or laws["run"] or "a table of results",
+        made=moment(run.get("made")),
+        headline=headline,
+        lede=(*rest[:1], *downstream),
+        findings=tuple(sentence for sentence in rest[1:] if sentence not in told),
+        facts=_facts(hero, run),
+        failures=failure_table(run),
+        hero=sections[hero["id"]] if hero else None,
+        glance=glance(laws["series"]) if laws["series"] else None,
+        sections=tuple(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+        curves=_curves(run.get("curves") or []),
+        samples=read_samples(run),
+        rungs=rung_tables(run),
+        left_out=_left_out(laws["left_out"]),
+        provenance=(*fact_tables(run), *((stages,) if stages else ())),
+        command=run.get("command"),
+        recipe=run.get("recipe_yaml"),
+    )
+
+
+def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Bits per byte on the test split, which every tokenizer shares; else the first series."""
+    wanted = ("pretrain", "bits_per_byte", "test")
+    first = next((one for one in series if (one["stage"], one["metric"], one["split"]) == wanted), None)
+    return first or next(iter(series), None)
+
+
+def _facts(hero: Mapping[str, Any] | None, run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The few numbers that a reader carries away."""
+    if hero is None:
+        return training_facts(run)
+    sizes = [size for point in hero["points"] if (size := point["x"].get("non_embedding"))]
+    rungs = len({point["rung"] for point in hero["points"]})
+    reach = f", {short(min(sizes))} to {short(max(sizes))} non-embedding parameters" if sizes else ""
+    facts = [(str(rungs), f"{'rung' if rungs == 1 else 'rungs'}{reach}")]
+    forecast = hero["forecast"]
+    if forecast and forecast["error_percent"] is not None:
+        rung = forecast["held_out"][-1]
+        told = f"between the prediction of {rung} and its measurement"
+        facts.append((f"{significant(abs(forecast['error_percent']), 2)} %", told))
+    return (*facts, *training_facts(run))
+
+
+def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
+    if not any(curve["points"] for curve in curves):
+        return None
+    return Figure(
+        id="learning-curves",
+        tab="by tokens",
+        description="training loss against tokens seen, a line for each run",
+        spec=learning_curves(curves),
+    )
+
+
+def _left_out(entries: Sequence[Mapping[str, str]]) -> Table | None:
+    columns = (Column("Left out", numeric=False), Column("Why", numeric=False))
+    rows = tuple((entry["what"], entry["reason"]) for entry in entries)
+    return Table("Not in the fits", columns, rows) if rows else None
