@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from scaling_report.palette import stylesheet
 from scaling_report.parts import Story
 
+_TIED = re.compile(" [=<>±×] | %")
 _HYPHENATED = re.compile(r"\S{1,12}-\S{1,12}$")
 
 
@@ -53,7 +54,8 @@ def inline_json(value: Any) -> Markup:
 
 
 def keep_whole(text: str) -> Markup:
-    """Escaped text in which a line does not break inside a short hyphenated word, such as a rung's name."""
+    """Escaped text whose lines do not break in `p < 0.1`, `5 %` or a short word with a hyphen (`r1-13k`)."""
+    text = _TIED.sub(lambda sign: sign.group().replace(" ", "\u00a0"), text)
     words = (
         Markup('<span class="whole">{}</span>').format(word) if _HYPHENATED.match(word) else escape(word)
         for word in text.split(" ")

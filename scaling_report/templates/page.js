@@ -1,5 +1,6 @@
 "use strict";
-// A chart is drawn when it first comes near the screen. Until then, and without JavaScript, its still picture stands.
+// Every chart in sight is drawn, one after the other; one behind a tab when its tab is chosen. Until then, and without
+// JavaScript, its still picture stands.
 async function draw(chart) {
   const spec = JSON.parse(chart.querySelector("script").textContent);
   spec.width = "container";
@@ -9,14 +10,13 @@ async function draw(chart) {
   chart.classList.add("drawn");
 }
 
-const near = new IntersectionObserver(
-  (entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      near.unobserve(target);
-      draw(target).catch((error) => console.error("the still picture stays:", error));
-    }
-  },
-  { rootMargin: "400px" },
-);
-for (const chart of document.querySelectorAll(".chart")) near.observe(chart);
+async function drawShown() {
+  for (const chart of document.querySelectorAll(".chart:not(.drawn, .drawing)")) {
+    if (!chart.clientWidth) continue; // behind a tab
+    chart.classList.add("drawing");
+    await draw(chart).catch((error) => console.error("the still picture stays:", error));
+  }
+}
+
+document.addEventListener("change", drawShown);
+drawShown();

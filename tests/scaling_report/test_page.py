@@ -18,7 +18,7 @@ import pytest
 from scaling_report.analysis import analyse
 from scaling_report.markdown import escape, fence, render_markdown
 from scaling_report.notation import duration, moment, short, significant, with_error
-from scaling_report.page import inline_json, render_page
+from scaling_report.page import inline_json, keep_whole, render_page
 from scaling_report.parts import Story
 from scaling_report.settings import ReportSettings
 from scaling_report.story import tell
@@ -59,6 +59,14 @@ class Seen(HTMLParser):
 @cache
 def _laws() -> str:
     return json.dumps(analyse(synthetic.ladder(), ReportSettings(bootstrap=100)))
+
+
+def _few() -> dict[str, Any]:
+    """The laws of a language modelling, a generation and a classification metric, each against one axis."""
+    laws = json.loads(_laws())
+    laws["settings"]["x"] = ["non_embedding"]
+    laws["series"] = [one for one in laws["series"] if one["metric"] in ("bits_per_byte", "bleu", "accuracy")]
+    return laws
 
 
 @cache
@@ -155,16 +163,14 @@ def test_the_page_is_small_enough_to_mail(html):
 
 
 def test_whatever_comes_from_outside_is_shown_as_text(seen):
-    laws = _hostile(
-        json.loads(_laws()), ("rung", "title", "name", "signature", "sentence", "id", "reason", "formula")
-    )
+    laws = _hostile(_few(), ("rung", "title", "name", "signature", "sentence", "id", "reason", "formula"))
     run = _hostile(
         sample_run(), ("rung", "text", "prompt", "reference", "reason", "recipe_yaml", "cpu", "stage")
     )
     story = tell(laws, run)
     hostile = Seen(_page(story))
-    assert {tag for tag, _ in hostile.elements} == {tag for tag, _ in seen.elements}
-    assert len(hostile.scripts) == len(seen.scripts)
+    assert {tag for tag, _ in hostile.elements} <= {tag for tag, _ in seen.elements}
+    assert [a for a, _ in hostile.scripts if not a] == [{}, {}]
     assert not any(name.startswith("on") for _, attributes in hostile.elements for name in attributes)
     assert hostile.text.count(HOSTILE) > 100
     for figure in story.figures:
@@ -172,7 +178,7 @@ def test_whatever_comes_from_outside_is_shown_as_text(seen):
 
 
 def test_a_bare_table_has_a_report_without_empty_parts():
-    html = _page(tell(json.loads(_laws()), None))
+    html = _page(tell(_few(), None))
     for title in (
         "Every rung",
         "Learning curves",
@@ -186,7 +192,7 @@ def test_a_bare_table_has_a_report_without_empty_parts():
 
 def test_a_run_in_which_nothing_was_measured_says_so_and_why():
     run = {**sample_run(), "curves": [], "samples": []}
-    laws = {**json.loads(_laws()), "series": [], "verdict": []}
+    laws = {**_few(), "series": [], "verdict": []}
     seen = Seen(_page(tell(laws, run)))
     assert "No rung has been measured yet." in seen.text
     assert "the loss was NaN at step 211; lower training.learning_rate" in seen.text
@@ -224,11 +230,17 @@ def test_markdown_links_every_figure_and_keeps_its_tables_in_shape(story):
 def test_markdown_shows_whatever_comes_from_outside_as_text():
     nasty = "a|b <img src=x> [l](javascript:x) `c` *d* \n# e"
     assert escape(nasty) == r"a\|b \<img src=x\> \[l\](javascript:x) \`c\` \*d\* # e"
-    laws = _hostile(json.loads(_laws()), ("rung", "name", "sentence", "signature"))
+    laws = _hostile(_few(), ("rung", "name", "sentence", "signature"))
     text = render_markdown(tell(laws, _hostile(sample_run(), ("text", "reference", "recipe_yaml"))))
     outside = re.sub(r"^(`{3,})\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     assert "alert(1)" in outside
     assert not re.search(r"(?<!\\)<", outside)
+
+
+def test_numbers_and_names_are_not_broken_over_lines():
+    assert str(keep_whole("at r1-13k: 5 % & p < 0.1")) == (
+        'at <span class="whole">r1-13k:</span> 5\u00a0% &amp; p\u00a0&lt;\u00a00.1'
+    )
 
 
 def test_a_fence_is_longer_than_the_backticks_inside():
@@ -284,4 +296,4 @@ def test_a_browser_without_network_draws_every_visible_chart(story, html, tmp_pa
     command = ["chromium", *quiet, *offline, *size, "--dump-dom", page]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     visible = len(story.sections) + 2  # the first tab of each section, the hero and the learning curves
-    assert dom.count('class="chart drawn"') == visible
+    assert dom.count('class="chart drawing drawn"') == visible
