@@ -67,7 +67,6 @@ class Story:
     made: str | None
     headline: str
     lede: tuple[str, ...]
-    findings: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     failures: Table | None
     hero: Section | None

@@ -78,17 +78,15 @@ def summarise_tasks(series: Sequence[Series]) -> tuple[str, ...]:
         for way in verbs
         if (names := moving.get(way))
     ]
-    beating = _grouped([one for one in series if one["baselines"]], _share_above)
-    shares = [
-        f"{share} in {listed(names)}"
-        for share in ("every rung", "some rungs", "no rung")
-        if (names := beating.get(share))
-    ]
     told = [f"Downstream, {'; '.join(trends)}."] if trends else []
-    return (
-        *told,
-        *([f"Better than the baseline by clearly more than chance: {'; '.join(shares)}."] if shares else []),
-    )
+    beating = _grouped([one for one in series if one["baselines"]], _share_above)
+    if set(beating) == {"no rung"}:
+        told.append("No rung is clearly better than a baseline in any of them.")
+    elif beating:
+        shares = ("every rung", "some rungs", "no rung")
+        parts = [f"{share} in {listed(names)}" for share in shares if (names := beating.get(share))]
+        told.append(f"Clearly better than the baseline: {'; '.join(parts)}.")
+    return tuple(told)
 
 
 def _grouped(series: Sequence[Series], by: Callable[[Series], str | None]) -> dict[str | None, list[str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scaling_report.figures import learning_curves
 from scaling_report.notation import moment, short, significant
-from scaling_report.parts import Column, Figure, Story, Table
+from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.provenance import (
     fact_tables,
     failure_table,
@@ -26,17 +27,17 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None) -> Story:
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
     told = {sentence for section in sections.values() for sentence in section.sentences}
     headline, *rest = laws["verdict"] or ["No rung has been measured yet."]
-    downstream = summarise_tasks([one for one in laws["series"] if one["stage"] != "pretrain"])
+    lede = (*rest[:1], *summarise_tasks([one for one in laws["series"] if one["stage"] != "pretrain"]))
+    findings = [sentence for sentence in rest[1:] if sentence not in told]
     stages = stage_table(run)
     return Story(
         run=run.get("run") or laws["run"] or "a table of results",
         made=moment(run.get("made")),
         headline=headline,
-        lede=(*rest[:1], *downstream),
-        findings=tuple(sentence for sentence in rest[1:] if sentence not in told),
+        lede=lede,
         facts=_facts(hero, run),
         failures=failure_table(run),
-        hero=sections[hero["id"]] if hero else None,
+        hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
         sections=tuple(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
         curves=_curves(run.get("curves") or []),
@@ -54,6 +55,12 @@ def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     wanted = ("pretrain", "bits_per_byte", "test")
     first = next((one for one in series if (one["stage"], one["metric"], one["split"]) == wanted), None)
     return first or next(iter(series), None)
+
+
+def _lead(section: Section, lede: Sequence[str], findings: Sequence[str]) -> Section:
+    """The hero's section less what the lede has said, plus what only the verdict says."""
+    kept = [sentence for sentence in section.sentences if sentence not in lede]
+    return replace(section, sentences=(*kept, *findings))
 
 
 def _facts(hero: Mapping[str, Any] | None, run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
