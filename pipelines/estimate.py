@@ -1,8 +1,7 @@
 """Rough time, memory and disk of a stage before it runs; a guide for planning, never an input of one.
 
-Calibrated on this package's own training in bf16 on two busy server cores, one thread a rung (context 256,
-vocabulary 2048): about 100k tokens/s for 2x64 and 26k for 5x128. At these sizes time goes into moving
-activations, so a token costs its logits and its layers' widths; FLOPs bind only later.
+Calibrated on this package's own training in bf16 on busy server cores, one thread a rung (context 256,
+vocabulary 2048): 17, 25, 47 and 106 microseconds a token for 1x48, 2x64, 2x144 and 2x208.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ from typing import Any
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
 
-_CALIBRATED_CORES = 2
-_SECONDS_PER_LOGIT = 1.4e-9
-_SECONDS_PER_LAYER_WIDTH = 55e-9
-_FLOPS_PER_SECOND = 8e11
+_CORE_SECONDS_PER_TOKEN = 6e-6
+_CORE_FLOPS_PER_SECOND = 1.2e11
 _START_SECONDS = 1.0  # load a model, save it; workers keep their libraries loaded
 _GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made
 _ROW_FILL = 0.6  # of a row's token limit, on average
-_FIXED_SECONDS = {"prepare-corpus": 6.0, "prepare-tokens": 8.0, "prepare-rows": 4.0, "evaluate": 3.0}
+_FIXED_SECONDS = {"prepare-corpus": 6.0, "prepare-tokens": 8.0, "prepare-rows": 2.0, "evaluate": 1.5}
 
 _PROCESS_BYTES = 450 * 2**20  # Python with torch and transformers imported
 _BYTES_PER_PARAM = 16  # fp32 weight, gradient, two AdamW moments
@@ -61,16 +58,11 @@ def estimate_costs(work: str, settings: Mapping[str, Any], cores: int) -> Costs:
         at_once = settings["batch_size"] * settings["max_tokens"]
     shape, vocab_size, context = Shape(**settings["shape"]), settings["vocab_size"], settings["context"]
     params = count_params(shape, vocab_size, context)["total"]
+    flops = training_flops_per_token(shape, vocab_size, context)
     kept = _VALUES_PER_LAYER_WIDTH * shape.n_layer * shape.n_embd + _COPIES_OF_LOGITS * vocab_size  # a token
-    seconds = tokens * _seconds_per_token(shape, vocab_size, context) * _CALIBRATED_CORES / cores
+    core_seconds = _CORE_SECONDS_PER_TOKEN + flops / _CORE_FLOPS_PER_SECOND
     return Costs(
-        seconds_estimate=_START_SECONDS + seconds,
+        seconds_estimate=_START_SECONDS + tokens * core_seconds / cores,
         memory_bytes=_PROCESS_BYTES + _BYTES_PER_PARAM * params + 4 * at_once * kept,
         disk_bytes=_SAVED_COPIES * 4 * params,
     )
-
-
-def _seconds_per_token(shape: Shape, vocab_size: int, context: int) -> float:
-    moving = vocab_size * _SECONDS_PER_LOGIT + shape.n_layer * shape.n_embd * _SECONDS_PER_LAYER_WIDTH
-    computing = training_flops_per_token(shape, vocab_size, context) / _FLOPS_PER_SECOND
-    return max(moving, computing)

@@ -11,9 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# GPT-2 small (Radford 2019) has 12 layers of width 768. House prior: depth grows as the square root of width.
+# Depth rises faster than width: in GPT-2's own family (Radford 2019), from 12x768 to 48x1600, by the power 1.9.
+# Small models want few layers. After 0.5M tokens of the standard library (one seed, best of one to three rates)
+# 1x64 had 2.19 bits per byte, 4x32 2.30; 1x144 2.13, 2x96 2.16; 2x208 2.11, 3x160 2.16, 5x128 2.22.
 _REFERENCE_LAYERS = 12
 _REFERENCE_WIDTH = 768
+_DEPTH_POWER = 1.37
 # What a shape off the preferred depth costs against one off the wanted size, both as squared logarithms: at
 # 1/60, twice or half the preferred depth weighs as much as missing the size by 9 %.
 _DEPTH_WEIGHT = 1 / 60
@@ -68,8 +71,8 @@ def count_params(shape: Shape, vocab_size: int, context: int) -> dict[str, int]:
 
 
 def preferred_depth(width: int) -> float:
-    """Layers a width asks for: 12·sqrt(width / 768), GPT-2 small's depth carried down and up."""
-    return _REFERENCE_LAYERS * math.sqrt(width / _REFERENCE_WIDTH)
+    """Layers a width asks for: 12·(width / 768)^1.37, GPT-2 small its own twelve."""
+    return _REFERENCE_LAYERS * (width / _REFERENCE_WIDTH) ** _DEPTH_POWER
 
 
 def choose_shape(target_non_embedding: float, head_size: int) -> Shape:

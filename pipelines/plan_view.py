@@ -11,7 +11,7 @@ from pipelines.plan import Plan, Stage
 
 UNKNOWN = "?"  # a pretrained tokenizer tells its size only when it is loaded
 _NOTE = (
-    "tokens, FLOPs and time in the table are one seed's; "
+    "tokens, FLOPs and time in the table are one seed's\n"
     "FLOPs a token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
 )
 _LEFT = ("rung", "shape")  # columns of words; numbers stand to the right

@@ -56,15 +56,14 @@ def test_gpt2_small_has_its_published_counts() -> None:
     assert (counts["total"], counts["non_embedding"]) == (124_439_808, 85_056_000)
 
 
-def test_quickstart_rungs_come_near_their_targets_and_rise() -> None:
-    shapes = [choose_shape(target, head_size=32) for target in QUICKSTART]
+def test_quickstart_rungs_come_near_their_targets_and_grow_in_width_and_depth() -> None:
+    shapes = [choose_shape(target, head_size=16) for target in QUICKSTART]
     sizes = [count_non_embedding(shape) for shape in shapes]
+    assert sizes == [pytest.approx(target, rel=0.1) for target in QUICKSTART]
     assert sizes == sorted(set(sizes))
-    assert sizes == [pytest.approx(target, rel=0.131) for target in QUICKSTART]
-    widths = [shape.n_embd for shape in shapes]
-    assert widths == sorted(widths)
-    assert widths[-1] > widths[0]
-    assert max(shape.n_layer for shape in shapes[4:]) > max(shape.n_layer for shape in shapes[:2])
+    for numbers in ([shape.n_embd for shape in shapes], [shape.n_layer for shape in shapes]):
+        assert numbers == sorted(numbers)
+        assert numbers[-1] > numbers[0]
 
 
 @pytest.mark.parametrize("target", [1e5, 1e6, 1e7, 1e8, 1e9])

@@ -258,7 +258,7 @@ def test_planning_imports_nothing_heavy() -> None:
         "print_plan(make_plan(load_recipe('quickstart'))), schema(), template()\n"
         f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
     )
-    assert "r7-992k" in found
+    assert "r7-1m" in found
     assert found.endswith("heavy: []\n")
 
 
