@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Depth rises faster than width: in GPT-2's own family (Radford 2019), from 12x768 to 48x1600, by the power 1.9.
-# Small models want few layers. After 0.5M tokens of the standard library (one seed, best of one to three rates)
+# Depth rises faster than width: in GPT-2's own family (Radford 2019; 12x768 to 48x1600) by the power 1.9.
+# Small models want few layers. After 0.5M tokens of the standard library (one seed, best of 1 to 3 rates)
 # 1x64 had 2.19 bits per byte, 4x32 2.30; 1x144 2.13, 2x96 2.16; 2x208 2.11, 3x160 2.16, 5x128 2.22.
 _REFERENCE_LAYERS = 12
 _REFERENCE_WIDTH = 768

@@ -106,7 +106,7 @@ class Rungs(Settings):
     non_embedding: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=64)] | None = None
     """Wanted non-embedding parameter counts; the nearest shapes are chosen."""
     shapes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] | None = None
-    """Exact shapes, layers x width: [1x32, 2x64, 5x128]."""
+    """Exact shapes, layers x width: [1x32, 1x64, 2x208]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
