@@ -103,13 +103,18 @@ def schema() -> None:
     print(json.dumps(recipe_schema(), indent=2))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM; a class of its own, because typer takes KeyboardInterrupt for itself."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _Stopped(number)
 
 
 def main() -> None:
     """Run the command; a user's mistake is one line on standard error and exit code 2."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         app()
     except InputError as error:
@@ -117,6 +122,6 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except _Stopped as stopped:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(128 + stopped.args[0])

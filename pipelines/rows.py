@@ -30,7 +30,7 @@ ROWS: dict[str, tuple[str, Callable[[Functions], dict[str, Rows]]]] = {
 }
 
 
-def prepare_rows(task: str, corpus_dir: Path, settings: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def prepare_rows(task: str, corpus_dir: Path, out: Path) -> dict[str, Any]:
     """Write `out/{train,validation,test}.jsonl` for one task of `ROWS`, and return the facts.
 
     A row whose text repeats an earlier one, exactly or nearly, is dropped, training rows being the

@@ -43,8 +43,7 @@ def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Conso
             run.claim(plan, loaded.text)
             outcomes = _run_stages(loaded, plan, run, jobs or choose_jobs(plan), console)
             worked = any(outcome.seconds > 0 for outcome in outcomes.values())
-            if worked or not (out / "run.json").is_file():
-                write_summary(run, plan, loaded.text, outcomes)
+            write_summary(run, plan, loaded.text, outcomes)
             report = _report(run, loaded)
     except OSError as error:
         raise as_input_error(error, out) from error

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from eval.files import write_json
 from pipelines.plan import Stage
-from pipelines.store import FAILURE, read_manifest, write_manifest
+from pipelines.store import ERROR, FAILURE, read_manifest, write_manifest
 
 # A worker whose run was killed dies within a second or two; the next run waits for it to let go of the
 # folder.
@@ -90,7 +90,7 @@ def run_stage(job: Job, tell: Tell) -> Outcome:
             raise
         except Exception as error:  # a bug: the other stages go on, and the traceback is kept beside the work
             with contextlib.suppress(OSError):
-                (job.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             reason += f" (traceback: {job.folder / 'error.txt'})"
             return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
@@ -124,8 +124,7 @@ def prepare_rows(job: Job, tell: Tell) -> dict[str, Any]:
     """The rows of a downstream task, by the corpus's own file split."""
     from pipelines import rows
 
-    settings = job.stage.settings
-    return rows.prepare_rows(settings["task"], job.input("prepare-corpus"), settings, job.folder)
+    return rows.prepare_rows(job.stage.settings["task"], job.input("prepare-corpus"), job.folder)
 
 
 def pretrain(job: Job, tell: Tell) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pipelines.plan import Plan, Stage
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
+ERROR = "error.txt"
 
 
 class RunFolder:
@@ -142,7 +143,7 @@ def write_manifest(stage: Stage, folder: Path, facts: Mapping[str, Any], seconds
     files = {
         str(path.relative_to(folder)): path.stat().st_size
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".") and path.name not in (MANIFEST, FAILURE)
+        if path.is_file() and not _passing(path.relative_to(folder))
     }
     manifest = {
         "format": 1,
@@ -157,6 +158,11 @@ def write_manifest(stage: Stage, folder: Path, facts: Mapping[str, Any], seconds
         "made": now(),
     }
     write_json(folder / MANIFEST, manifest)
+
+
+def _passing(path: Path) -> bool:
+    """Whether a file is no part of the artefact: locks, checkpoints and failures go once it is finished."""
+    return path.name.startswith(".") or path.parts[0] in ("checkpoints", MANIFEST, FAILURE, ERROR)
 
 
 def now() -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from eval.files import read_jsonl, write_json
-from eval.results import read_results, write_results
+from eval.files import InputError, read_jsonl, read_text, write_json
+from eval.results import Result, read_results, write_results
 from pipelines.estimate import usable_cores
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Outcome
@@ -30,15 +31,34 @@ SAMPLES_SHOWN = 4
 
 
 def write_summary(run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]) -> None:
-    """Write both from what is finished; the same stages give the same files, but for times."""
+    """Write both from what is finished, where they would change."""
     results = [
         result
         for stage in plan.stages
         if stage.kind == "evaluate" and run.manifest(stage)
         for result in read_results(run.folder(stage) / "results.jsonl")
     ]
-    write_results(run.root / "results.jsonl", _without_repeated_baselines(results))
-    write_json(run.root / "run.json", summarise(run, plan, recipe_text, outcomes))
+    results = _without_repeated_baselines(results)
+    if results != _read_results(run.root / "results.jsonl"):
+        write_results(run.root / "results.jsonl", results)
+    summary = summarise(run, plan, recipe_text, outcomes)
+    if summary | {"made": None} != _read_summary(run.root / "run.json") | {"made": None}:
+        write_json(run.root / "run.json", summary)
+
+
+def _read_results(path: Path) -> list[Result] | None:
+    try:
+        return read_results(path)
+    except InputError:  # not there yet, or broken: written anew
+        return None
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads(read_text(path))
+    except ValueError:
+        return {}
+    return summary
 
 
 def summarise(
@@ -151,7 +171,7 @@ def _samples(run: RunFolder, plan: Plan) -> list[dict[str, Any]]:
     return list(items.values())
 
 
-def _without_repeated_baselines(results: list[Any]) -> list[Any]:
+def _without_repeated_baselines(results: list[Result]) -> list[Result]:
     """A baseline is measured with every rung and is the same each time: keep it once."""
     kept, seen = [], set()
     for result in results:

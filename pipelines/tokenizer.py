@@ -130,7 +130,13 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: Iterator[str]) -> tuple[A
     pieces, size = [np.empty(0, dtype=dtype)], 0
     while batch := list(islice(texts, BATCH_DOCUMENTS)):
         size += sum(len(text.encode()) for text in batch)
-        encoded = tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        encoded = tokenizer(
+            batch,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            split_special_tokens=True,
+            verbose=False,
+        )
         for ids in encoded["input_ids"]:
             pieces.append(np.array([tokenizer.bos_token_id, *ids], dtype=dtype))
     return np.concatenate(pieces), size

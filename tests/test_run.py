@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -30,10 +31,9 @@ report: {bootstrap: 100}
 
 def write_recipe(folder: Path, recipe: str = RECIPE) -> Path:
     """The recipe beside a text with enough in it for three splits."""
-    words = "the ladder has rungs and each rung is measured before a law is drawn through all of them".split()
-    rows = [
-        {"text": " ".join(words[(i * j) % 17] + str(j % 7) for j in range(1, 120))} for i in range(1, 160)
-    ]
+    random = Random(0)
+    words = ["".join(random.choices("abcdefghij", k=random.randint(2, 6))) for _ in range(200)]
+    rows = [{"text": " ".join(random.choices(words[: 20 + i], k=120))} for i in range(160)]
     (folder / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "tiny.yaml").write_text(recipe)
     return folder / "tiny.yaml"
@@ -92,7 +92,7 @@ def test_a_trained_rung_loads_in_plain_transformers(finished: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     manifest = json.loads((folder / "manifest.json").read_text())
     assert sum(p.numel() for p in model.parameters()) == manifest["facts"]["params"]["total"]
-    text = "the0 ladder1 has2"
+    text = "abc def  ghij"
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 

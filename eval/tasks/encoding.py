@@ -53,7 +53,13 @@ def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """The bare token ids of each text: nothing added, nothing cut."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_attention_mask=False,
+        split_special_tokens=True,
+        verbose=False,
+    )
     return [list(ids) for ids in encoded["input_ids"]]
 
 

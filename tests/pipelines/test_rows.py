@@ -139,7 +139,7 @@ def test_test_rows_that_repeat_training_rows_are_dropped(tmp_path: Path) -> None
     )
     splits = {"train": {"a.py": train}, "validation": {"b.py": validation}, "test": {"c.py": test}}
     corpus = _write_corpus(tmp_path / "corpus", splits)
-    facts = prepare_rows("code-to-docstring", corpus, {}, tmp_path / "rows")
+    facts = prepare_rows("code-to-docstring", corpus, tmp_path / "rows")
     rows = _read(tmp_path / "rows")
     assert [row["id"] for row in rows["train"]] == ["a.py:shared", "a.py:long"]
     assert [row["id"] for row in rows["validation"] + rows["test"]] == ["b.py:own_b", "c.py:own_c"]
@@ -153,7 +153,7 @@ def test_test_rows_that_repeat_training_rows_are_dropped(tmp_path: Path) -> None
 def test_a_corpus_without_python_says_so(tmp_path: Path, task: str) -> None:
     corpus = _write_corpus(tmp_path / "corpus", {split: {"a.txt": "Only prose.\n"} for split in SPLITS})
     with pytest.raises(InputError, match=rf"{task}: .*Python") as error:
-        prepare_rows(task, corpus, {}, tmp_path / "rows")
+        prepare_rows(task, corpus, tmp_path / "rows")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "rows").exists()
 
@@ -169,7 +169,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fractions = {"validation_fraction": 0.05, "test_fraction": 0.05}
     prepare_corpus(settings | fractions, folder, folder / "corpus")
     for task in ROWS:
-        prepare_rows(task, folder / "corpus", {}, folder / task)
+        prepare_rows(task, folder / "corpus", folder / task)
     return folder
 
 
@@ -221,7 +221,7 @@ def test_the_rows_are_what_the_task_reads(made: Path, task: str) -> None:
 
 
 def test_the_same_corpus_gives_the_same_rows(made: Path, tmp_path: Path) -> None:
-    prepare_rows("module-classification", made / "corpus", {}, tmp_path)
+    prepare_rows("module-classification", made / "corpus", tmp_path)
     for split in SPLITS:
         name = f"{split}.jsonl"
         assert (tmp_path / name).read_bytes() == (made / "module-classification" / name).read_bytes()
