@@ -14,8 +14,8 @@ from pipelines.recipe import Budget, Training
 # small-ladder: fitted by eye to a sweep of six shapes from 12,768 to 1,044,160 parameters at 1M tokens
 # (benchmarks/learning_rate_sweep.py; the table stands in docs/results.md). Wide rungs fall off a cliff above their
 # best rate (1x96: 4.32 nats at 0.004, 4.62 at 0.008) and lose little below it, so the rule stays on the low side.
-SMALL_RATE_AT_100K = 4.5e-3
-SMALL_RATE_EXPONENT = -0.4
+SMALL_RATE_AT_100K = 4.6e-3
+SMALL_RATE_EXPONENT = -0.35
 SMALL_RATE_RANGE = (5e-4, 9e-3)
 SMALL_BATCH_TOKENS = 2048
 SMALL_WARMUP_FRACTION = 0.1
