@@ -1,6 +1,6 @@
 """Put Stepladder and its pinned dependencies into .venv, keeping a torch that is already there.
 
-`setup.sh` runs this with a Python >= 3.11; it needs nothing but that and pip. Running it again costs a
+`.ci/setup.sh` runs this with a Python >= 3.11; it needs nothing but that and pip. Running it again costs a
 fraction of a second, and running it after an interruption finishes the work.
 
 Torch has rules of its own, because the package index answers a plain `torch` on Linux with gigabytes of CUDA:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     """Install what `arguments` (none, or `dev`) ask for; return the exit code."""
     unknown = [name for name in arguments if name not in EXTRAS]
     if unknown:
-        say(f"unknown argument {unknown[0]!r}; use 'sh setup.sh' or 'sh setup.sh dev'", error=True)
+        say(f"unknown argument {unknown[0]!r}; use 'sh .ci/setup.sh' or 'sh .ci/setup.sh dev'", error=True)
         return 2
     try:
         install(frozenset(arguments))

@@ -22,6 +22,8 @@ Batch = dict[str, torch.Tensor]
 
 # Examples are sorted by length inside groups of this many batches: little padding, and still a random order.
 SORTED_BATCHES = 8
+# Rows are padded to a multiple of this: kernels are compiled for each new shape, which costs time and memory.
+PADDED_TO = 32
 
 
 class Batches(Protocol):
@@ -115,6 +117,7 @@ class Pairs:
 
     examples: Sequence[Example]
     batch_size: int
+    context: int
     pad_id: int
     seed: int
 
@@ -129,7 +132,7 @@ class Pairs:
     def batch(self, step: int) -> Batch:
         chosen = self._chosen(step)
         lengths = torch.tensor([len(example.input_ids) for example in chosen])
-        longest = int(lengths.max())
+        longest = min(-(-int(lengths.max()) // PADDED_TO) * PADDED_TO, self.context)
         ids = torch.full((len(chosen), longest), self.pad_id)
         per_token = not isinstance(chosen[0].targets, int)
         targets = torch.full((len(chosen), longest) if per_token else (len(chosen),), IGNORED)

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pipelines.recipe import Budget, Training
 
 # small-ladder: fitted by eye to a sweep of six shapes from 12,768 to 1,044,160 parameters at 1M tokens
-# (benchmarks/learning_rate_sweep.py; the table stands in docs/results.md). Wide rungs fall off a cliff above their
-# best rate (1x96: 4.32 nats at 0.004, 4.62 at 0.008) and lose little below it, so the rule stays on the low side.
+# (benchmarks/learning_rate_sweep.py; the table stands in docs/results.md). Wide rungs fall off a cliff above
+# their best rate (1x96: 4.32 nats at 0.004, 4.62 at 0.008) and lose little below it, so the rule stays low.
 SMALL_RATE_AT_100K = 4.6e-3
 SMALL_RATE_EXPONENT = -0.35
 SMALL_RATE_RANGE = (5e-4, 9e-3)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# House prior: a layer for every 72 of width, near GPT-2 small's 64 (Radford 2019; 12x768). Small models want no
-# more: after 0.5M tokens of the standard library (one seed, best of 1 to 3 rates) 1x64 had 2.19 bits per byte
-# and 4x32 2.30; 2x208 had 2.11, 3x160 2.16 and 5x128 2.22.
+# House prior: a layer for every 72 of width, near GPT-2 small's 64 (Radford 2019; 12x768). Small models want
+# no more: after 0.5M tokens of the standard library (one seed, best of 1 to 3 rates, picked on the same
+# documents) 1x64 had 2.19 bits per byte and 4x32 2.30; 2x208 had 2.11, 3x160 2.16 and 5x128 2.22.
 _WIDTH_A_LAYER = 72
 # What a shape off the preferred depth costs against one off the wanted size, both as squared logarithms: at
 # 1/60, twice or half the preferred depth weighs as much as missing the size by 9 %.

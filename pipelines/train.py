@@ -20,7 +20,7 @@ from pipelines.checkpoint import load_newest, restore, save_checkpoint
 from pipelines.optim import Optimisation, make_adamw
 
 # A step's batch goes through the model in parts of at most this many padded tokens; memory, not meaning.
-MICRO_TOKENS = 16_384
+MICRO_TOKENS = 4096
 LOGGED_LINES = 64  # a rung's log has about this many lines
 
 

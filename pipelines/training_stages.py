@@ -72,7 +72,7 @@ def finetune(job: Job, tell: Tell) -> dict[str, Any]:
     examples, labels = _examples(job, tokenizer)
     decisions = _decide(job)
     model = load_for(settings["objective"], source / "model", labels, settings["seed"])
-    data = Pairs(examples, settings["batch_size"], pad_id(tokenizer), settings["seed"])
+    data = Pairs(examples, settings["batch_size"], settings["context"], pad_id(tokenizer), settings["seed"])
     steps = max(1, math.ceil(settings["epochs"] * data.steps_an_epoch))
     how = Optimisation(
         **{name: settings[name] for name in _SHARED_HYPER},

@@ -1,1 +1,1 @@
-"""Results in, laws and a report out. This room imports `eval.results` and `eval.files`, and nothing else of the house."""
+"""Results in, laws and a report out; imports `eval.results` and `eval.files`, nothing else of the house."""

@@ -41,7 +41,7 @@ def project(tmp_path: Path) -> Path:
     """A checkout with the real set-up files and a stand-in for everything they install."""
     folder = tmp_path / "a checkout"
     (folder / ".ci").mkdir(parents=True)
-    shutil.copy(ROOT / "setup.sh", folder)
+    shutil.copy(ROOT / ".ci" / "setup.sh", folder / ".ci")
     shutil.copy(ROOT / ".ci" / "install.py", folder / ".ci")
     (folder / "requirements.lock").write_text("")
     (folder / "pyproject.toml").write_text(
@@ -105,7 +105,7 @@ def set_up(project: Path, outer: Path, *arguments: str, **extra: str) -> subproc
         "STEPLADDER_TORCH_INDEX": "",
         **extra,
     }
-    command = ["sh", str(project / "setup.sh"), *arguments]
+    command = ["sh", str(project / ".ci" / "setup.sh"), *arguments]
     return subprocess.run(command, cwd=project.parent, env=environment, capture_output=True, text=True)
 
 
@@ -171,7 +171,7 @@ def test_a_word_it_does_not_know_is_refused(project: Path, outer: Path) -> None:
     done = set_up(project, outer, "devel")
     assert (done.returncode, done.stderr) == (
         2,
-        "setup: unknown argument 'devel'; use 'sh setup.sh' or 'sh setup.sh dev'\n",
+        "setup: unknown argument 'devel'; use 'sh .ci/setup.sh' or 'sh .ci/setup.sh dev'\n",
     )
 
 

@@ -32,7 +32,7 @@ def _pairs(count: int = 23, batch_size: int = 4) -> Pairs:
         Example(tuple(range(10, 10 + 3 + i % 7)), (IGNORED, IGNORED, *range(12, 10 + 3 + i % 7)))
         for i in range(count)
     ]
-    return Pairs(examples, batch_size, pad_id=0, seed=3)
+    return Pairs(examples, batch_size, context=12, pad_id=0, seed=3)
 
 
 def test_an_epoch_of_pairs_holds_every_example_once() -> None:
@@ -43,8 +43,8 @@ def test_an_epoch_of_pairs_holds_every_example_once() -> None:
 
 def test_pairs_score_the_answer_at_the_position_that_predicts_it() -> None:
     batch = _pairs(count=1).batch(0)
-    assert batch["input_ids"].tolist() == [[10, 11, 12]]
-    assert batch["targets"].tolist() == [[IGNORED, 12, IGNORED]]
+    assert batch["input_ids"].tolist() == [[10, 11, 12] + [0] * 9]
+    assert batch["targets"].tolist() == [[IGNORED, 12, IGNORED] + [IGNORED] * 9]
 
 
 def test_padding_is_never_scored() -> None:

@@ -42,8 +42,8 @@ def test_a_padded_answer_costs_what_it_costs_alone() -> None:
         Example(tuple(range(2, 14)), (IGNORED,) * 9 + (11, 12, 13)),
     ]
     module = objective("conditional-generation", tune_for_training(tiny_model(), on_cpu=True), torch.float32)
-    together, count = module(Pairs(examples, 2, pad_id=1, seed=0).batch(0))
-    alone = [module(Pairs([example], 1, pad_id=1, seed=0).batch(0)) for example in examples]
+    together, count = module(Pairs(examples, 2, context=CONTEXT, pad_id=1, seed=0).batch(0))
+    alone = [module(Pairs([example], 1, context=CONTEXT, pad_id=1, seed=0).batch(0)) for example in examples]
     assert int(count) == 5
     assert float(together.detach()) == pytest.approx(sum(float(nats.detach()) for nats, _ in alone), rel=1e-5)
 
@@ -63,8 +63,10 @@ def test_classification_equals_transformers_padding_and_all() -> None:
         attn_pdrop=0.0,
     )
     model = GPT2ForSequenceClassification(config)
-    batch = Pairs([Example((9, 8, 7), 2), Example((9, 8, 7, 6, 5), 0)], 2, pad_id=1, seed=0).batch(0)
-    mask = (torch.arange(5) < batch["lengths"][:, None]).long()
+    batch = Pairs(
+        [Example((9, 8, 7), 2), Example((9, 8, 7, 6, 5), 0)], 2, context=CONTEXT, pad_id=1, seed=0
+    ).batch(0)
+    mask = (torch.arange(batch["input_ids"].shape[1]) < batch["lengths"][:, None]).long()
     expected = model(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["targets"]).loss
     nats, count = objective("classification", tune_for_training(model, on_cpu=True), torch.float32)(batch)
     assert int(count) == 2

@@ -14,7 +14,7 @@ from pipelines.fused_loss import IGNORED
 from pipelines.models import load_for, tune_for_training
 from pipelines.objectives import objective
 from pipelines.train import Diverged, make_accelerator
-from tests.pipelines.tiny import VOCABULARY, how, make_run, tiny_model, train_tiny, weights
+from tests.pipelines.tiny import CONTEXT, VOCABULARY, how, make_run, tiny_model, train_tiny, weights
 
 
 class _Killed(Exception):
@@ -30,11 +30,13 @@ def _pairs(batch_size: int = 4) -> Pairs:
     examples = [
         Example(tuple(range(2, 6 + i % 5)), (IGNORED, IGNORED, *range(4, 6 + i % 5))) for i in range(17)
     ]
-    return Pairs(examples, batch_size, pad_id=1, seed=1)
+    return Pairs(examples, batch_size, context=CONTEXT, pad_id=1, seed=1)
 
 
 def _classes() -> Pairs:
-    return Pairs([Example(tuple(range(2, 6 + i % 5)), i % 3) for i in range(17)], 4, pad_id=1, seed=1)
+    return Pairs(
+        [Example(tuple(range(2, 6 + i % 5)), i % 3) for i in range(17)], 4, context=CONTEXT, pad_id=1, seed=1
+    )
 
 
 @pytest.mark.parametrize("name", ["causal-lm", "conditional-generation", "classification"])
@@ -123,7 +125,7 @@ def test_it_learns_a_repeating_text_and_counts_its_tokens(tmp_path) -> None:
     _, facts = train_tiny(
         tmp_path,
         name="conditional-generation",
-        data=Pairs([example] * 4, 4, pad_id=1, seed=0),
+        data=Pairs([example] * 4, 4, context=CONTEXT, pad_id=1, seed=0),
         how=how(steps=80),
     )
     assert facts["tokens"] == 80 * 4 * 12
