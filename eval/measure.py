@@ -18,7 +18,7 @@ from eval.requests import ClassifyRequest, GenerateRequest, ScoreRequest
 from eval.settings import EvalSettings
 from eval.tasks.base import Classification, Generation, LanguageModelling, Row, Task
 from eval.tasks.encoding import begin_id, encode_for_label, encode_prompts, encode_texts, stop_ids
-from eval.tasks.rows import read_rows
+from eval.tasks.rows import choose_evenly, read_rows
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def measure_generation(
     metrics = [metric_by_name(name) for name in task.metrics]
     how = f"greedy|max_new_tokens:{task.max_new_tokens}|stop:eos,newline|{_forward(model)}"
     scores, statistics = _score_all(metrics, outputs, references, how, settings, seed)
-    shown = model.tokenizer.batch_decode(prompts[: settings.samples], skip_special_tokens=True)
+    read = model.tokenizer.batch_decode(prompts, skip_special_tokens=True)
     return Measured(
         scores=scores,
         items=[
@@ -104,7 +104,7 @@ def measure_generation(
             | {name: table[i].tolist() for name, table in statistics.items()}
             for i, (row, output) in enumerate(zip(rows, outputs, strict=True))
         ],
-        samples=_samples(rows, shown, references, outputs),
+        samples=_samples(rows, read, references, outputs, settings.samples),
         baselines=[_constant_baseline(task, metrics, references, data, settings, seed)],
     )
 
@@ -128,14 +128,14 @@ def measure_classification(
     constant = [majority_label(train_labels)] * len(rows)
     how = "always the most frequent train label"
     always, _ = _score_all(metrics, constant, references, how, settings, seed)
-    shown = [task.text(row) for row in rows[: settings.samples]]
+    read = [task.text(row) for row in rows]
     return Measured(
         scores=scores,
         items=[
             {"id": row["id"], "label": label, "output": output}
             for row, label, output in zip(rows, references, outputs, strict=True)
         ],
-        samples=_samples(rows, shown, references, outputs),
+        samples=_samples(rows, read, references, outputs, settings.samples),
         baselines=[Baseline("majority-class", always)],
     )
 
@@ -202,10 +202,11 @@ def _class_names(model: Model, labels: Sequence[str]) -> dict[int, str]:
 
 
 def _samples(
-    rows: Sequence[Row], prompts: Sequence[str], references: Sequence[str], outputs: Sequence[str]
+    rows: Sequence[Row], read: Sequence[str], references: Sequence[str], outputs: Sequence[str], count: int
 ) -> list[dict[str, str]]:
-    """The first items in file order, as many as there are prompts shown."""
-    return [
+    """`count` items, evenly spaced over the file: neighbours often come from one source file."""
+    items = [
         {"id": row["id"], "prompt": prompt, "reference": reference, "output": output}
-        for row, prompt, reference, output in zip(rows, prompts, references, outputs, strict=False)
+        for row, prompt, reference, output in zip(rows, read, references, outputs, strict=True)
     ]
+    return choose_evenly(items, count)

@@ -23,4 +23,4 @@ class EvalSettings(BaseModel):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the forward pass")
     batch_tokens: int = Field(16384, ge=1, description="padded tokens in a batch: speed and memory only")
     bootstrap: int = Field(1000, ge=2, description="bootstrap replicates for corpus metrics' standard errors")
-    samples: int = Field(4, ge=0, description="items shown with the model's output, first in file order")
+    samples: int = Field(4, ge=0, description="items shown with the model's output, evenly spaced")

@@ -21,6 +21,7 @@ from pipelines.recipe_fields import (
     Fraction,
     Positive,
     Settings,
+    Size,
     Text,
     mistake,
     require_exactly_one,
@@ -103,7 +104,7 @@ class Rungs(Settings):
 
     model_config = _one_of("non_embedding", "shapes")
 
-    non_embedding: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=64)] | None = None
+    non_embedding: Annotated[tuple[Size, ...], Field(min_length=1, max_length=64)] | None = None
     """Wanted non-embedding parameter counts; the nearest shapes are chosen."""
     shapes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] | None = None
     """Exact shapes, layers x width: [1x32, 1x64, 2x208]."""

@@ -34,5 +34,6 @@ LARGEST = 10**15  # no count of a recipe is larger; a slip such as 1e60 is caugh
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
 Positive = Annotated[float, Field(gt=0)]
+Size = Annotated[float, Field(ge=1, le=10**13)]  # parameters of a model
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from eval.files import InputError
-from pipelines.executors.local import as_input_error, choose_jobs, run_stages
+from pipelines.disk import as_input_error
+from pipelines.executors.local import choose_jobs, run_stages
 from pipelines.plan import Plan, Stage, make_plan
 from pipelines.progress import RunView
 from pipelines.recipe_file import LoadedRecipe

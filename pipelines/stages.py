@@ -18,7 +18,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from eval.files import write_json
+from eval.files import InputError, write_json
+from pipelines.disk import as_input_error, disk_is_full
 from pipelines.plan import Stage
 from pipelines.store import ERROR, FAILURE, read_manifest, write_manifest
 
@@ -72,9 +73,7 @@ class StageFailed(RuntimeError):
 
 
 def run_stage(job: Job, tell: Tell) -> Outcome:
-    """Make `job.stage`'s artefact unless it is there. A user's mistake (InputError) and OSError go up."""
-    from eval.files import InputError
-
+    """Make `job.stage`'s artefact unless it is there. A user's mistake and a full disk go up: InputError."""
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(job.folder / ".lock", timeout=LOCK_TIMEOUT_S):
@@ -86,13 +85,16 @@ def run_stage(job: Job, tell: Tell) -> Outcome:
         except StageFailed as failure:
             write_json(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
             return Outcome(job.stage.id, "failed", time.monotonic() - began, str(failure))
-        except (InputError, OSError):
+        except InputError:
             raise
-        except Exception as error:  # a bug: the other stages go on, and the traceback is kept beside the work
+        except Exception as error:
+            if isinstance(error, OSError) or disk_is_full(job.folder, error):
+                raise as_input_error(error, job.folder) from error
+            # a bug: the other stages go on, and the traceback is kept beside the work
             with contextlib.suppress(OSError):
                 (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-            reason += f" (traceback: {job.folder / 'error.txt'})"
+            reason += f" (traceback: {job.folder / ERROR})"
             return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
         seconds = time.monotonic() - began
         write_manifest(job.stage, job.folder, facts, seconds)

@@ -53,6 +53,16 @@ def stepladder(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def kill_when(moment: Callable[[Path], bool], run: Path, cwd: Path) -> None:
+    """Start the recipe and `kill -9` it as soon as `moment` is seen in its run folder."""
+    process = start("run", "tiny.yaml", cwd=cwd)
+    while not moment(run):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 def events(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
 
@@ -152,17 +162,43 @@ def test_killed_and_run_again_gives_the_undisturbed_results(
 ) -> None:
     write_recipe(tmp_path)
     run = tmp_path / "runs" / "tiny"
-    process = start("run", "tiny.yaml", cwd=tmp_path)
-    while not moment(run):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
+    kill_when(moment, run, cwd=tmp_path)
     resumed = stepladder("run", "tiny.yaml", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_results(run, finished / "runs" / "tiny")
     assert (run / "report" / "index.html").is_file()
+
+
+TASK_RECIPE = """
+name: tiny
+corpus: {source: python-stdlib, max_bytes: 3e6}
+tokenizer: {train: bpe, vocab_size: 512}
+context: 128
+ladder: {rungs: {shapes: [2x48]}, head_size: 16}
+budget: {tokens: 40e3}
+training: {batch_tokens: 1024, checkpoint_every_s: 0.1}
+finetune: [{task: code-to-docstring, max_rows: 1000}, {task: module-classification, max_rows: 500}]
+eval: {bootstrap: 100, max_items: 20}
+report: {holdout: 0, bootstrap: 100}
+"""
+
+
+def _fine_tuning(run: Path) -> bool:
+    return any(run.glob("stages/finetune-*-code-to-docstring-*/checkpoints/step-*"))
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_fine_tuning_gives_the_undisturbed_results(tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        write_recipe(tmp_path / name, TASK_RECIPE)
+    whole = stepladder("run", "tiny.yaml", cwd=tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    run = tmp_path / "killed" / "runs" / "tiny"
+    kill_when(_fine_tuning, run, cwd=tmp_path / "killed")
+    resumed = stepladder("run", "tiny.yaml", cwd=tmp_path / "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_results(run, tmp_path / "whole" / "runs" / "tiny")
 
 
 def test_a_second_run_in_the_same_folder_says_so_and_stops(tmp_path: Path) -> None:

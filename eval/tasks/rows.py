@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eval.files import InputError, read_jsonl
 from eval.tasks.base import Row, Task
+
+T = TypeVar("T")
 
 
 def read_rows(task: Task, data: Path, split: str) -> list[Row]:
@@ -29,7 +31,7 @@ def read_rows(task: Task, data: Path, split: str) -> list[Row]:
     return rows
 
 
-def choose_evenly(rows: list[Row], max_items: int | None) -> list[Row]:
+def choose_evenly(rows: list[T], max_items: int | None) -> list[T]:
     """At most `max_items` rows, evenly spaced over the file and in its order; all of them for `None`."""
     if max_items is None or max_items >= len(rows):
         return rows

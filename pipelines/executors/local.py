@@ -6,7 +6,6 @@ retry, which goes on from the last checkpoint; a run that is killed takes its wo
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
 import os
 import signal
@@ -20,7 +19,6 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import TracebackType
 
-from eval.files import InputError
 from pipelines.estimate import usable_cores
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, Message, Outcome, run_stage
@@ -147,19 +145,6 @@ def _drain(
                             )
                         )
                 return
-            except OSError as error:
-                raise as_input_error(error, run.folder(stage)) from error
-
-
-def as_input_error(error: OSError, where: Path) -> InputError:
-    """A full disk, a closed folder and the like, as one line with a remedy."""
-    place = error.filename or where
-    if error.errno == errno.ENOSPC:
-        return InputError(
-            f"{place}: no space left on the disk; free some and run the same command again, it "
-            f"goes on from here"
-        )
-    return InputError(f"{place}: {error.strerror or error}; mend it and run the same command again")
 
 
 def _blocked(waiting: Iterable[Stage], outcomes: dict[str, Outcome]) -> list[Stage]:
@@ -254,4 +239,4 @@ def _work(job: Job) -> Outcome:
     return run_stage(job, _tell)
 
 
-__all__ = ["as_input_error", "choose_jobs", "run_stages"]
+__all__ = ["choose_jobs", "run_stages"]
