@@ -76,6 +76,7 @@ def measure(
             batches=data,
             how=how,
             folder=Path(folder),
+            log_every_tokens=None,
             checkpoint_every_s=1e9,
             on_progress=lambda progress: None,
             on_warning=print,

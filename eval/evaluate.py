@@ -68,7 +68,7 @@ def evaluate(
     found = measure(model, asked, rows, Path(data), settings, seed)
     setting = _Setting(asked, split, hash_json(rows), _versions(), round(time.perf_counter() - started, 3))
 
-    known = origin or _foreign_origin(model.network, asked)
+    known = origin or _foreign_origin(model.network, asked, str(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
@@ -81,10 +81,15 @@ def evaluate(
     return Evaluation(results=results, samples=found.samples, items=found.items)
 
 
-def _foreign_origin(network: Any, task: Task) -> Origin:
-    """What a checkpoint tells by itself."""
-    family = str(network.config.model_type)
-    return Origin(stage="evaluate", family=family, objective=task.objective, params=count_params(network))
+def _foreign_origin(network: Any, task: Task, name: str) -> Origin:
+    """What a checkpoint tells by itself; its name, as it was asked for, stands for a rung's."""
+    return Origin(
+        stage="evaluate",
+        family=str(network.config.model_type),
+        objective=task.objective,
+        rung=name,
+        params=count_params(network),
+    )
 
 
 def _result(score: Score, setting: _Setting, origin: Origin, absent: str) -> Result:

@@ -95,7 +95,7 @@ def measure_generation(
 
     metrics = [metric_by_name(name) for name in task.metrics]
     how = f"greedy|max_new_tokens:{task.max_new_tokens}|stop:eos,newline|{_forward(model)}"
-    scores, statistics = _score_all(metrics, outputs, references, how, settings, seed)
+    scores, statistics = _score_all(metrics, outputs, references, how, settings, seed, _groups(rows))
     read = model.tokenizer.batch_decode(prompts, skip_special_tokens=True)
     return Measured(
         scores=scores,
@@ -105,7 +105,7 @@ def measure_generation(
             for i, (row, output) in enumerate(zip(rows, outputs, strict=True))
         ],
         samples=_samples(rows, read, references, outputs, settings.samples),
-        baselines=[_constant_baseline(task, metrics, references, data, settings, seed)],
+        baselines=[_constant_baseline(task, metrics, rows, data, settings, seed)],
     )
 
 
@@ -124,10 +124,10 @@ def measure_classification(
     outputs = [names[index] for index in logits.argmax(-1).tolist()]
 
     metrics = [metric_by_name(name, labels) for name in task.metrics]
-    scores, _ = _score_all(metrics, outputs, references, _forward(model), settings, seed)
+    scores, _ = _score_all(metrics, outputs, references, _forward(model), settings, seed, _groups(rows))
     constant = [majority_label(train_labels)] * len(rows)
     how = "always the most frequent train label"
-    always, _ = _score_all(metrics, constant, references, how, settings, seed)
+    always, _ = _score_all(metrics, constant, references, how, settings, seed, _groups(rows))
     read = [task.text(row) for row in rows]
     return Measured(
         scores=scores,
@@ -147,11 +147,14 @@ def _score_all(
     how: str,
     settings: EvalSettings,
     seed: int,
+    groups: Sequence[str] | None,
 ) -> tuple[list[Score], dict[str, Any]]:
     """Every metric's score, with `how` the outputs came about in its signature, and its item statistics."""
     statistics = {metric.name: metric.statistics(outputs, references) for metric in metrics}
     return [
-        score(metric, statistics[metric.name], replicates=settings.bootstrap, seed=seed).signed(how)
+        score(
+            metric, statistics[metric.name], groups=groups, replicates=settings.bootstrap, seed=seed
+        ).signed(how)
         for metric in metrics
     ], statistics
 
@@ -159,22 +162,29 @@ def _score_all(
 def _constant_baseline(
     task: Generation,
     metrics: Sequence[ItemMetric],
-    references: Sequence[str],
+    rows: Sequence[Row],
     data: Path,
     settings: EvalSettings,
     seed: int,
 ) -> Baseline:
+    references = [task.reference(row) for row in rows]
     candidates = [task.reference(row) for row in read_rows(task, data, "train")]
     tuned_on = [task.reference(row) for row in read_rows(task, data, "validation")]
     constant = best_constant(candidates, tuned_on)
     how = "one train target for all, the best of all by BLEU on validation"
-    scores, _ = _score_all(metrics, [constant] * len(references), references, how, settings, seed)
+    always = [constant] * len(references)
+    scores, _ = _score_all(metrics, always, references, how, settings, seed, _groups(rows))
     return Baseline("best-constant", scores)
 
 
 def _over_documents(metric: str, estimate: Estimate, signature: str, documents: int) -> Score:
     reason = "one document has no spread" if estimate.stderr is None else None
     return Score(metric, estimate.value, estimate.stderr, documents, signature, reason)
+
+
+def _groups(rows: Sequence[Row]) -> list[str] | None:
+    """The rows' `group` names; None where rows have none, and so are taken for independent."""
+    return [str(row["group"]) for row in rows] if all("group" in row for row in rows) else None
 
 
 def _forward(model: Model) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,18 @@ def ratio_stderr(numerators: Array, denominators: Array) -> float:
     total = denominators.sum()
     residuals = numerators - numerators.sum() / total * denominators
     return float(np.sqrt(n / (n - 1) * np.square(residuals).sum()) / total)
+
+
+def sum_groups(statistics: Array, groups: Sequence[str]) -> Array:
+    """Item statistics (items, k) summed over items of one group: (groups, k).
+
+    Items of a group (functions of one file, say) resemble each other; errors over groups, not items, allow
+    for it (Cochran 1977, chapter 9: cluster sampling).
+    """
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((index.max() + 1, statistics.shape[1]))
+    np.add.at(sums, index, statistics)
+    return sums
 
 
 def bootstrap_sums(statistics: Array, *, replicates: int, seed: int) -> Array:

@@ -122,6 +122,11 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        from pipelines.disk import as_input_error
+
+        print(f"error: {as_input_error(error, Path.cwd())}", file=sys.stderr)
+        sys.exit(2)
     except _Stopped as stopped:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + stopped.args[0])

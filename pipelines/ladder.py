@@ -36,7 +36,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Rung:
-    """One size of a ladder: its name (`r1-13k`), its shape, and the seeds it is trained with."""
+    """One size of a ladder: its name (`13k`), its shape, and the seeds it is trained with."""
 
     name: str
     shape: Shape
@@ -105,10 +105,15 @@ def parse_shape(text: str, head_size: int) -> Shape:
 
 
 def build_rungs(shapes: Sequence[Shape], seed_counts: Sequence[int]) -> tuple[Rung, ...]:
-    """Name the shapes in order (`r1-13k`, `r2-25k`, …) and give each its seeds 0, 1, …"""
+    """Name the shapes by their size (`13k`, `28k`, …) and give each its seeds 0, 1, …
+
+    A name does not depend on the other rungs, so that one more leaves the others' artefacts as they are; only
+    sizes that read alike get their shape behind them (`13k-1x32`).
+    """
+    sizes = [human_count(count_non_embedding(shape)) for shape in shapes]
     return tuple(
-        Rung(f"r{number}-{human_count(count_non_embedding(shape))}", shape, tuple(range(seeds)))
-        for number, (shape, seeds) in enumerate(zip(shapes, seed_counts, strict=True), start=1)
+        Rung(size if sizes.count(size) == 1 else f"{size}-{shape}", shape, tuple(range(seeds)))
+        for size, shape, seeds in zip(sizes, shapes, seed_counts, strict=True)
     )
 
 

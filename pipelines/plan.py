@@ -62,7 +62,7 @@ class Stage:
 
     @property
     def id(self) -> str:
-        """Unique in a plan: `pretrain-r1-13k-s0`."""
+        """Unique in a plan: `pretrain-13k-s0`."""
         return f"{self.kind}-{self.name}"
 
     @property
@@ -133,8 +133,10 @@ def _tokenizer_settings(recipe: Recipe, base: Path) -> dict[str, Any]:
     """The recipe's, with the context; a tokenizer in a folder is told from another by its content."""
     settings = recipe.tokenizer.model_dump(mode="json") | {"context": recipe.context}
     folder = base / (recipe.tokenizer.pretrained or "")
-    if recipe.tokenizer.pretrained and (folder / "tokenizer.json").is_file():
-        settings |= {"pretrained": str(folder.resolve()), "fingerprint": hash_file(folder / "tokenizer.json")}
+    if recipe.tokenizer.pretrained and folder.is_dir():
+        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model")]
+        fingerprint = hash_json({path.name: hash_file(path) for path in files})
+        settings |= {"pretrained": str(folder.resolve()), "fingerprint": fingerprint}
     return settings
 
 
@@ -197,6 +199,9 @@ def _finetune(recipe: Recipe, finetune: Finetune, pretrain: Stage, rows: Stage) 
 
 
 def _evaluate(recipe: Recipe, task: str, model: Stage, data: Stage, run_name: str) -> Stage:
+    """A model that was fine-tuned on rows of some length is measured on rows of that length."""
     unused = _UNUSED_BY_ALL | _UNUSED_BY_KIND[TASKS[task].kind]
     settings = {"task": task} | recipe.eval.model_dump(mode="json", exclude=unused)
+    if settings["context"] is None and model.kind == "finetune":
+        settings["context"] = model.settings["max_tokens"]
     return _stage("evaluate", f"{run_name}-{task}", settings, model, data)

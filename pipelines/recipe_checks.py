@@ -42,8 +42,11 @@ def _check_lengths(recipe: Recipe) -> None:
         tokens = getattr(recipe.eval, name)
         if tokens is not None and tokens > context:
             raise mistake(f"{tokens} is more than the models' context, {context}; lower it", "eval", name)
+    window = recipe.eval.context or context
+    if recipe.eval.stride is not None and recipe.eval.stride > window:
+        raise mistake(f"{recipe.eval.stride} is more than eval.context, {window}; lower it", "eval", "stride")
     for index, finetune in enumerate(recipe.finetune):
-        task, room = TASKS.get(finetune.task), finetune.max_tokens or context
+        task, room = TASKS.get(finetune.task), finetune.max_tokens or window
         if isinstance(task, Generation) and room < 2 * task.max_new_tokens:
             text = f"rows of {room} tokens are too short for {task.name}; it needs {2 * task.max_new_tokens}"
             raise mistake(text, "finetune", index, "max_tokens")

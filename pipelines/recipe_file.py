@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.resources
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,14 @@ TEMPLATE = "template"
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedRecipe:
-    """A checked recipe. `text`: its YAML, overrides included. `base`: where its relative files are."""
+    """A checked recipe. `text`: its YAML, overrides included. `base`: where its relative files are.
+
+    `command`: what a shell was given to run it.
+    """
 
     recipe: Recipe
     text: str
+    command: str
     path: Path | None
     base: Path
 
@@ -53,7 +58,11 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
     except ValidationError as error:
         raise InputError(explain(error, Recipe, document.data, document.places, shown)) from error
     return LoadedRecipe(
-        recipe=recipe, text=text, path=path, base=path.absolute().parent if path else Path.cwd()
+        recipe=recipe,
+        text=text,
+        command=shlex.join(["stepladder", "run", name_or_path, *overrides]),
+        path=path,
+        base=path.absolute().parent if path else Path.cwd(),
     )
 
 

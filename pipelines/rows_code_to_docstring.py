@@ -22,12 +22,13 @@ Row = dict[str, str]
 
 
 def docstring_rows(functions: Iterable[Function]) -> list[Row]:
-    """Rows `{"id", "source", "target"}` of the functions that have a usable docstring."""
+    """Rows `{"id", "group", "source", "target"}` of the functions that have a usable docstring."""
     rows = []
     for function in functions:
         target = first_sentence(function.docstring)
         if function.bare is not None and len(function.bare) <= LONGEST_SOURCE and _usable(target):
-            rows.append({"id": function.id, "source": function.bare, "target": target})
+            row = {"id": function.id, "group": function.file, "source": function.bare, "target": target}
+            rows.append(row)
     return rows
 
 

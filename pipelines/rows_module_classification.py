@@ -26,7 +26,7 @@ Row = dict[str, str]
 
 
 def package_rows(functions: Mapping[str, Sequence[Function]]) -> dict[str, list[Row]]:
-    """Rows `{"id", "text", "label"}` per split, evenly over the labels, in the order of the functions.
+    """Rows `{"id", "group", "text", "label"}` per split, evenly over the labels, in the functions' order.
 
     Raises `InputError` when fewer than two packages have functions in every split.
     """
@@ -36,7 +36,7 @@ def package_rows(functions: Mapping[str, Sequence[Function]]) -> dict[str, list[
     for split, members in functions.items():
         chosen = _chosen_ids(members, labels, MOST_ROWS[split])
         rows[split] = [
-            {"id": f.id, "text": _cut(names.sub(MASK, f.source)), "label": package(f)}
+            {"id": f.id, "group": f.file, "text": _cut(names.sub(MASK, f.source)), "label": package(f)}
             for f in members
             if f.id in chosen
         ]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from eval.files import InputError
 from pipelines.disk import as_input_error
-from pipelines.executors.local import choose_jobs, run_stages
+from pipelines.executors.local import Execution, choose_jobs, run_stages
 from pipelines.plan import Plan, Stage, make_plan
 from pipelines.progress import RunView
 from pipelines.recipe_file import LoadedRecipe
@@ -39,12 +39,13 @@ def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Conso
     began = time.monotonic()
     plan = make_plan(loaded)
     run = RunFolder(out)
+    run.check_owner(plan.recipe)
     try:
         with run.locked():
             run.claim(plan, loaded.text)
             outcomes = _run_stages(loaded, plan, run, jobs or choose_jobs(plan), console)
             worked = any(outcome.seconds > 0 for outcome in outcomes.values())
-            write_summary(run, plan, loaded.text, outcomes)
+            write_summary(run, plan, loaded, outcomes)
             report = _report(run, loaded)
     except OSError as error:
         raise as_input_error(error, out) from error
@@ -68,15 +69,13 @@ def _run_stages(
             run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
             view.ended(outcome)
 
-        outcomes = run_stages(
-            plan,
-            run,
+        training = loaded.recipe.training
+        how = Execution(
             jobs=jobs,
-            checkpoint_every_s=loaded.recipe.training.checkpoint_every_s,
-            on_message=view.told,
-            on_start=on_start,
-            on_outcome=on_outcome,
+            checkpoint_every_s=training.checkpoint_every_s,
+            log_every_tokens=training.log_every_tokens,
         )
+        outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
     run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
     return outcomes
 

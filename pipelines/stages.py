@@ -48,6 +48,7 @@ class Job:
     inputs: dict[str, Path]
     threads: int
     checkpoint_every_s: float
+    log_every_tokens: int | None = None
 
     def input(self, kind: str) -> Path:
         """The folder of the one input whose id begins with `kind`."""
@@ -78,8 +79,12 @@ def run_stage(job: Job, tell: Tell) -> Outcome:
     job.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(job.folder / ".lock", timeout=LOCK_TIMEOUT_S):
         if read_manifest(job.folder) is not None:
+            shutil.rmtree(
+                job.folder / "checkpoints", ignore_errors=True
+            )  # left by a kill just after the manifest
             return Outcome(job.stage.id, "done", 0.0)
-        (job.folder / FAILURE).unlink(missing_ok=True)
+        for left in (job.folder / FAILURE, job.folder / ERROR, *job.folder.rglob(".*.part")):
+            left.unlink(missing_ok=True)
         try:
             facts = _function(job.stage)(job, tell)
         except StageFailed as failure:

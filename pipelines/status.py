@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.store import FAILURE, RunFolder, read_manifest
+from pipelines.store import RunFolder, read_failure, read_manifest
 
 
 def stage_states(folder: Path) -> list[dict[str, Any]]:
@@ -48,8 +49,7 @@ def _state(folder: Path, stage: str, started: set[str]) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is not None:
         return {"stage": stage, "state": "done", "seconds": manifest["seconds"], "note": None}
-    if (folder / FAILURE).is_file():
-        reason = json.loads((folder / FAILURE).read_text(encoding="utf-8"))["reason"]
+    if reason := read_failure(folder):
         return {"stage": stage, "state": "failed", "seconds": None, "note": reason}
     state = "running" if stage in started else "waiting"
     return {"stage": stage, "state": state, "seconds": None, "note": _last_step(folder / "log.jsonl")}
@@ -58,10 +58,10 @@ def _state(folder: Path, stage: str, started: set[str]) -> dict[str, Any]:
 def _last_step(log: Path) -> str | None:
     if not log.is_file():
         return None
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    lines = _whole_lines(log)
     if not lines:
         return None
-    last = json.loads(lines[-1])
+    last = lines[-1]
     return f"step {last['step']}, {last['tokens']:,} tokens, loss {last['loss_nats']:.3f} nats"
 
 
@@ -69,10 +69,7 @@ def _in_flight(folder: Path) -> set[str]:
     """Stages that the latest run started and has not ended, by its events."""
     started: set[str] = set()
     events = folder / "events.jsonl"
-    for line in events.read_text(encoding="utf-8").splitlines() if events.is_file() else []:
-        if not line.endswith("}"):
-            continue  # a line that a kill cut short
-        event = json.loads(line)
+    for event in _whole_lines(events) if events.is_file() else []:
         if event["event"] == "run-started":
             started = set()
         elif event["event"] == "stage-started":
@@ -80,3 +77,12 @@ def _in_flight(folder: Path) -> set[str]:
         elif event["event"] in ("stage-done", "stage-failed"):
             started.discard(event["stage"])
     return started
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file that somebody may be writing; a line that a kill cut short is passed over."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines

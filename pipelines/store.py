@@ -27,23 +27,26 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def claim(self, plan: Plan, recipe_text: str) -> None:
-        """Make the folder this recipe's, or check that it is; then store what is asked and planned.
-
-        Raises InputError for a folder of another recipe, or one that holds something else.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            there = [path.name for path in self.root.iterdir() if not path.name.startswith(".")]
-        except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(f"{self.root}: is a file; choose another folder with --out") from error
-        if there:
+    def check_owner(self, recipe: str) -> None:
+        """Raise InputError for a file, a folder of another recipe, or one that holds something else."""
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root}: is a file; choose another folder with --out")
+        if not self.root.is_dir():
+            return
+        there = [path.name for path in self.root.iterdir() if not path.name.startswith(".")]
+        ours = "stages" in there or "recipe.yaml" in there  # with its plan lost, it is planned anew
+        if "plan.json" in there or (there and not ours):
             owner = self.recipe_name()
-            if owner != plan.recipe:
+            if owner != recipe:
                 raise InputError(
-                    f"{self.root}: belongs to the recipe {owner!r}, not {plan.recipe!r}; "
-                    f"choose another folder with --out"
+                    f"{self.root}: belongs to the recipe {owner!r}, not {recipe!r}; "
+                    "choose another folder with --out"
                 )
+
+    def claim(self, plan: Plan, recipe_text: str) -> None:
+        """Make the folder this recipe's and store what is asked and planned; InputError as `check_owner`."""
+        self.check_owner(plan.recipe)
+        self.root.mkdir(parents=True, exist_ok=True)
         write_json(self.root / "plan.json", _plan_json(plan))
         write_atomic(self.root / "recipe.yaml", recipe_text)
 
@@ -61,10 +64,12 @@ class RunFolder:
             )
         try:
             plan = json.loads(read_text(path))
-            assert isinstance(plan, dict)
-            return plan
-        except (ValueError, AssertionError) as error:
-            raise InputError(f"{path}: broken ({error}); run the recipe again with another --out") from error
+        except ValueError as error:
+            raise InputError(f"{path}: broken ({error}); remove the file and run the recipe again") from error
+        if not _is_plan(plan):
+            raise InputError(f"{path}: not a plan of Stepladder; remove the file and run the recipe again")
+        found: dict[str, Any] = plan
+        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -72,7 +77,7 @@ class RunFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=1)  # `status` holds it for an instant to see whether it is free
         except Timeout as error:
             raise InputError(
                 f"{self.root}: another stepladder is working here{self._who()}; wait for it, "
@@ -94,6 +99,8 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             return True
+        except OSError:  # not ours to write in, so not ours to see
+            return False
         lock.release()
         return False
 
@@ -105,24 +112,28 @@ class RunFolder:
         """The manifest of a finished stage; None while it is not finished or some file of it is gone."""
         return read_manifest(self.folder(stage))
 
-    def failure(self, stage: Stage) -> dict[str, Any] | None:
+    def failure(self, stage: Stage) -> str | None:
         """Why a stage failed for good, if it did: trying again would fail the same way."""
-        path = self.folder(stage) / FAILURE
-        return json.loads(read_text(path)) if path.is_file() else None
+        return read_failure(self.folder(stage))
 
     def record(self, event: str, **facts: Any) -> None:
         """Append a line to events.jsonl."""
         line = json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False) + "\n"
-        with (self.root / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+        with (self.root / "events.jsonl").open("a+b") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                line = (
+                    line if file.read(1) == b"\n" else "\n" + line
+                )  # a kill or a full disk cut the last one
+            file.write(line.encode())
 
     def _who(self) -> str:
         path = self.root / ".owner.json"
         try:
             owner = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return f" (process {owner['pid']}, since {owner['since']})"
+        except (OSError, ValueError, KeyError, TypeError):
             return ""
-        return f" (process {owner['pid']}, since {owner['since']})"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -133,9 +144,17 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads(read_text(path))
         whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, AttributeError, TypeError, OSError):
         return None
     return manifest if whole else None
+
+
+def read_failure(folder: Path) -> str | None:
+    """The reason why a stage failed for good; None if it did not, or nobody can read why."""
+    try:
+        return str(json.loads(read_text(folder / FAILURE))["reason"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def write_manifest(stage: Stage, folder: Path, facts: Mapping[str, Any], seconds: float) -> None:
@@ -168,6 +187,16 @@ def _passing(path: Path) -> bool:
 def now() -> str:
     """The time in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _is_plan(plan: Any) -> bool:
+    """Whether a JSON value has what is read from a stored plan."""
+    return (
+        isinstance(plan, dict)
+        and isinstance(plan.get("recipe"), str)
+        and isinstance(plan.get("stages"), list)
+        and all(isinstance(stage, dict) and {"id", "folder"} <= set(stage) for stage in plan["stages"])
+    )
 
 
 def _plan_json(plan: Plan) -> dict[str, Any]:

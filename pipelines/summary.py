@@ -13,6 +13,7 @@ from eval.files import InputError, read_jsonl, read_text, write_json
 from eval.results import Result, read_results, write_results
 from pipelines.estimate import usable_cores
 from pipelines.plan import Plan, Stage
+from pipelines.recipe_file import LoadedRecipe
 from pipelines.stages import Outcome
 from pipelines.store import RunFolder, now
 
@@ -27,10 +28,9 @@ VERSIONS_SHOWN = (
     "rouge-score",
     "scipy",
 )
-SAMPLES_SHOWN = 4
 
 
-def write_summary(run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]) -> None:
+def write_summary(run: RunFolder, plan: Plan, loaded: LoadedRecipe, outcomes: Mapping[str, Outcome]) -> None:
     """Write both from what is finished, where they would change."""
     results = [
         result
@@ -41,7 +41,7 @@ def write_summary(run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mappin
     results = _without_repeated_baselines(results)
     if results != _read_results(run.root / "results.jsonl"):
         write_results(run.root / "results.jsonl", results)
-    summary = summarise(run, plan, recipe_text, outcomes)
+    summary = summarise(run, plan, loaded, outcomes)
     if summary | {"made": None} != _read_summary(run.root / "run.json") | {"made": None}:
         write_json(run.root / "run.json", summary)
 
@@ -62,7 +62,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
 
 
 def summarise(
-    run: RunFolder, plan: Plan, recipe_text: str, outcomes: Mapping[str, Outcome]
+    run: RunFolder, plan: Plan, loaded: LoadedRecipe, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
     """The content of run.json: provenance, every rung's settings and fate, curves, samples."""
     corpus = run.manifest(plan.stage("prepare-corpus"))
@@ -71,10 +71,9 @@ def summarise(
     return {
         "run": plan.recipe,
         "made": now(),
-        "command": f"stepladder run {plan.recipe}",
-        "recipe_yaml": recipe_text,
-        "machine": machine(),
-        "versions": {name: version(name) for name in VERSIONS_SHOWN},
+        "command": loaded.command,
+        "recipe_yaml": loaded.text,
+        **_trained_on(run, pretrained),
         "corpus": corpus and {"settings": corpus["settings"], **corpus["facts"]},
         "tokenizer": tokens and {**tokens["settings"], **tokens["facts"]},
         "rungs": [_rung(run, stage, outcomes) for stage in pretrained],
@@ -82,6 +81,18 @@ def summarise(
         "curves": [_curve(run, stage) for stage in pretrained],
         "samples": _samples(run, plan),
     }
+
+
+def _trained_on(run: RunFolder, pretrained: list[Stage]) -> dict[str, Any]:
+    """The machine and versions that trained the last rung; before any is trained, those here and now."""
+    manifests = [manifest for stage in pretrained if (manifest := run.manifest(stage))]
+    facts = manifests[-1]["facts"] if manifests else here_and_now()
+    return {name: facts[name] for name in ("machine", "versions")}
+
+
+def here_and_now() -> dict[str, Any]:
+    """This machine and the versions installed on it, for a stage to keep with what it makes."""
+    return {"machine": machine(), "versions": {name: version(name) for name in VERSIONS_SHOWN}}
 
 
 def machine() -> dict[str, Any]:
@@ -160,8 +171,11 @@ def _samples(run: RunFolder, plan: Plan) -> list[dict[str, Any]]:
         path = run.folder(stage) / "samples.jsonl"
         if stage.kind != "evaluate" or not run.manifest(stage):
             continue
-        rung = plan.stage(plan.stage(stage.inputs[0]).id).settings["rung"]
-        for sample in list(read_jsonl(path))[:SAMPLES_SHOWN]:
+        made_with = plan.stage(stage.inputs[0]).settings
+        if made_with["seed"] != 0:
+            continue  # one text a rung; further seeds are for the spread of the scores
+        rung = made_with["rung"]
+        for sample in list(read_jsonl(path)):
             task = stage.settings["task"]
             item = items.setdefault(
                 (task, sample["id"]),

@@ -21,7 +21,7 @@ from pipelines.optim import Optimisation, make_adamw
 
 # A step's batch goes through the model in parts of at most this many padded tokens; memory, not meaning.
 MICRO_TOKENS = 4096
-LOGGED_LINES = 64  # a rung's log has about this many lines
+LOGGED_LINES = 100  # a log has about so many lines where no interval is asked for
 
 
 class Diverged(RuntimeError):
@@ -46,6 +46,7 @@ class Run:
     batches: Batches
     how: Optimisation
     folder: Path
+    log_every_tokens: int | None
     checkpoint_every_s: float
     on_progress: Callable[[Progress], None]
     on_warning: Callable[[str], None]
@@ -85,7 +86,7 @@ def train(module: torch.nn.Module, run: Run, accelerator: Accelerator) -> dict[s
     optimizer = make_adamw(module, run.how)
     module, optimizer = accelerator.prepare(module, optimizer)
     meter, start = _resume(module, optimizer, run)
-    every = max(1, run.how.steps // LOGGED_LINES)
+    every = _log_steps(run)
     saved_at = time.monotonic()
     for step in range(start, run.how.steps):
         began = time.monotonic()
@@ -101,6 +102,13 @@ def train(module: torch.nn.Module, run: Run, accelerator: Accelerator) -> dict[s
             _save(run, done, module, optimizer, meter)
             saved_at = time.monotonic()
     return _finish(meter, run)
+
+
+def _log_steps(run: Run) -> int:
+    """Optimiser steps between log lines; an interval in tokens is counted in those of the first step."""
+    if run.log_every_tokens is None:
+        return max(1, run.how.steps // LOGGED_LINES)
+    return max(1, round(run.log_every_tokens / sum(run.batches.lengths(0))))
 
 
 def _step(

@@ -23,6 +23,7 @@ from pipelines.objectives import objective
 from pipelines.optim import Optimisation
 from pipelines.stages import Job, Message, StageFailed, Tell
 from pipelines.store import read_manifest
+from pipelines.summary import here_and_now
 from pipelines.train import Diverged, Progress, Run, make_accelerator, train
 
 
@@ -58,6 +59,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
         "step": how.steps,
         "annealed": how.annealed,
         **decisions,
+        **here_and_now(),
     }
 
 
@@ -93,7 +95,7 @@ def finetune(job: Job, tell: Tell) -> dict[str, Any]:
         "flops": before["flops"] + flops,
         "stage_flops": flops,
         "step": steps,
-        "annealed": how.annealed,
+        "annealed": before["annealed"] and how.annealed,
         **decisions,
     }
 
@@ -122,6 +124,7 @@ def _train(
         batches=data,
         how=how,
         folder=job.folder,
+        log_every_tokens=job.log_every_tokens,
         checkpoint_every_s=job.checkpoint_every_s,
         on_progress=on_progress,
         on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),

@@ -57,14 +57,14 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
 
 
 def _write(folder: Path, contents: Mapping[str, str], key: str) -> None:
-    """Write the files, the manifest last, then drop those that only the report before had."""
+    """Write the files, drop those that only the report before had, and the manifest last."""
     before = _read_manifest(folder)
     for name, text in contents.items():
         write_atomic(folder / name, text)
     files = {name: hash_file(folder / name) for name in contents}
-    write_json(folder / MANIFEST, {"version": VERSION, "key": key, "files": files})
     for name in set(before.get("files", {})) - set(files):
         (folder / name).unlink(missing_ok=True)
+    write_json(folder / MANIFEST, {"version": VERSION, "key": key, "files": files})
 
 
 def _is_current(folder: Path, key: str) -> bool:

@@ -86,10 +86,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_command_leaves_models_results_and_a_report(finished: Path) -> None:
     run = finished / "runs" / "tiny"
     results = [r for r in read_results(run / "results.jsonl") if r.metric == "bits_per_byte"]
-    assert [r.rung for r in results] == ["r1-3.3k", "r2-13k", "r3-25k"]
+    assert [r.rung for r in results] == ["3.3k", "13k", "25k"]
     assert all(r.value is not None and r.stderr is not None and 0 < r.value < 8 for r in results)
     page = (run / "report" / "index.html").read_text()
-    assert "r3-25k" in page
+    assert "25k" in page
     assert len(page) < 2_000_000
     assert json.loads((run / "run.json").read_text())["rungs"][0]["status"] == "done"
 
@@ -97,7 +97,7 @@ def test_one_command_leaves_models_results_and_a_report(finished: Path) -> None:
 def test_a_trained_rung_loads_in_plain_transformers(finished: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    (folder,) = (finished / "runs" / "tiny" / "stages").glob("pretrain-r2-13k-s0-*")
+    (folder,) = (finished / "runs" / "tiny" / "stages").glob("pretrain-13k-s0-*")
     model = AutoModelForCausalLM.from_pretrained(folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -125,7 +125,7 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(finished: Path) -> Non
     assert changed.returncode == 0, changed.stderr
     last = max(i for i, event in enumerate(events(run)) if event["event"] == "run-started")
     started = {event["stage"] for event in events(run)[last:] if event["event"] == "stage-started"}
-    assert started == {f"evaluate-{rung}-s0-perplexity" for rung in ("r1-3.3k", "r2-13k", "r3-25k")}
+    assert started == {f"evaluate-{rung}-s0-perplexity" for rung in ("3.3k", "13k", "25k")}
     assert stepladder("run", "tiny.yaml", cwd=finished).returncode == 0  # and back, from what is kept
 
 

@@ -14,7 +14,7 @@ from eval.metrics.bleu import Bleu
 from eval.metrics.chrf import Chrf
 from eval.metrics.f1_macro import F1Macro
 from eval.metrics.rouge import Rouge
-from eval.uncertainty import bootstrap_stderr, ratio_stderr
+from eval.uncertainty import bootstrap_stderr, ratio_stderr, sum_groups
 
 __all__ = ["Array", "ItemMetric", "Score", "metric_by_name", "score"]
 
@@ -49,17 +49,30 @@ def metric_by_name(name: str, labels: Sequence[str] = ()) -> ItemMetric:
     return metrics[name]
 
 
-def score(metric: ItemMetric, statistics: Array, *, replicates: int, seed: int) -> Score:
-    """Aggregate per-item `statistics` (items, k) into a value and its standard error over items.
+def score(
+    metric: ItemMetric,
+    statistics: Array,
+    *,
+    groups: Sequence[str] | None = None,
+    replicates: int,
+    seed: int,
+) -> Score:
+    """Aggregate per-item `statistics` (items, k) into a value and its standard error.
 
-    The error is the ratio estimator's where the metric is a ratio of two sums, else the bootstrap's.
+    The error is the ratio estimator's where the metric is a ratio of two sums, else the bootstrap's: over
+    items, or over `groups` of them (one name an item) that depend on each other; the signature then says so.
     """
     n = len(statistics)
     value = float(metric.aggregate(statistics.sum(axis=0)))
-    if n < 2:
-        return Score(metric.name, value, None, n, metric.signature(), "one item has no spread")
+    signature = metric.signature()
+    if groups is not None:
+        statistics = sum_groups(statistics, groups)
+        signature += "|errors:by-group"
+    if len(statistics) < 2:
+        reason = "one item has no spread" if groups is None else "one group has no spread"
+        return Score(metric.name, value, None, n, signature, reason)
     if metric.is_ratio:
         stderr = ratio_stderr(statistics[:, 0], statistics[:, 1])
     else:
         stderr = bootstrap_stderr(metric.aggregate, statistics, replicates=replicates, seed=seed)
-    return Score(metric.name, value, stderr, n, metric.signature())
+    return Score(metric.name, value, stderr, n, signature)

@@ -11,9 +11,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -25,17 +27,30 @@ from pipelines.stages import Job, Message, Outcome, run_stage
 from pipelines.store import RunFolder
 
 WATCH_S = 0.5
-TRIES = 2
+GPU = Path("/dev/nvidia0")  # the driver's device file; looking for it needs no torch
 # Up to this size a rung trains faster on one core than its share of a second; above it, rungs take the
 # machine in turn.
 SIDE_BY_SIDE_PARAMS = 10_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a plan is run here; nothing of it changes what is made, but for `threads` the last bits."""
+
+    jobs: int
+    checkpoint_every_s: float
+    log_every_tokens: int | None = None
+
+    @property
+    def threads(self) -> int:
+        """Threads a stage: its share of the cores."""
+        return max(1, usable_cores() // self.jobs)
+
+
 def choose_jobs(plan: Plan) -> int:
     """How many stages to run side by side: one a core for small rungs, else one in all."""
     sizes = [stage.settings["params"]["non_embedding"] for stage in plan.stages if stage.kind == "pretrain"]
-    on_gpu = Path("/dev/nvidia0").exists()
-    if on_gpu or max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
+    if GPU.exists() or max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
         return 1
     return max(1, min(usable_cores(), len(sizes)))
 
@@ -43,9 +58,7 @@ def choose_jobs(plan: Plan) -> int:
 def run_stages(
     plan: Plan,
     run: RunFolder,
-    *,
-    jobs: int,
-    checkpoint_every_s: float,
+    how: Execution,
     on_message: Callable[[Message], None],
     on_start: Callable[[Stage], None],
     on_outcome: Callable[[Outcome], None],
@@ -55,16 +68,9 @@ def run_stages(
     A stage whose input failed fails with it. Raises InputError for a user's mistake or a disk that is full or
     closed to us, after stopping the other workers; what they had finished or checkpointed stays.
     """
-    outcomes = _found(plan, run)
-    if len(outcomes) == len(plan.stages):
-        return outcomes
-    weights = _weights(plan)
-    waiting = sorted((s for s in plan.stages if s.id not in outcomes), key=lambda s: -weights[s.id])
-    tries = dict.fromkeys((stage.id for stage in waiting), 0)
-    while waiting:
-        with _Pool(jobs, on_message) as pool:
-            _drain(plan, run, pool, waiting, outcomes, tries, checkpoint_every_s, on_start, on_outcome)
-    return outcomes
+    found = _found(plan, run)
+    _Runner(plan, run, how, on_message, on_start, on_outcome, found).work()
+    return found
 
 
 def _found(plan: Plan, run: RunFolder) -> dict[str, Outcome]:
@@ -73,8 +79,8 @@ def _found(plan: Plan, run: RunFolder) -> dict[str, Outcome]:
     for stage in plan.stages:
         if run.manifest(stage) is not None:
             found[stage.id] = Outcome(stage.id, "done", 0.0)
-        elif failure := run.failure(stage):
-            found[stage.id] = Outcome(stage.id, "failed", 0.0, failure["reason"])
+        elif reason := run.failure(stage):
+            found[stage.id] = Outcome(stage.id, "failed", 0.0, reason)
     return found
 
 
@@ -96,83 +102,99 @@ def _weights(plan: Plan) -> dict[str, float]:
     return total
 
 
-def _drain(
-    plan: Plan,
-    run: RunFolder,
-    pool: _Pool,
-    waiting: list[Stage],
-    outcomes: dict[str, Outcome],
-    tries: dict[str, int],
-    checkpoint_every_s: float,
-    on_start: Callable[[Stage], None],
-    on_outcome: Callable[[Outcome], None],
-) -> None:
-    """Run what can run until nothing is left or the pool breaks; stages in flight then wait again."""
-    running: dict[Future[Outcome], Stage] = {}
+class _Runner:
+    """The stages that wait, and how those that ended did (`outcomes`, filled as it goes)."""
 
-    def settle(outcome: Outcome) -> None:
-        outcomes[outcome.stage] = outcome
-        on_outcome(outcome)
+    def __init__(
+        self,
+        plan: Plan,
+        run: RunFolder,
+        how: Execution,
+        on_message: Callable[[Message], None],
+        on_start: Callable[[Stage], None],
+        on_outcome: Callable[[Outcome], None],
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        self.plan, self.run, self.how, self.outcomes = plan, run, how, outcomes
+        self.on_message, self.on_start, self.on_outcome = on_message, on_start, on_outcome
+        weights = _weights(plan)
+        todo = [stage for stage in plan.stages if stage.id not in outcomes]
+        self.waiting = sorted(todo, key=lambda stage: -weights[stage.id])
 
-    while waiting or running:
-        for stage in _blocked(waiting, outcomes):
-            waiting.remove(stage)
-            settle(Outcome(stage.id, "failed", 0.0, f"needs {_failed_input(stage, outcomes)}, which failed"))
-        for stage in [s for s in waiting if all(i in outcomes for i in s.inputs)][: pool.jobs - len(running)]:
-            waiting.remove(stage)
-            tries[stage.id] += 1
-            on_start(stage)
-            running[pool.submit(_job(plan, run, stage, pool.threads, checkpoint_every_s))] = stage
-        if not running:
-            continue
-        if pool.cold:
-            pool.warm_up(pool.jobs - len(running))
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            stage = running.pop(future)
+    def work(self) -> None:
+        """Run all that waits; a stage whose worker died is tried again, alone: only the culprit fails."""
+        while self.waiting:
+            for stage in self._side_by_side():
+                self._settle(self._alone(stage))
+
+    def _side_by_side(self) -> list[Stage]:
+        """Run until nothing is left, or a worker dies: then the stages that were in flight come back."""
+        running: dict[Future[Outcome], Stage] = {}
+        with _Pool(self.how.jobs, self.how.threads, self.on_message) as pool:
             try:
-                settle(future.result())
+                while self.waiting or running:
+                    self._fail_blocked()
+                    for stage in self._ready()[: self.how.jobs - len(running)]:
+                        running[pool.submit(self._job(stage))] = stage
+                        self.waiting.remove(stage)
+                        self.on_start(stage)
+                    if pool.cold:
+                        pool.warm_up(self.how.jobs - len(running))
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        self._settle(future.result())
+                        del running[future]
             except BrokenProcessPool:
-                for lost in (stage, *running.values()):
-                    if tries[lost.id] < TRIES:
-                        waiting.insert(0, lost)
-                    else:
-                        settle(
-                            Outcome(
-                                lost.id,
-                                "failed",
-                                0.0,
-                                "its process was killed twice; out of memory? try --jobs 1",
-                            )
-                        )
-                return
+                return list(running.values())
+        return []
 
+    def _alone(self, stage: Stage) -> Outcome:
+        """Two tries: the death before may have been a neighbour's."""
+        for _ in range(2):
+            with suppress(BrokenProcessPool), _Pool(1, self.how.threads, self.on_message) as pool:
+                return pool.submit(self._job(stage)).result()
+        return Outcome(stage.id, "failed", 0.0, "its process was killed twice; was the memory full?")
 
-def _blocked(waiting: Iterable[Stage], outcomes: dict[str, Outcome]) -> list[Stage]:
-    return [stage for stage in waiting if _failed_input(stage, outcomes)]
+    def _ready(self) -> list[Stage]:
+        return [stage for stage in self.waiting if all(name in self.outcomes for name in stage.inputs)]
 
+    def _fail_blocked(self) -> None:
+        """Settle what can no longer run; plan order, so that what needs it in turn is settled too."""
+        for stage in [stage for stage in self.plan.stages if stage in self.waiting]:
+            failed = [name for name in stage.inputs if self._failed(name)]
+            if failed:
+                self.waiting.remove(stage)
+                self._settle(Outcome(stage.id, "failed", 0.0, f"needs {failed[0]}, which failed"))
 
-def _failed_input(stage: Stage, outcomes: dict[str, Outcome]) -> str | None:
-    failed = [i for i in stage.inputs if i in outcomes and outcomes[i].status == "failed"]
-    return failed[0] if failed else None
+    def _failed(self, name: str) -> bool:
+        return name in self.outcomes and self.outcomes[name].status == "failed"
 
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.stage] = outcome
+        self.on_outcome(outcome)
 
-def _job(plan: Plan, run: RunFolder, stage: Stage, threads: int, checkpoint_every_s: float) -> Job:
-    inputs = {name: run.folder(plan.stage(name)).resolve() for name in stage.inputs}
-    folder = run.folder(stage).resolve()
-    return Job(stage, plan.recipe, plan.base.resolve(), folder, inputs, threads, checkpoint_every_s)
+    def _job(self, stage: Stage) -> Job:
+        return Job(
+            stage=stage,
+            run=self.plan.recipe,
+            base=self.plan.base.resolve(),
+            folder=self.run.folder(stage).resolve(),
+            inputs={name: self.run.folder(self.plan.stage(name)).resolve() for name in stage.inputs},
+            threads=self.how.threads,
+            checkpoint_every_s=self.how.checkpoint_every_s,
+            log_every_tokens=self.how.log_every_tokens,
+        )
 
 
 class _Pool:
     """Spawned workers with a queue to tell the parent things, and an event that ends them at once."""
 
-    def __init__(self, jobs: int, on_message: Callable[[Message], None]) -> None:
-        self.jobs = jobs
-        self.threads = max(1, usable_cores() // jobs)
+    def __init__(self, jobs: int, threads: int, on_message: Callable[[Message], None]) -> None:
         context = multiprocessing.get_context("spawn")
         self._queue: Queue[Message | None] = context.Queue()
+        self._queue.cancel_join_thread()  # a worker killed while it wrote keeps the queue's lock for ever
         self._stop = context.Event()
         # OpenMP reads this when torch is loaded, which a worker does after it is spawned
-        os.environ["OMP_NUM_THREADS"] = str(self.threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
         self._pool = ProcessPoolExecutor(
             jobs,
             mp_context=context,
@@ -239,4 +261,4 @@ def _work(job: Job) -> Outcome:
     return run_stage(job, _tell)
 
 
-__all__ = ["choose_jobs", "run_stages"]
+__all__ = ["Execution", "choose_jobs", "run_stages"]

@@ -186,3 +186,19 @@ def test_faces_answer_like_evaluate_modules_without_a_network() -> None:
     assert faces.load("accuracy").compute(predictions=["a", "b"], references=["a", "a"])["accuracy"] == 0.5
     with pytest.raises(ValueError, match="metric 'meteor' has no face"):
         faces.load("meteor")
+
+
+def test_items_of_one_group_count_as_one_draw() -> None:
+    """Ten copies of an answer are no more evidence than one: the error is that of the groups."""
+    right = np.array([1.0, 0.0, 1.0, 1.0, 0.0])
+    copies = np.column_stack([np.repeat(right, 10), np.ones(50)])
+    groups = np.repeat(["a", "b", "c", "d", "e"], 10).tolist()
+    metric = metric_by_name("accuracy")
+    alone = score(metric, copies, replicates=2, seed=0)
+    grouped = score(metric, copies, groups=groups, replicates=2, seed=0)
+    assert grouped.value == alone.value == pytest.approx(0.6)
+    assert grouped.n == 50
+    assert grouped.stderr == pytest.approx(np.sqrt(0.6 * 0.4 / (5 - 1)))
+    assert alone.stderr == pytest.approx(np.sqrt(0.6 * 0.4 / (50 - 1)))
+    assert "errors:by-group" in grouped.signature
+    assert "errors" not in alone.signature

@@ -100,9 +100,9 @@ def test_a_width_that_heads_do_not_divide_names_the_nearest_that_they_do() -> No
         parse_shape("2x70", head_size=32)
 
 
-def test_rungs_are_named_by_place_and_size_and_get_their_seeds() -> None:
+def test_rungs_are_named_by_size_and_get_their_seeds() -> None:
     rungs = build_rungs([Shape(1, 32, 1), Shape(12, 768, 12)], [2, 1])
-    assert [(rung.name, rung.seeds) for rung in rungs] == [("r1-13k", (0, 1)), ("r2-85m", (0,))]
+    assert [(rung.name, rung.seeds) for rung in rungs] == [("13k", (0, 1)), ("85m", (0,))]
 
 
 @pytest.mark.parametrize(

@@ -77,20 +77,20 @@ def test_the_stages_of_a_recipe(recipe: Path) -> None:
     prepared = ["corpus", "tokens", "code-to-docstring", "module-classification"]
     assert [stage.id for stage in plan(recipe).stages] == [
         *(f"prepare-{name}" for name in prepared),
-        *(stage.format("r1-13k-s0") for stage in run),
-        *(stage.format("r1-13k-s1") for stage in run[:2]),  # one seed of a rung is fine-tuned
-        *(stage.format("r2-25k-s0") for stage in run),
+        *(stage.format("13k-s0") for stage in run),
+        *(stage.format("13k-s1") for stage in run[:2]),  # one seed of a rung is fine-tuned
+        *(stage.format("25k-s0") for stage in run),
     ]
 
 
 def test_stages_follow_their_inputs(recipe: Path) -> None:
     made = plan(recipe)
     assert made.stage("prepare-tokens").inputs == ("prepare-corpus",)
-    assert made.stage("pretrain-r1-13k-s0").inputs == ("prepare-tokens",)
-    assert made.stage("evaluate-r1-13k-s0-perplexity").inputs == ("pretrain-r1-13k-s0", "prepare-corpus")
-    tuned = "finetune-r2-25k-s0-code-to-docstring"
-    assert made.stage(tuned).inputs == ("pretrain-r2-25k-s0", "prepare-code-to-docstring")
-    assert made.stage("evaluate-r2-25k-s0-code-to-docstring").inputs == (tuned, "prepare-code-to-docstring")
+    assert made.stage("pretrain-13k-s0").inputs == ("prepare-tokens",)
+    assert made.stage("evaluate-13k-s0-perplexity").inputs == ("pretrain-13k-s0", "prepare-corpus")
+    tuned = "finetune-25k-s0-code-to-docstring"
+    assert made.stage(tuned).inputs == ("pretrain-25k-s0", "prepare-code-to-docstring")
+    assert made.stage("evaluate-25k-s0-code-to-docstring").inputs == (tuned, "prepare-code-to-docstring")
     seen: set[str] = set()
     for stage in made.stages:
         assert set(stage.inputs) <= seen
@@ -106,7 +106,7 @@ def test_only_what_is_asked_for_is_planned(recipe: Path) -> None:
     assert {stage.settings["task"] for stage in made.stages if stage.kind == "evaluate"} == {
         "module-classification"
     }
-    assert "finetune-r1-13k-s1-code-to-docstring" in stage_ids(made, "finetune")
+    assert "finetune-13k-s1-code-to-docstring" in stage_ids(made, "finetune")
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_a_changed_setting_redoes_what_depends_on_it(
         ("eval.samples=7", lambda stage: stage.kind == "evaluate" and not stage.id.endswith("perplexity")),
         ("tokenizer.vocab_size=600", lambda stage: stage.id == "prepare-tokens" or stage.kind != "prepare"),
         ("context=128", lambda stage: stage.id == "prepare-tokens" or stage.kind != "prepare"),
-        ("ladder={rungs: {shapes: [1x32, 3x32]}, seeds: [2, 1]}", lambda stage: "-r2-" in stage.id),
+        ("ladder={rungs: {shapes: [1x32, 3x32]}, seeds: [2, 1]}", lambda stage: "-38k-" in stage.id),
         ("ladder={rungs: {shapes: [1x32, 2x32, 3x32]}, seeds: [2, 1, 1]}",
-         lambda stage: "-r3-" in stage.id),
-        ("ladder.seeds=[2, 2]", lambda stage: "-r2-25k-s1" in stage.id),
+         lambda stage: "-38k-" in stage.id),
+        ("ladder.seeds=[2, 2]", lambda stage: "-25k-s1" in stage.id),
     ],
 )  # fmt: skip
 def test_a_changed_part_redoes_that_part_alone(
@@ -187,7 +187,7 @@ def test_settings_are_json_and_say_what_a_run_costs(recipe: Path) -> None:
     made = plan(recipe)
     for stage in made.stages:
         assert json.loads(json.dumps(stage.settings, allow_nan=False)) == stage.settings
-    stage = made.stage("pretrain-r2-25k-s0")
+    stage = made.stage("pretrain-25k-s0")
     settings = stage.settings
     assert settings["params"] == {
         "total": 25_472 + 512 * 32 + 64 * 32,
@@ -203,17 +203,17 @@ def test_settings_are_json_and_say_what_a_run_costs(recipe: Path) -> None:
 
 def test_fine_tuning_starts_at_a_third_of_the_pretraining_rate_unless_told(recipe: Path) -> None:
     made = plan(recipe, "training.learning_rate=0.03", "finetune.1.learning_rate=0.5")
-    rates = [made.stage(f"finetune-r1-13k-s0-{task}").settings["learning_rate"] for task in
+    rates = [made.stage(f"finetune-13k-s0-{task}").settings["learning_rate"] for task in
              ("code-to-docstring", "module-classification")]  # fmt: skip
     assert rates == [pytest.approx(0.01), 0.5]
-    assert made.stage("finetune-r1-13k-s0-code-to-docstring").settings["max_tokens"] == 64
+    assert made.stage("finetune-13k-s0-code-to-docstring").settings["max_tokens"] == 64
 
 
 def test_a_pretrained_tokenizer_leaves_its_counts_open(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = plan(recipe, "tokenizer={pretrained: gpt2}")
-    stage = made.stage("pretrain-r1-13k-s0")
+    stage = made.stage("pretrain-13k-s0")
     assert stage.settings["params"] == {"total": None, "non_embedding": 12_768, "matmul": None}
     assert (stage.flops, stage.seconds_estimate, stage.memory_bytes) == (None, None, None)
     assert plan_table(made)[0]["FLOPs"] == "?"
@@ -235,8 +235,8 @@ def test_the_table_has_a_row_a_rung_and_the_summary_adds_up(recipe: Path) -> Non
     made = plan(recipe)
     rows = plan_table(made)
     assert [(row["rung"], row["shape"], row["seeds"], row["non-emb."]) for row in rows] == [
-        ("r1-13k", "1x32", "2", "12,768"),
-        ("r2-25k", "2x32", "1", "25,472"),
+        ("13k", "1x32", "2", "12,768"),
+        ("25k", "2x32", "1", "25,472"),
     ]
     flops = sum(stage.flops or 0 for stage in made.stages)
     assert f"3 pretrainings: 31k tokens, {flops:.2e} FLOPs" in plan_summary(made)
@@ -258,7 +258,7 @@ def test_planning_imports_nothing_heavy() -> None:
         "print_plan(make_plan(load_recipe('quickstart'))), schema(), template()\n"
         f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
     )
-    assert "r7-1m" in found
+    assert "1m" in found
     assert found.endswith("heavy: []\n")
 
 

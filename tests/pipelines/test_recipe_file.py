@@ -157,7 +157,7 @@ def test_every_packaged_recipe_loads_under_its_own_name() -> None:
 def test_the_quickstart_is_the_ladder_that_the_readme_promises() -> None:
     rungs = load_recipe("quickstart").recipe.ladder.named_rungs()
     assert [len(rung.seeds) for rung in rungs] == [2, 2, 2, 1, 1, 1, 1]
-    assert (rungs[0].name, rungs[-1].name) == ("r1-13k", "r7-1m")
+    assert (rungs[0].name, rungs[-1].name) == ("13k", "1m")
 
 
 def test_the_template_is_a_recipe_that_shows_every_section(tmp_path: Path) -> None:

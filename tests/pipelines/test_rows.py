@@ -216,8 +216,10 @@ def test_packages_are_balanced_masked_and_in_every_split(made: Path) -> None:
 
 @pytest.mark.parametrize("task", sorted(ROWS))
 def test_the_rows_are_what_the_task_reads(made: Path, task: str) -> None:
-    fields = set(TASKS[task].fields)
-    assert all(set(row) == fields for members in _read(made / task).values() for row in members)
+    fields = {*TASKS[task].fields, "group"}
+    rows = [row for members in _read(made / task).values() for row in members]
+    assert all(set(row) == fields for row in rows)
+    assert all(row["id"].startswith(f"{row['group']}:") for row in rows), "a group is a file's functions"
 
 
 def test_the_same_corpus_gives_the_same_rows(made: Path, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def make_run(folder: Path, data: Batches | None = None, **changes: Any) -> Run:
     settings: dict[str, Any] = {
         "batches": data or tiny_data(),
         "how": how(),
+        "log_every_tokens": None,
         "folder": folder,
         "checkpoint_every_s": 1e9,
         "on_progress": lambda progress: None,
