@@ -25,8 +25,3 @@ def forward_flops_per_token(shape: Shape, outputs: int, sequence_length: int) ->
 def training_flops_per_token(shape: Shape, outputs: int, sequence_length: int) -> int:
     """FLOPs of one token's forward and backward pass: three forward passes."""
     return 3 * forward_flops_per_token(shape, outputs, sequence_length)
-
-
-def flops_6nd(params: int, tokens: int) -> int:
-    """The approximation 6·N·D (Kaplan 2020); far too low for small models, which are mostly output head."""
-    return 6 * params * tokens
