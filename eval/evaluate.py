@@ -68,7 +68,7 @@ def evaluate(
     found = measure(model, asked, rows, Path(data), settings, seed)
     setting = _Setting(asked, split, hash_json(rows), _versions(), round(time.perf_counter() - started, 3))
 
-    known = origin or _foreign_origin(model.network, asked, str(model_dir))
+    known = origin or _foreign_origin(model.network, asked, _name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
@@ -79,6 +79,15 @@ def evaluate(
         )
         results += [_result(score, setting, nobody, "a baseline has no model") for score in baseline.scores]
     return Evaluation(results=results, samples=found.samples, items=found.items)
+
+
+def _name(model_dir: str | Path) -> str:
+    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
+    folder = Path(model_dir)
+    if not folder.is_dir():
+        return str(model_dir)
+    whole = folder.resolve()
+    return whole.parent.name if whole.name == "model" else whole.name
 
 
 def _foreign_origin(network: Any, task: Task, name: str) -> Origin:

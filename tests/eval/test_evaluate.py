@@ -73,6 +73,7 @@ def test_perplexities_of_a_foreign_checkpoint(language_model: Path, data: Path, 
     assert [item["id"] for item in found.items] == ["d0", "d2", "d4"], "three of seven, evenly spaced"
 
     one = results["bits_per_byte"]
+    assert one.rung == language_model.name
     params = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(language_model).parameters())
     assert one.params is not None
     assert (one.params["total"], one.n, one.stage, one.family) == (params, 3, "evaluate", "gpt2")
