@@ -1,24 +1,24 @@
-"""Make a corpus: read its source, clean, drop repetitions, split, write one file a split."""
+"""Make a corpus: read its source, clean, drop repetitions, split, write one file a split.
+
+Texts pass through in batches, over all cores, and wait on disk in between: memory holds some fifty bytes a
+document (and a hundred more to find near repeats), whatever the corpus's size.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_file
-from pipelines.clean import clean
-from pipelines.corpus_document import SPLITS, Document, write_documents
+from pipelines.corpus_document import SPLITS, Document
 from pipelines.corpus_files import files_fingerprint, read_files
-from pipelines.corpus_hub import hub_fingerprint, read_hub
+from pipelines.corpus_hub import hub_fingerprint, read_hub, resolve_revision
 from pipelines.corpus_stdlib import read_stdlib, stdlib_fingerprint
-from pipelines.dedupe import find_repeats
-from pipelines.removed import Removed, note_repeats, summarise
-from pipelines.split import split_documents, thin
-
-SHORTEST = 32  # characters; a document of fewer teaches nothing but its end
+from pipelines.removed import Removed, summarise
 
 
 def source_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
@@ -34,74 +34,92 @@ def source_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
     return hub_fingerprint(settings)
 
 
-def prepare_corpus(settings: Mapping[str, Any], base: Path, out: Path) -> dict[str, Any]:
+def prepare_corpus(
+    settings: Mapping[str, Any],
+    base: Path,
+    out: Path,
+    *,
+    against: Sequence[Path] = (),
+    processes: int | None = None,
+) -> dict[str, Any]:
     """Write `out/{train,validation,test}.jsonl.gz`, rows `{"id", "text", "bytes"}`, and return the facts.
 
-    Facts (JSON): source, fingerprint, python, documents / bytes / words per split, removed per reason with
-    a few ids, hashes of the written files. The same source and settings give the same bytes. Raises
-    `InputError` for a source that cannot be read and for a split that would be empty.
+    With `decontaminate`, training documents lose what they share with the rows of the files `against` and with
+    splits that `corpus.files` names (a split made here is by document, and near repeats are gone from it).
+    `processes` (None: one a core) changes nothing in the files.
+
+    Facts (JSON): source, fingerprint, revision of a hub set, python, documents / bytes / words per split,
+    removed per reason with a few examples, notes (sentences), hashes of the written files, speed by step. The
+    same source and settings give the same bytes. Raises `InputError` for a source that cannot be read, a
+    setting that cannot be met, and a split that would be empty.
     """
+    from pipelines.corpus_build import Build
+    from pipelines.parallel import cores
+
     fingerprint = source_fingerprint(settings, base)
     removed: Removed = {}
-    documents = _cleaned(_read(settings, base, removed), removed)
-    if not documents:
-        raise InputError("corpus: no documents are left after cleaning; name files with text in them")
-    if settings.get("max_bytes"):
-        documents = thin(documents, settings["max_bytes"])
-    repeats = find_repeats({d.id: d.text for d in documents}, near=settings.get("near_duplicates", True))
-    left_out = note_repeats(removed, repeats)
-    documents = [document for document in documents if document.id not in left_out]
-    splits = split_documents(documents, settings["validation_fraction"], settings["test_fraction"])
-    _refuse_empty(splits)
-    for split, members in splits.items():
-        write_documents(out / f"{split}.jsonl.gz", members)
+    notes: list[str] = []
+    with _folder(out):
+        build = Build(settings, out, removed, notes, processes or cores())
+        with build.spool():
+            documents, revision = _read(settings, base, removed)
+            build.clean(documents)
+            build.choose()
+            build.decontaminate(against)
+            counts = build.write()
     return {
         "source": _name(settings),
         "fingerprint": fingerprint,
+        **revision,
         "python": platform.python_version(),
-        **_counts(splits),
+        **counts,
         "removed": summarise(removed),
+        **({"notes": notes} if notes else {}),
         "hashes": {split: hash_file(out / f"{split}.jsonl.gz") for split in SPLITS},
+        "speed": build.speed,
     }
 
 
-def _read(settings: Mapping[str, Any], base: Path, removed: Removed) -> list[Document]:
+def _read(
+    settings: Mapping[str, Any], base: Path, removed: Removed
+) -> tuple[Iterator[Document], dict[str, Any]]:
+    """The source's documents, and what is known of its revision when it has one."""
     if settings.get("source"):
-        return list(read_stdlib(removed))
+        return read_stdlib(removed), {}
     if settings.get("files"):
-        return list(read_files(settings, base))
-    return list(read_hub(settings))
+        return read_files(settings, base), {}
+    revision, reason = resolve_revision(settings)
+    told = {"revision": revision, "missing": {"revision": reason}} if reason else {"revision": revision}
+    return _first(read_hub(settings, revision), settings.get("max_bytes")), told
 
 
-def _cleaned(documents: Sequence[Document], removed: Removed) -> list[Document]:
-    kept = []
+def _first(documents: Iterator[Document], max_bytes: int | None) -> Iterator[Document]:
+    """The documents of a stream until they have `max_bytes`: a data set of the hub may be endless."""
+    size = 0
     for document in documents:
-        text = clean(document.text)
-        if len(text) < SHORTEST:
-            removed.setdefault("empty or too short", []).append(document.id)
-        else:
-            kept.append(replace(document, text=text))
-    return kept
+        yield document
+        size += len(document.text.encode())
+        if max_bytes is not None and size >= max_bytes:
+            return
 
 
-def _refuse_empty(splits: Mapping[str, Sequence[Document]]) -> None:
-    total = sum(map(len, splits.values()))
-    for split, members in splits.items():
-        if not members:
-            raise InputError(
-                f"corpus: {total} documents are too few for three splits ({split} would be empty); "
-                "give more files or more documents"
-            )
-
-
-def _counts(splits: Mapping[str, Sequence[Document]]) -> dict[str, dict[str, int]]:
-    return {
-        "documents": {split: len(members) for split, members in splits.items()},
-        "bytes": {split: sum(len(d.text.encode()) for d in members) for split, members in splits.items()},
-        "words": {split: sum(len(d.text.split()) for d in members) for split, members in splits.items()},
-    }
+@contextlib.contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """`out`, made; gone again if it was not there before and the work fails."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def _name(settings: Mapping[str, Any]) -> str:
     """The source as a recipe would name it, on one line."""
-    return str(settings.get("source") or settings.get("hub") or ", ".join(settings["files"]))
+    files = settings.get("files")
+    if isinstance(files, Mapping):
+        return json.dumps(files, ensure_ascii=False)
+    return str(settings.get("source") or settings.get("hub") or ", ".join(files or ()))

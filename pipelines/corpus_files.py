@@ -2,57 +2,86 @@
 
 A row of a table is a document. With twenty files or more, every text file is a document and the split is
 by file. With fewer there would be none to spare, so the split is by document, and text files are cut into
-documents: at the first blank line after 4,000 characters, or at the first line end after 16,000.
+documents: at the first blank line after 4,000 characters, or at the first line end after 16,000. With
+`document_start`, a line that the expression is found in opens a new document instead.
+
+Files may be named split by split (`{train: …, validation: …, test: …}`): then nothing is split here.
 """
 
 from __future__ import annotations
 
-import csv
 import glob
-import gzip
-import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json, read_jsonl, read_text
-from pipelines.corpus_document import Document
+from eval.files import InputError, hash_file, hash_json
+from pipelines.corpus_document import SPLITS, Document
+from pipelines.corpus_lines import read_lines
+from pipelines.corpus_tables import READERS
 
 MANY_FILES = 20  # at 5 % for validation and as much for the test, a file each
 PIECE = 4_000  # characters
 LONGEST_PIECE = 16_000
-LONGEST_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is less than a long document
 
 
 def files_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
     """`files-<16 hex digits>` of the names and contents; `InputError` for a file that is missing or empty."""
-    paths = find_files(settings["files"], base)
-    return f"files-{hash_json([[name, hash_file(path)] for name, path in paths.items()])}"
+    found = find_splits(settings["files"], base)
+    hashes = {s: [[name, hash_file(path)] for name, path in paths.items()] for s, paths in found.items()}
+    return f"files-{hash_json(hashes.get(None) or {str(split): names for split, names in hashes.items()})}"
 
 
 def read_files(settings: Mapping[str, Any], base: Path) -> Iterator[Document]:
-    """The documents of all files, by file name; `InputError` says which file and row cannot be read."""
-    paths = find_files(settings["files"], base)
-    by_file = len(paths) >= MANY_FILES
-    for name, path in paths.items():
-        if _kind(path) == ".txt":
-            text = read_text(path)
-            texts = {name: text} if by_file else _numbered(name, cut(text))
-        else:
-            texts = _numbered(name, READERS[_kind(path)](path, settings["text_column"]))
-        if not any(texts.values()):
-            raise InputError(f"{path}: no text in it; remove it from corpus.files")
-        for document, text in texts.items():
-            yield Document(id=document, text=text, group=name if by_file else document)
+    """The documents of all files, by file name, one at a time; validation and test first where these are named.
+
+    `InputError` says which file and row cannot be read, and which file holds no text.
+    """
+    splits = find_splits(settings["files"], base)
+    start = compile_start(settings.get("document_start"))
+    by_file = sum(map(len, splits.values())) >= MANY_FILES
+    for split in sorted(splits, key=lambda split: split == "train"):
+        for name, path in splits[split].items():
+            whole = by_file and start is None and kind(path) == ".txt"
+            texts = _texts(path, settings, start, whole)
+            for number, text in enumerate(_some(texts, path), start=1):
+                document = name if whole else f"{name}#{number}"
+                yield Document(document, text, group=name if by_file else document, split=split)
 
 
-def find_files(patterns: Sequence[str], base: Path) -> dict[str, Path]:
+def find_splits(files: Any, base: Path) -> dict[str | None, dict[str, Path]]:
+    """Split (None: all of them are still to be split) -> name -> path of the files that `corpus.files` names.
+
+    Raises `InputError` as `find_files` does, for a split that is not named, and a file named in two of them.
+    """
+    if not isinstance(files, Mapping):
+        return {None: find_files(files, base)}
+    lacking = [split for split in SPLITS if not files.get(split)]
+    if lacking:
+        raise InputError(
+            f"corpus.files: names no files for {' and '.join(lacking)}; give train, validation and test each "
+            "theirs, or a plain list to be split here"
+        )
+    found: dict[str | None, dict[str, Path]] = {split: find_files(files[split], base) for split in SPLITS}
+    seen: dict[str, str | None] = {}
+    for split, paths in found.items():
+        for name in paths:
+            if name in seen:
+                raise InputError(
+                    f"corpus.files: {name} is named for {seen[name]} and for {split}; choose one"
+                )
+            seen[name] = split
+    return found
+
+
+def find_files(patterns: Sequence[str] | str, base: Path) -> dict[str, Path]:
     """Name (relative to `base` where it lies below it) -> path of every file that a pattern matches, sorted.
 
     Raises `InputError` for a pattern that matches nothing, a file of unknown kind, a folder, an empty file.
     """
     found: dict[str, Path] = {}
-    for pattern in patterns:
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
         place = str(base / Path(pattern).expanduser())
         matches = glob.glob(place, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if not matches:
@@ -63,11 +92,11 @@ def find_files(patterns: Sequence[str], base: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def cut(text: str) -> Iterator[str]:
-    """Consecutive pieces of a text, none of its lines broken; together they are the text."""
+def cut(lines: Iterable[str]) -> Iterator[str]:
+    """Consecutive pieces of a text given by lines, none of them broken; together they are the text."""
     piece: list[str] = []
     size = 0
-    for line in io.StringIO(text):
+    for line in lines:
         piece.append(line)
         size += len(line)
         if size >= LONGEST_PIECE or (size >= PIECE and not line.strip()):
@@ -77,69 +106,67 @@ def cut(text: str) -> Iterator[str]:
         yield "".join(piece)
 
 
+def cut_at(lines: Iterable[str], start: re.Pattern[str], path: Path) -> Iterator[str]:
+    """Pieces of a text given by lines, each from a line that `start` is found in; the first may lack one.
+
+    Raises `InputError` when no line has it: the file would be one document.
+    """
+    piece: list[str] = []
+    found = False
+    for line in lines:
+        if start.search(line.rstrip("\r\n")):
+            found = True
+            if piece:
+                yield "".join(piece)
+            piece = []
+        piece.append(line)
+    if not found:
+        raise InputError(
+            f"{path}: no line matches corpus.document_start: {start.pattern!r}; mend it or remove it"
+        )
+    yield "".join(piece)
+
+
+def compile_start(pattern: str | None) -> re.Pattern[str] | None:
+    """`corpus.document_start`, compiled; `InputError` when it is no regular expression."""
+    try:
+        return re.compile(pattern) if pattern else None
+    except re.error as error:
+        raise InputError(
+            f"corpus.document_start: {pattern!r} is not a regular expression ({error}); mend it"
+        ) from error
+
+
+def kind(path: Path) -> str:
+    """The suffix that says how a file is read, in lower case, without `.gz`."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _texts(
+    path: Path, settings: Mapping[str, Any], start: re.Pattern[str] | None, whole: bool
+) -> Iterable[str]:
+    if kind(path) != ".txt":
+        return READERS[kind(path)](path, settings.get("text_column") or "text")
+    if whole:
+        return ["".join(read_lines(path))]
+    return cut_at(read_lines(path), start, path) if start else cut(read_lines(path))
+
+
+def _some(texts: Iterable[str], path: Path) -> Iterator[str]:
+    """The texts; `InputError` when all of them are empty."""
+    there = False
+    for text in texts:
+        there = there or bool(text)
+        yield text
+    if not there:
+        raise InputError(f"{path}: no text in it; remove it from corpus.files")
+
+
 def _check(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name the files in it, such as {path.name}/*.txt")
-    if _kind(path) not in (".txt", *READERS):
+    if kind(path) not in (".txt", *READERS):
         wanted = ", ".join([".txt", *READERS])
         raise InputError(f"{path}: unknown kind of file; wanted {wanted}, or one of these with .gz")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty; remove it from corpus.files or put text in it")
-
-
-def _kind(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix
-
-
-def _numbered(name: str, texts: Iterator[str]) -> dict[str, str]:
-    return {f"{name}#{number}": text for number, text in enumerate(texts, start=1)}
-
-
-def _read_jsonl(path: Path, column: str) -> Iterator[str]:
-    for number, row in enumerate(read_jsonl(path), start=1):
-        _require(column, list(row), f"{path}: row {number}")
-        yield as_text(row[column], f"{path}: row {number}, {column}")
-
-
-def _read_csv(path: Path, column: str) -> Iterator[str]:
-    csv.field_size_limit(LONGEST_CSV_FIELD)
-    rows = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
-    _require(column, list(rows.fieldnames or []), str(path))
-    try:
-        for row in rows:
-            yield row[column] or ""
-    except csv.Error as error:
-        raise InputError(f"{path}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
-
-
-def _read_parquet(path: Path, column: str) -> Iterator[str]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        source = io.BytesIO(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else path
-        file = parquet.ParquetFile(source)
-        _require(column, file.schema_arrow.names, str(path))
-        values = file.read(columns=[column]).column(column).to_pylist()
-    except (pyarrow.ArrowInvalid, gzip.BadGzipFile, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error
-    for number, value in enumerate(values, start=1):
-        yield as_text(value, f"{path}: row {number}, {column}")
-
-
-READERS = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
-
-
-def as_text(value: Any, place: str) -> str:
-    """A table's value as a text: null is "" (to be left out); `InputError` for what is no text."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    raise InputError(f"{place}: {value!r:.60} is no text; set corpus.text_column to a column of texts")
-
-
-def _require(column: str, there: Sequence[str], place: str) -> None:
-    if column not in there:
-        raise InputError(
-            f"{place}: no column {column!r}; set corpus.text_column to one of {', '.join(map(str, there))}"
-        )

@@ -1,13 +1,20 @@
-"""Read a corpus from a data set of the Hugging Face hub, or a folder that `datasets` can load."""
+"""Read a corpus from a data set of the Hugging Face hub, or a folder that `datasets` can load, as a stream."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_json
 from pipelines.corpus_document import Document
-from pipelines.corpus_files import as_text
+from pipelines.corpus_tables import as_text
+
+ASK_TIMEOUT_S = 5.0  # for the hub to answer at all; its client would try for half a minute
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+FEATURES = ("config", "revision", "split")
 
 
 def hub_fingerprint(settings: Mapping[str, Any]) -> str:
@@ -16,28 +23,116 @@ def hub_fingerprint(settings: Mapping[str, Any]) -> str:
     Without a revision the hub may change the text under the same fingerprint: a recipe to keep should name
     one.
     """
-    parts = [settings[name] for name in ("hub", "config", "revision", "split")]
+    parts = [settings[name] for name in ("hub", *FEATURES)]
     return f"hub-{settings['hub']}-{hash_json(parts)}"
 
 
-def read_hub(settings: Mapping[str, Any]) -> Iterator[Document]:
-    """The rows of one split of a data set, a document each; `InputError` when it cannot be loaded."""
+def resolve_revision(settings: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """(the commit that the hub has for name and revision, None), or (None, why it is not known).
+
+    Raises `InputError` when the hub answers that there is no such data set or revision, or no right to it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    name, revision = settings["hub"], settings["revision"]
+    if Path(name).is_dir():
+        return None, "a folder"
+    try:
+        info = HfApi().dataset_info(name, revision=revision, timeout=ASK_TIMEOUT_S)
+    except OfflineModeIsEnabled:
+        known = revision is not None and _COMMIT.fullmatch(revision) is not None
+        return (revision, None) if known else (None, "offline")
+    except HfHubHTTPError as error:
+        raise _cannot_load(name, error) from error
+    except (*HfHubHTTPError.__bases__, ValueError):  # of the client that the hub uses; a malformed name
+        return None, "the hub cannot be reached"
+    return info.sha, None
+
+
+def read_hub(
+    settings: Mapping[str, Any], revision: str | None = None, rank: int = 0, world: int = 1
+) -> Iterator[Document]:
+    """The rows of one split of a data set, a document each, as they arrive: of `world` shares the `rank`-th.
+
+    `revision` is the commit from `resolve_revision`; without it only a folder or what was downloaded before
+    can be read. Raises `InputError` when it cannot be loaded or lacks the column.
+    """
+    name, split, column = settings["hub"], settings["split"], settings.get("text_column") or "text"
+    try:
+        with _quiet(offline=revision is None and not Path(name).is_dir()):
+            rows = shard(_load(settings, revision), rank, world)
+            _require(column, rows, name)
+            prefix = split if world == 1 else f"{split}-{rank}-of-{world}"
+            for number, row in enumerate(rows, start=1):
+                place = f"{prefix}#{number}"
+                yield Document(id=place, text=as_text(row[column], f"{name}: {place}"), group=place)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # no network, no such data set, no such configuration or split
+        raise _cannot_load(name, error) from error
+
+
+def shard(rows: Any, rank: int, world: int) -> Any:
+    """The `rank`-th of `world` shares of a data set or stream: together they are all rows, each once."""
+    if world == 1:
+        return rows
+    from datasets.distributed import split_dataset_by_node
+
+    return split_dataset_by_node(rows, rank=rank, world_size=world)
+
+
+def _load(settings: Mapping[str, Any], revision: str | None) -> Any:
+    """The split, streamed where that is possible: not for a part (`train[:1%]`) and not from the cache."""
     import datasets
 
-    name, split, column = settings["hub"], settings["split"], settings["text_column"]
-    try:
-        rows = datasets.load_dataset(name, settings["config"], revision=settings["revision"], split=split)
-    except (OSError, ValueError) as error:  # no network, no such data set, no such configuration or split
-        reason = str(error).splitlines()[0]
+    name, split = settings["hub"], settings["split"]
+    streaming = not re.search(r"[\[+]", split) and (revision is not None or Path(name).is_dir())
+    return datasets.load_dataset(
+        name,
+        settings["config"],
+        revision=revision or settings["revision"],
+        split=split,
+        streaming=streaming,
+    )
+
+
+def _require(column: str, rows: Any, name: str) -> None:
+    there = rows.column_names
+    if there is None:  # a stream that does not say: its first row does
+        there = list(next(iter(rows), {column: ""}))
+    if column not in there:
         raise InputError(
-            f"corpus.hub: {name!r} cannot be loaded ({reason}); check the name and the network, "
-            "or use corpus.files or corpus: {source: python-stdlib}"
-        ) from error
-    if column not in rows.column_names:
-        there = ", ".join(rows.column_names)
-        raise InputError(
-            f"corpus.hub: {name!r} has no column {column!r}; set corpus.text_column to one of {there}"
+            f"corpus.hub: {name!r} has no column {column!r}; "
+            f"set corpus.text_column to one of {', '.join(there)}"
         )
-    for number, value in enumerate(rows[column], start=1):
-        place = f"{split}#{number}"
-        yield Document(id=place, text=as_text(value, f"{name}: {place}"), group=place)
+
+
+def _cannot_load(name: str, error: Exception) -> InputError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"corpus.hub: {name!r} cannot be loaded ({reason}); check the name and the network, "
+        "or use corpus.files or corpus: {source: python-stdlib}"
+    )
+
+
+@contextlib.contextmanager
+def _quiet(offline: bool) -> Iterator[None]:
+    """Without the libraries' own messages; `offline`, without half a minute of attempts to reach the hub."""
+    import datasets
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging
+
+    verbosity = logging.get_verbosity(), datasets.logging.get_verbosity()
+    were = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    logging.set_verbosity_error()
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    if offline:
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = were
+        logging.set_verbosity(verbosity[0])
+        datasets.logging.set_verbosity(verbosity[1])

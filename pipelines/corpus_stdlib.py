@@ -24,7 +24,7 @@ from pathlib import Path
 
 from eval.files import InputError
 from pipelines.corpus_document import Document
-from pipelines.removed import Removed
+from pipelines.removed import Removed, note
 
 NOT_LIBRARY = {"site-packages", "dist-packages", "lib-dynload", "__pycache__", "ensurepip", "_vendor"}
 NOT_PROSE_OR_CODE = {"encodings", "msilib", "pydoc_data", "__phello__"}
@@ -106,7 +106,7 @@ def _read_source(folder: Path, name: str, removed: Removed) -> Iterator[Document
         text = _decode(_read_bytes(folder / name))
         tree = parse_quietly(text)
     except (SyntaxError, ValueError):  # UnicodeDecodeError is a ValueError
-        removed.setdefault("does not parse", []).append(name)
+        note(removed, "does not parse", name)
         return
     yield Document(id=name, text=text, group=name, stratum=stratum)
     page = docstring_page(name, tree)

@@ -8,11 +8,12 @@ checked on the sets themselves, so that nothing is dropped by an unlucky hash.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+from eval.ngrams import gram_hashes, word_hashes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 SHINGLE_WORDS = 5
 THRESHOLD = 0.8
-PERMUTATIONS = 128
 SEED = 1  # of the permutations
-BANDS = (25, 5)  # 25 bands of 5 rows propose a pair at the threshold with 1 - (1 - 0.8^5)^25 = 0.99995
-_WORD = re.compile(r"\w+")
+BANDS, ROWS = 25, 5  # propose a pair at the threshold with 1 - (1 - 0.8^5)^25 = 0.99995
+SHINGLES_AT_ONCE = 2048  # so that a long text's 125 permutations stay in the processor's cache
+SETS_KEPT = 512  # shingle sets of documents lately compared
+DIGEST_BYTES = 16
 
 
 def find_repeats(texts: Mapping[str, str], *, near: bool = True) -> dict[str, dict[str, str]]:
@@ -32,44 +34,91 @@ def find_repeats(texts: Mapping[str, str], *, near: bool = True) -> dict[str, di
     Exact: equal but for white space and case. Near: as above; texts of fewer than five words are never near.
     Deterministic in the texts and their order.
     """
-    exact = _find_exact(texts)
-    repeats = {"exact duplicate": exact}
+    import numpy as np
+
+    names, values = list(texts), list(texts.values())
+    digests = np.frombuffer(b"".join(map(digest, values)), dtype="<u8").reshape(-1, 2)
+    first = find_exact(digests)
+    repeats = {"exact duplicate": _named(first, names)}
     if near:
-        distinct = {name: text for name, text in texts.items() if name not in exact}
-        repeats["near duplicate"] = _find_near(distinct)
+        distinct = np.flatnonzero(first < 0)
+        sketches = np.array([sketch(values[i]) for i in distinct], dtype=np.uint32).reshape(-1, BANDS)
+        found = find_near(sketches, lambda i: values[distinct[i]])
+        original = {int(distinct[i]): int(distinct[j]) for i, j in found.items()}
+        repeats["near duplicate"] = {names[i]: names[j] for i, j in original.items()}
     return repeats
 
 
-def _find_exact(texts: Mapping[str, str]) -> dict[str, str]:
-    first: dict[bytes, str] = {}
-    for name, text in texts.items():
-        first.setdefault(_digest(text), name)
-    return {name: first[_digest(text)] for name, text in texts.items() if first[_digest(text)] != name}
+def digest(text: str) -> bytes:
+    """16 bytes that two texts share when they are equal but for white space and case."""
+    return hashlib.sha256(" ".join(text.lower().split()).encode()).digest()[:DIGEST_BYTES]
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(" ".join(text.lower().split()).encode()).digest()
+def find_exact(digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """For each of the digests (documents, 2) the place of the first equal one before it, else -1."""
+    import numpy as np
+
+    order = np.lexsort((np.arange(len(digests)), digests[:, 1], digests[:, 0]))
+    sorted_digests = digests[order]
+    new = np.ones(len(digests), dtype=bool)
+    new[1:] = (sorted_digests[1:] != sorted_digests[:-1]).any(axis=1)
+    firsts = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(order) else order
+    found = np.full(len(digests), -1, dtype=np.int64)
+    found[order] = np.where(new, -1, firsts)
+    return found
 
 
-def _find_near(texts: Mapping[str, str]) -> dict[str, str]:
-    from datasketch import MinHash, MinHashLSH
+def sketch(text: str) -> NDArray[np.uint32]:
+    """(25,) numbers, of which two texts share one or more when they are near; zeros for under five words."""
+    import numpy as np
 
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=BANDS)
-    kept: dict[str, NDArray[np.uint64]] = {}
-    repeats: dict[str, str] = {}
-    for name, shingles in zip(texts, _shingle_sets(texts.values()), strict=True):
-        if not len(shingles):
-            continue
-        sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED, hashfunc=int, scheme="affine32")
-        sketch.update_batch(shingles & 0xFFFFFFFF)
-        likeness = {other: jaccard(shingles, kept[other]) for other in sorted(index.query(sketch))}
+    shingles = shingle_set(text).astype(np.uint32)  # the low half
+    if not len(shingles):
+        return np.zeros(BANDS, dtype=np.uint32)
+    factors, shifts, mixers = _permutations()
+    least = np.full(BANDS * ROWS, 0xFFFFFFFF, dtype=np.uint32)
+    for start in range(0, len(shingles), SHINGLES_AT_ONCE):
+        permuted = np.multiply.outer(factors, shingles[start : start + SHINGLES_AT_ONCE])
+        permuted += shifts[:, None]
+        np.minimum(least, permuted.min(axis=1), out=least)
+    rows = least.reshape(BANDS, ROWS).astype(np.uint64) * mixers
+    mixed = rows.sum(axis=1, dtype=np.uint64)
+    return np.maximum((mixed >> np.uint64(32)).astype(np.uint32), 1)  # 0 is for texts without any
+
+
+def find_near(
+    sketches: NDArray[np.uint32],
+    text_of: Callable[[int], str],
+    given: NDArray[np.bool_] | None = None,
+) -> dict[int, int]:
+    """Place of a document -> place of the earlier, most similar one that it repeats and that stays.
+
+    `sketches` (documents, 25); `text_of` gives a document's text and is asked only for those that share a
+    number with another. Those that are `given` stay, whatever they repeat.
+    """
+    shared = _shared(sketches)
+    kept: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    shingles = lru_cache(SETS_KEPT)(lambda place: shingle_set(text_of(place)))
+    repeats: dict[int, int] = {}
+    for place in shared.any(axis=1).nonzero()[0].tolist():
+        keys = [(band, int(sketches[place, band])) for band in shared[place].nonzero()[0].tolist()]
+        stays = given is not None and given[place]
+        others = [] if stays else sorted({other for key in keys for other in kept[key]})
+        likeness = {other: jaccard(shingles(place), shingles(other)) for other in others}
         most_like = max(likeness, key=lambda other: likeness[other], default=None)
         if most_like is not None and likeness[most_like] >= THRESHOLD:
-            repeats[name] = most_like
+            repeats[place] = most_like
         else:
-            index.insert(name, sketch)
-            kept[name] = shingles
+            for key in keys:
+                kept[key].append(place)
     return repeats
+
+
+def shingle_set(text: str) -> NDArray[np.uint64]:
+    """The sorted hashes of the text's different shingles; empty for fewer than five words."""
+    import numpy as np
+
+    return np.unique(gram_hashes(word_hashes(text), SHINGLE_WORDS))
 
 
 def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
@@ -80,17 +129,31 @@ def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
     return shared / (len(a) + len(b) - shared)
 
 
-def _shingle_sets(texts: Iterable[str]) -> Iterator[NDArray[np.uint64]]:
-    """For each text the sorted 64-bit hashes of its shingles: words are numbered once, then mixed in bulk."""
+def _shared(sketches: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which numbers (documents, 25) stand in the same band of another document, too."""
     import numpy as np
 
-    numbers: defaultdict[str, int] = defaultdict(count(1).__next__)
-    factors = np.random.default_rng(0).integers(1, 2**63, size=SHINGLE_WORDS, dtype=np.uint64) * 2 + 1  # odd
-    for text in texts:
-        words = np.array([numbers[word] for word in _WORD.findall(text.lower())], dtype=np.uint64)
-        if len(words) < SHINGLE_WORDS:
-            yield np.empty(0, dtype=np.uint64)
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(words, SHINGLE_WORDS)
-        sums = (windows * factors).sum(axis=1, dtype=np.uint64)  # modulo 2^64, the wrap-around intended
-        yield np.unique(sums ^ (sums >> np.uint64(32)))  # so that the low half, MinHash's, has it all
+    shared = np.zeros(sketches.shape, dtype=bool)
+    for band in range(BANDS):
+        column = sketches[:, band]
+        order = np.argsort(column, kind="stable")
+        same = column[order][1:] == column[order][:-1]
+        shared[order[1:][same], band] = True
+        shared[order[:-1][same], band] = True
+    return shared & (sketches != 0)
+
+
+@cache
+def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64]]:
+    """Odd factors and shifts of 125 permutations of 32 bits, and five odd factors to mix a band's rows."""
+    import numpy as np
+
+    random = np.random.default_rng(SEED)
+    factors = random.integers(0, 2**31, size=BANDS * ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    shifts = random.integers(0, 2**32, size=BANDS * ROWS, dtype=np.uint32)
+    mixers = random.integers(0, 2**63, size=ROWS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    return factors, shifts, mixers
+
+
+def _named(first: NDArray[np.int64], names: list[str]) -> dict[str, str]:
+    return {names[i]: names[first[i]] for i in (first >= 0).nonzero()[0].tolist()}

@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.files import InputError
 from pipelines.corpus_document import read_documents
+from pipelines.token_stream import is_bert_like, write_stream
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 END = "<|endoftext|>"  # id 0: stands before every document, ends every answer
 PAD = "<|pad|>"  # id 1
+BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
 SMALLEST_VOCABULARY = 2 + 256  # the two specials and every byte
 STREAMS = ("train", "validation")
-BATCH_DOCUMENTS = 256  # encoded at a time, so that a large corpus need not fit in memory as Python lists
+# Of UTF-8, that a tokenizer is trained on at most, in whole documents spread evenly: more changes its pieces
+# little, and takes memory for every different word.
+MOST_TO_TRAIN_ON = 256_000_000
 
 
 def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> dict[str, Any]:
     """Write `out/tokenizer/` and `out/{train,validation}.npy`, 1-D arrays of token ids; return the facts.
 
     `settings` is a recipe's `tokenizer` with `context`, in tokens. A stream is every document in order
-    with the end-of-text token before it, as uint16 (uint32 above 65,536 ids). Facts: vocab_size, tokens
-    per split, bytes_per_token per split. Raises `InputError` for a vocabulary that the corpus cannot fill,
+    with the end-of-text token before it (BERT: with [SEP] after it), as uint16 (uint32 above 65,536 ids). Facts:
+    vocab_size, tokens per split, bytes_per_token per split, unknown (the share of [UNK], where there is one)
+    per split, trained_on (bytes), speed. Raises `InputError` for a vocabulary that the corpus cannot fill,
     a tokenizer that cannot be loaded, a corpus smaller than one window (context + 1 tokens).
     """
-    import numpy as np
-
     context = settings["context"]
+    speed: dict[str, dict[str, float]] = {}
+    facts: dict[str, Any] = {}
     if settings.get("pretrained"):
         tokenizer = load_tokenizer(settings["pretrained"], context)
     else:
-        tokenizer = train_tokenizer(_texts(corpus_dir, "train"), settings["vocab_size"], context)
+        sample = Sample(corpus_dir, MOST_TO_TRAIN_ON)
+        began = time.perf_counter()
+        tokenizer = _train(settings, iter(sample), context)
+        speed["train"] = _rate(sample.bytes, time.perf_counter() - began)
+        facts["trained_on"] = sample.bytes
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out / "tokenizer")
-    tokens, sizes = {}, {}
+    written = {}
     for split in STREAMS:
-        stream, sizes[split] = _encode(tokenizer, _texts(corpus_dir, split))
-        tokens[split] = len(stream)
-        if len(stream) < context + 1:
+        began = time.perf_counter()
+        path = out / f"{split}.npy"
+        written[split] = write_stream(path, tokenizer, _texts(corpus_dir, split))
+        speed[f"encode {split}"] = _rate(written[split].bytes, time.perf_counter() - began)
+        if written[split].tokens < context + 1:
+            path.unlink()
             raise InputError(
-                f"corpus: the {split} split has {len(stream)} tokens, fewer than one window of context + 1 = "
-                f"{context + 1}; give more text or a smaller context"
+                f"corpus: the {split} split has {written[split].tokens} tokens, fewer than one window of "
+                f"context + 1 = {context + 1}; give more text or a smaller context"
             )
-        np.save(out / f"{split}.npy", stream, allow_pickle=False)
+    if is_bert_like(tokenizer):
+        facts["unknown"] = {split: done.unknown / done.tokens for split, done in written.items()}
     return {
         "vocab_size": len(tokenizer),
-        "tokens": tokens,
-        "bytes_per_token": {split: sizes[split] / tokens[split] for split in STREAMS},
+        "tokens": {split: done.tokens for split, done in written.items()},
+        "bytes_per_token": {split: done.bytes / done.tokens for split, done in written.items()},
+        **facts,
+        "speed": speed,
     }
 
 
@@ -77,17 +92,55 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int, context: int) -> PreT
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    if bpe.get_vocab_size() < vocab_size:
-        raise InputError(
-            f"tokenizer.vocab_size: the corpus supports {bpe.get_vocab_size()} ids, not {vocab_size}; "
-            f"ask for {bpe.get_vocab_size()} or fewer, or give more text"
-        )
+    _require_size(bpe.get_vocab_size(), vocab_size)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         bos_token=END,
         eos_token=END,
         pad_token=PAD,
         model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def train_wordpiece(
+    texts: Iterator[str], vocab_size: int, context: int, lowercase: bool = True
+) -> PreTrainedTokenizerBase:
+    """A WordPiece tokenizer as BERT's (Devlin 2018) of exactly `vocab_size` ids, the first five its specials.
+
+    Texts are encoded as [CLS] a [SEP], pairs as [CLS] a [SEP] b [SEP] with token types 0 and 1. With
+    `lowercase`, capitals and accents are taken off. Raises `InputError` as `train_tokenizer` does.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    pad, unknown, cls, sep, mask = BERT
+    pieces = Tokenizer(models.WordPiece(unk_token=unknown))
+    pieces.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(BERT), show_progress=False)
+    pieces.train_from_iterator(texts, trainer)
+    if pieces.get_vocab_size() > vocab_size:
+        raise InputError(
+            f"tokenizer.vocab_size: {vocab_size} is too small; the letters of the corpus alone need "
+            f"{pieces.get_vocab_size()}"
+        )
+    _require_size(pieces.get_vocab_size(), vocab_size)
+    pieces.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=[(token, pieces.token_to_id(token)) for token in (cls, sep)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=pieces,
+        pad_token=pad,
+        unk_token=unknown,
+        cls_token=cls,
+        sep_token=sep,
+        mask_token=mask,
+        model_max_length=context,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
 
@@ -106,37 +159,68 @@ def load_tokenizer(name: str, context: int) -> PreTrainedTokenizerBase:
             f"tokenizer.pretrained: {name!r} cannot be loaded; give a folder that save_pretrained wrote, "
             "or a hub name while online"
         ) from error
+    tokenizer.model_max_length = context
+    if is_bert_like(tokenizer) and tokenizer.pad_token is not None:
+        return tokenizer
     if tokenizer.eos_token is None:
         raise InputError(
-            f"tokenizer.pretrained: {name!r} has no end-of-text token to divide documents; choose another"
+            f"tokenizer.pretrained: {name!r} has no end-of-text token to divide documents "
+            "(nor [CLS], [SEP], [MASK] and [PAD]); choose another"
         )
     if tokenizer.bos_token is None:
         tokenizer.bos_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.model_max_length = context
     return tokenizer
+
+
+class Sample:
+    """The training texts of a corpus; of a corpus of more than `most` bytes, about so many, evenly spread.
+
+    `bytes` is what has been given out.
+    """
+
+    def __init__(self, corpus_dir: Path, most: int) -> None:
+        self.bytes = 0
+        self._corpus, self._most = corpus_dir, most
+        # A packed text is at least a sixth of itself or so: only then need the whole be measured first.
+        large = (corpus_dir / "train.jsonl.gz").stat().st_size * 6 > most
+        self._whole = sum(len(text.encode()) for text in _texts(corpus_dir, "train")) if large else 0
+
+    def __iter__(self) -> Iterator[str]:
+        share = min(1.0, self._most / self._whole) if self._whole else 1.0
+        seen = 0
+        for text in _texts(self._corpus, "train"):
+            size = len(text.encode())
+            seen += size
+            if self.bytes + size <= share * seen + size / 2 or share == 1.0:
+                self.bytes += size
+                yield text
+
+
+def _train(settings: Mapping[str, Any], texts: Iterator[str], context: int) -> PreTrainedTokenizerBase:
+    if settings.get("train") == "wordpiece":
+        lowercase = settings.get("lowercase", True)
+        return train_wordpiece(texts, settings["vocab_size"], context, lowercase)
+    return train_tokenizer(texts, settings["vocab_size"], context)
+
+
+def _require_size(there: int, wanted: int) -> None:
+    if there < wanted:
+        raise InputError(
+            f"tokenizer.vocab_size: the corpus supports {there} ids, not {wanted}; "
+            f"ask for {there} or fewer, or give more text"
+        )
+
+
+def _rate(size: int, seconds: float) -> dict[str, float]:
+    megabytes = size / 1e6
+    return {
+        "megabytes": round(megabytes, 3),
+        "seconds": round(seconds, 3),
+        "megabytes_per_s": round(megabytes / seconds, 2),
+    }
 
 
 def _texts(corpus_dir: Path, split: str) -> Iterator[str]:
     return (text for _, text in read_documents(corpus_dir, split))
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: Iterator[str]) -> tuple[Any, int]:
-    """The stream of ids of all texts, and their size in bytes of UTF-8."""
-    import numpy as np
-
-    dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    pieces, size = [np.empty(0, dtype=dtype)], 0
-    while batch := list(islice(texts, BATCH_DOCUMENTS)):
-        size += sum(len(text.encode()) for text in batch)
-        encoded = tokenizer(
-            batch,
-            add_special_tokens=False,
-            return_attention_mask=False,
-            split_special_tokens=True,
-            verbose=False,
-        )
-        for ids in encoded["input_ids"]:
-            pieces.append(np.array([tokenizer.bos_token_id, *ids], dtype=dtype))
-    return np.concatenate(pieces), size

@@ -1,0 +1,171 @@
+"""Find texts that share long n-grams with an evaluation set, after GPT-3's appendix C (Brown 2020).
+
+An n-gram is n consecutive words, lower-cased and without punctuation. For an evaluation set n is the number of
+words of its texts at the fifth percentile, at least 8 and at most 13. An n-gram that stands in more than ten of
+the texts to be checked is a common phrase and tells nothing; a text with another one is contaminated.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eval.ngrams import WORD, gram_hashes, word_hashes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FEWEST_WORDS, MOST_WORDS = 8, 13
+LENGTH_PERCENTILE = 5
+MOST_COMMON = 10  # texts that may share an n-gram before it counts as a common phrase
+EXAMPLES = 5
+# Fields of a row that say what it is rather than what it asks or answers.
+NAMES = frozenset(("id", "label", "labels", "group", "tags", "value"))
+
+
+@dataclass(frozen=True)
+class Index:
+    """The n-grams of evaluation sets: for each n the sorted 64-bit hashes of all of them."""
+
+    grams: Mapping[int, NDArray[np.uint64]]
+
+    @property
+    def size(self) -> int:
+        """How many different n-grams it holds."""
+        return sum(map(len, self.grams.values()))
+
+    def without(self, common: Mapping[int, NDArray[np.uint64]]) -> Index:
+        """The index less some of its n-grams."""
+        import numpy as np
+
+        return Index({n: np.setdiff1d(grams, common.get(n, [])) for n, grams in self.grams.items()})
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A stretch of a text that an evaluation set has, too: characters `start` to `end` (exclusive)."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """How many of the texts share an n-gram with the evaluation sets, and which for example."""
+
+    texts: int
+    contaminated: int
+    examples: tuple[tuple[str, str], ...]  # (id, the first shared words)
+
+
+def index_sets(sets: Iterable[Iterable[str]], n: int | None = None) -> Index:
+    """The index of several evaluation sets, each with its own n unless `n` is given.
+
+    Texts shorter than their set's n have no n-gram: nothing is found by them.
+    """
+    import numpy as np
+
+    parts: defaultdict[int, list[NDArray[np.uint64]]] = defaultdict(list)
+    for texts in sets:
+        hashed = [words for words in map(word_hashes, texts) if len(words)]
+        if hashed:
+            chosen = n or gram_words([len(words) for words in hashed])
+            parts[chosen] += [gram_hashes(words, chosen) for words in hashed]
+    return Index({n: np.unique(np.concatenate(grams)) for n, grams in sorted(parts.items())})
+
+
+def gram_words(lengths: Sequence[int]) -> int:
+    """The n for an evaluation set whose texts have `lengths` words."""
+    import numpy as np
+
+    fifth = int(np.percentile(lengths, LENGTH_PERCENTILE, method="lower"))
+    return min(max(fifth, FEWEST_WORDS), MOST_WORDS)
+
+
+def row_texts(row: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of one row of a task: of every field but its names and labels; a list of words is one text."""
+    for field, value in row.items():
+        if field in NAMES:
+            continue
+        if isinstance(value, str):
+            yield value
+        elif field == "words" and isinstance(value, list):
+            yield " ".join(map(str, value))
+        elif field == "references" and isinstance(value, list):
+            yield from (text for text in value if isinstance(text, str))
+
+
+def shared_grams(text: str, index: Index) -> dict[int, NDArray[np.uint64]]:
+    """For each n of the index its n-grams that stand in the text, sorted; {} for none."""
+    import numpy as np
+
+    words = word_hashes(text)
+    found = {}
+    for n, grams in index.grams.items():
+        own = np.unique(gram_hashes(words, n))
+        shared = own[_isin(own, grams)]
+        if len(shared):
+            found[n] = shared
+    return found
+
+
+def find_overlaps(text: str, index: Index) -> list[Overlap]:
+    """The stretches of the text that lie in shared n-grams, in order, those that touch joined to one."""
+    import numpy as np
+
+    spans = [match.span() for match in WORD.finditer(text)]
+    words = word_hashes(text)
+    touched = np.zeros(len(words), dtype=bool)
+    for n, grams in index.grams.items():
+        for place in np.flatnonzero(_isin(gram_hashes(words, n), grams)):
+            touched[place : place + n] = True
+    edges = np.flatnonzero(np.diff(touched, prepend=False, append=False))
+    return [Overlap(spans[a][0], spans[b - 1][1]) for a, b in edges.reshape(-1, 2).tolist()]
+
+
+def common_grams(index: Index, counts: Mapping[int, NDArray[np.uint32]]) -> dict[int, NDArray[np.uint64]]:
+    """The n-grams that more than ten texts have, from the number of texts that have each of the index's."""
+    return {n: grams[counts[n] > MOST_COMMON] for n, grams in index.grams.items()}
+
+
+def count_shared(
+    index: Index, found: Iterable[Mapping[int, NDArray[np.uint64]]]
+) -> dict[int, NDArray[np.uint32]]:
+    """In how many texts each n-gram of the index stands, from the `shared_grams` of each text."""
+    import numpy as np
+
+    counts = {n: np.zeros(len(grams), dtype=np.uint32) for n, grams in index.grams.items()}
+    for shared in found:
+        for n, grams in shared.items():
+            counts[n][np.searchsorted(index.grams[n], grams)] += 1
+    return counts
+
+
+def check(texts: Iterable[tuple[str, str]], index: Index) -> Report:
+    """What share of (id, text) pairs is contaminated; the texts pass once, what overlaps is kept to the end."""
+    total = 0
+    found: list[tuple[str, str, dict[int, NDArray[np.uint64]]]] = []
+    for name, text in texts:
+        total += 1
+        if shared := shared_grams(text, index):
+            found.append((name, text, shared))
+    rare = index.without(common_grams(index, count_shared(index, (shared for *_, shared in found))))
+    hits = [(name, text) for name, text, shared in found if shared_grams(text, rare)]
+    examples = []
+    for name, text in hits[:EXAMPLES]:
+        place = find_overlaps(text, rare)[0]
+        examples.append((name, " ".join(text[place.start : place.end].split())))
+    return Report(total, len(hits), tuple(examples))
+
+
+def _isin(values: NDArray[np.uint64], grams: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `values` are in the sorted `grams`."""
+    import numpy as np
+
+    if not len(grams):
+        return np.zeros(len(values), dtype=bool)
+    places = np.minimum(np.searchsorted(grams, values), len(grams) - 1)
+    return grams[places] == values

@@ -1,0 +1,90 @@
+"""Read the texts of one column of a table: .jsonl, .csv and .parquet, each also as .gz, some rows at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from eval.files import InputError
+from pipelines.corpus_lines import open_bytes, read_rows
+
+LONGEST_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is less than a long document
+PARQUET_ROWS = 1024  # read at a time
+
+
+def as_text(value: Any, place: str) -> str:
+    """A table's value as a text: null is "" (to be left out); `InputError` for what is no text."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise InputError(f"{place}: {value!r:.60} is no text; set corpus.text_column to a column of texts")
+
+
+def _read_jsonl(path: Path, column: str) -> Iterator[str]:
+    for number, (_, row) in enumerate(read_rows(path), start=1):
+        _require(column, list(row), f"{path}: row {number}")
+        yield as_text(row[column], f"{path}: row {number}, {column}")
+
+
+def _read_csv(path: Path, column: str) -> Iterator[str]:
+    csv.field_size_limit(LONGEST_CSV_FIELD)
+    with open_bytes(path) as file:
+        rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        try:
+            _require(column, list(rows.fieldnames or []), str(path))
+            for row in rows:
+                yield row[column] or ""
+        except csv.Error as error:
+            raise InputError(f"{path}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
+        except UnicodeDecodeError as error:
+            byte = f"{error.object[error.start]:#04x}"
+            raise InputError(
+                f"{path}: byte {byte} after line {rows.line_num} is not UTF-8; save it as UTF-8"
+            ) from error
+
+
+def _read_parquet(path: Path, column: str) -> Iterator[str]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with _unpacked(path) as source:
+            file = parquet.ParquetFile(source)
+            _require(column, file.schema_arrow.names, str(path))
+            number = 0
+            for batch in file.iter_batches(PARQUET_ROWS, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    yield as_text(value, f"{path}: row {number}, {column}")
+    except (pyarrow.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes] | Path]:
+    """A file that can be read from its end, as parquet is: a packed one is unpacked on disk, not in memory."""
+    if path.suffix.lower() != ".gz":
+        yield path
+        return
+    with gzip.open(path, "rb") as packed, tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(packed, file)
+        file.seek(0)
+        yield file
+
+
+def _require(column: str, there: Sequence[str], place: str) -> None:
+    if column not in there:
+        raise InputError(
+            f"{place}: no column {column!r}; set corpus.text_column to one of {', '.join(map(str, there))}"
+        )
+
+
+READERS = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
