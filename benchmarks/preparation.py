@@ -2,9 +2,9 @@
 
     python benchmarks/preparation.py [--megabytes 200] [--near] [--document-words 400] [--vocabulary 2048]
 
-Makes a synthetic corpus of words with natural frequencies (Zipf), prepares it in processes of their own so that each
-one's memory can be read, and prints a Markdown table. The bare figure is `encode_batch_fast` of the same
-tokenizer on texts already in memory, its ids not even read; both figures are of one run, one after the other.
+Makes a synthetic corpus of words with natural frequencies (Zipf), prepares it in processes of their own so
+that each one's memory can be read, and prints a Markdown table. The bare figure is `encode_batch_fast` of
+the same tokenizer on texts already in memory, its ids not even read; both figures are of one run.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def tokenise(folder: Path, vocabulary: int) -> dict[str, Any]:
 
 
 def measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> tuple[dict[str, Any], float]:
-    """What `work` returns when run in a process of its own, and the most memory, in GB, of it and its children.
+    """What `work` returns in a process of its own, and the most memory, in GB, of it and its children.
 
     Memory is the sum of proportional set sizes where the system tells it (Linux), else of resident ones.
     """
@@ -147,11 +147,12 @@ def main() -> None:
     whole = sum(corpus["bytes"].values()) / 1e6
     documents = sum(corpus["documents"].values())
     print(
-        f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores; {whole:,.0f} MB in {documents:,} documents; "
-        f"near repeats {'removed' if asked.near else 'left in'}\n"
+        f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores; {whole:,.0f} MB in "
+        f"{documents:,} documents; near repeats {'removed' if asked.near else 'left in'}\n"
     )
     print(
-        "| step | MB/s | documents/s | seconds | processes | peak memory, GB |\n| --- | --- | --- | --- | --- | --- |"
+        "| step | MB/s | documents/s | seconds | processes | peak memory, GB |\n"
+        "| --- | --- | --- | --- | --- | --- |"
     )
     for step, speed in corpus["speed"].items():
         print(
@@ -160,7 +161,8 @@ def main() -> None:
         )
     for step, speed in tokens["speed"].items():
         print(
-            f"| {step} | {speed['megabytes_per_s']:.1f} | | {speed['seconds']:.1f} | threads | {tokens_peak:.2f} (all) |"
+            f"| {step} | {speed['megabytes_per_s']:.1f} | | {speed['seconds']:.1f} | threads | "
+            f"{tokens_peak:.2f} (all) |"
         )
     print(f"| bare `tokenizers` | {tokens['bare']:.1f} | | | threads | |")
     print(f"\nTokenising, packing and writing: {ours / tokens['bare']:.0%} of the bare library.")

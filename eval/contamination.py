@@ -1,8 +1,8 @@
 """Find texts that share long n-grams with an evaluation set, after GPT-3's appendix C (Brown 2020).
 
-An n-gram is n consecutive words, lower-cased and without punctuation. For an evaluation set n is the number of
-words of its texts at the fifth percentile, at least 8 and at most 13. An n-gram that stands in more than ten of
-the texts to be checked is a common phrase and tells nothing; a text with another one is contaminated.
+An n-gram is n consecutive words, lower-cased and without punctuation. For an evaluation set n is the number
+of words of its texts at the fifth percentile, at least 8 and at most 13. An n-gram that stands in more than
+ten of the texts to be checked is a common phrase and tells nothing; a text with another one is contaminated.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def gram_words(lengths: Sequence[int]) -> int:
 
 
 def row_texts(row: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of one row of a task: of every field but its names and labels; a list of words is one text."""
+    """The texts of a task's row: of every field but its names and labels; a list of words is one text."""
     for field, value in row.items():
         if field in NAMES:
             continue
@@ -145,7 +145,7 @@ def count_shared(
 
 
 def check(texts: Iterable[tuple[str, str]], index: Index) -> Report:
-    """What share of (id, text) pairs is contaminated; the texts pass once, what overlaps is kept to the end."""
+    """How many (id, text) pairs are contaminated; they pass once, those that overlap are kept to the end."""
     total = 0
     found: list[tuple[str, str, dict[int, NDArray[np.uint64]]]] = []
     for name, text in texts:

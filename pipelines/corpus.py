@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file
+from eval.files import hash_file
 from pipelines.corpus_document import SPLITS, Document
 from pipelines.corpus_files import files_fingerprint, read_files
 from pipelines.corpus_hub import hub_fingerprint, read_hub, resolve_revision
@@ -44,8 +44,8 @@ def prepare_corpus(
 ) -> dict[str, Any]:
     """Write `out/{train,validation,test}.jsonl.gz`, rows `{"id", "text", "bytes"}`, and return the facts.
 
-    With `decontaminate`, training documents lose what they share with the rows of the files `against` and with
-    splits that `corpus.files` names (a split made here is by document, and near repeats are gone from it).
+    With `decontaminate`, training documents lose what they share with the rows of the files `against` and
+    with splits that `corpus.files` names (from a split made here, near repeats are gone already).
     `processes` (None: one a core) changes nothing in the files.
 
     Facts (JSON): source, fingerprint, revision of a hub set, python, documents / bytes / words per split,

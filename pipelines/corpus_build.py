@@ -109,7 +109,7 @@ class Build:
         self._refuse_empty(bool(given.any()))
 
     def decontaminate(self, against: Sequence[Path]) -> None:
-        """Find the training documents that share n-grams with evaluation sets, unless this is not asked for."""
+        """Find the training documents that share n-grams with evaluation sets, if this is asked for."""
         named = bool((self.records["split"] != UNDECIDED).any())
         self.flagged = np.zeros(len(self.records), dtype=bool)
         if not self.settings.get("decontaminate", True) or not (against or named):
@@ -152,7 +152,7 @@ class Build:
                         merge(self.removed, done.removed)
                     if not measures[0]:
                         raise InputError(
-                            "corpus: every training document repeats an evaluation set; give other documents, "
+                            "corpus: every training document repeats an evaluation set; give others, "
                             "or set corpus.decontaminate: false"
                         )
                 for name, measure in zip(counts, measures, strict=True):
@@ -172,8 +172,8 @@ class Build:
         there, left = int(chosen["bytes"].sum()), int(self.records["bytes"][part & kept].sum())
         if left > MOST_OVER * max_bytes:
             raise InputError(
-                f"corpus.max_bytes: {max_bytes:,} is too small: whole files of every kind come to {left:,} bytes; "
-                "ask for as much, or remove it"
+                f"corpus.max_bytes: {max_bytes:,} is too small: whole files of every kind come to "
+                f"{left:,} bytes; ask for as much, or remove it"
             )
         if there < max_bytes:
             self.notes.append(
@@ -234,8 +234,8 @@ class Build:
                     f"corpus.files: no documents are left in {split} after cleaning; name other files"
                 )
             raise InputError(
-                f"corpus: {int(self.kept.sum())} documents are too few for three splits ({split} would be empty); "
-                "give more files or more documents"
+                f"corpus: {int(self.kept.sum())} documents are too few for three splits "
+                f"({split} would be empty); give more files or more documents"
             )
 
     @contextlib.contextmanager

@@ -34,7 +34,7 @@ class Document:
 
 
 def to_line(name: str, text: str) -> bytes:
-    """A document as it is stored: the JSON row `{"id", "text", "bytes"}`; `bytes` counts the text in UTF-8."""
+    """A document as it is stored, a row `{"id", "text", "bytes"}`; `bytes` counts the text in UTF-8."""
     row = {"id": name, "text": text, "bytes": len(text.encode())}
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 

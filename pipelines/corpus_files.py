@@ -34,7 +34,7 @@ def files_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
 
 
 def read_files(settings: Mapping[str, Any], base: Path) -> Iterator[Document]:
-    """The documents of all files, by file name, one at a time; validation and test first where these are named.
+    """The documents of all files, by file name, one at a time; of named splits, train comes last.
 
     `InputError` says which file and row cannot be read, and which file holds no text.
     """

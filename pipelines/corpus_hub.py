@@ -1,4 +1,4 @@
-"""Read a corpus from a data set of the Hugging Face hub, or a folder that `datasets` can load, as a stream."""
+"""Stream a corpus from a data set of the Hugging Face hub, or a folder that `datasets` can load."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ RECORD = np.dtype(
 
 @dataclass(frozen=True)
 class Cleaning:
-    """How documents are cleaned: the shortest to keep, the most repetition, what to mask, whether to sketch."""
+    """How documents are cleaned: the shortest kept, the most repetition, what to mask, whether to sketch."""
 
     min_chars: int
     max_repetition: float | None
@@ -91,7 +91,7 @@ def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def clean_batch(how: Cleaning, documents: Sequence[Document]) -> Cleaned:
-    """Clean, filter, mask and measure. Documents that the source puts in validation or test are not filtered."""
+    """Clean, filter, mask and measure; what the source puts in validation or test is not filtered."""
     lines, records, sketches = [], [], []
     removed: Removed = {}
     for document in documents:

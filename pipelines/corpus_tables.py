@@ -1,4 +1,4 @@
-"""Read the texts of one column of a table: .jsonl, .csv and .parquet, each also as .gz, some rows at a time."""
+"""Read the texts of a table's column, some rows at a time: .jsonl, .csv and .parquet, each also as .gz."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _read_parquet(path: Path, column: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _unpacked(path: Path) -> Iterator[IO[bytes] | Path]:
-    """A file that can be read from its end, as parquet is: a packed one is unpacked on disk, not in memory."""
+    """A file that can be read from its end, as parquet is: a packed one is unpacked, on disk."""
     if path.suffix.lower() != ".gz":
         yield path
         return

@@ -1,7 +1,7 @@
 """Take out of a training text what an evaluation set has, too.
 
-After GPT-3's appendix C (Brown 2020), which cuts 200 characters around a shared n-gram and gives up texts that
-fall into more than ten pieces. Here a short text goes as a whole, and a long one loses the paragraphs.
+After GPT-3's appendix C (Brown 2020), which cuts 200 characters around a shared n-gram and gives up texts
+that fall into more than ten pieces. Here a short text goes as a whole, and a long one loses the paragraphs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMALLEST_REST = 0.5  # of the characters
 
 
 def decontaminate(text: str, index: Index) -> tuple[str | None, str]:
-    """(the text without shared paragraphs, or None when it is to be left out; what was shared first or "")."""
+    """(the text without shared paragraphs, or None to leave it out; what was shared first or "")."""
     overlaps = find_overlaps(text, index)
     if not overlaps:
         return text, ""

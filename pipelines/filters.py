@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 
 MIN_CHARS = 32  # a document of fewer teaches nothing but its end
-# Share of a text's characters that may stand in lines, and of its words in runs of ten, that were there before.
-# Rae 2021 (Gopher, table A1) takes 0.20 and 0.10 for web pages. Source code repeats itself more: in CPython's
-# library the largest shares are 0.34 and 0.49, in 59 books of prose 0.01 and 0.02.
+# Share of a text's characters that may stand in lines, and of its words in runs of ten, that were there
+# before. Rae 2021 (Gopher, table A1) takes 0.20 and 0.10 for web pages. Source code repeats itself more: in
+# CPython's library the largest shares are 0.34 and 0.49, in 59 books of prose 0.01 and 0.02.
 MAX_REPETITION = 0.6
 RUN_WORDS = 10
 FEWEST_WORDS = 100  # of fewer words, a refrain or a table's lines would be a large share
@@ -25,7 +25,8 @@ _EMAIL = re.compile(
     re.ASCII,
 )
 _IP4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)", re.ASCII)
-_IP6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)", re.ASCII)
+# At least three colons: `x[1::2]` is an address, too.
+_IP6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)", re.ASCII)
 
 
 def find_fault(text: str, min_chars: int, max_repetition: float | None) -> str | None:

@@ -137,8 +137,8 @@ def _backend(tokenizer: PreTrainedTokenizerBase) -> Any:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not hasattr(backend, "encode_batch_fast"):
         raise InputError(
-            f"tokenizer.pretrained: {tokenizer.name_or_path!r} is a {type(tokenizer).__name__}, which has no fast "
-            "form (tokenizer.json); choose another"
+            f"tokenizer.pretrained: {tokenizer.name_or_path!r} is a {type(tokenizer).__name__}, which has no "
+            "fast form (tokenizer.json); choose another"
         )
     return backend
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 END = "<|endoftext|>"  # id 0: stands before every document, ends every answer
 PAD = "<|pad|>"  # id 1
+MOST_LETTERS = 1000  # of a WordPiece vocabulary; words with others are [UNK]
 BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
 SMALLEST_VOCABULARY = 2 + 256  # the two specials and every byte
 STREAMS = ("train", "validation")
@@ -28,9 +30,9 @@ def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> 
     """Write `out/tokenizer/` and `out/{train,validation}.npy`, 1-D arrays of token ids; return the facts.
 
     `settings` is a recipe's `tokenizer` with `context`, in tokens. A stream is every document in order
-    with the end-of-text token before it (BERT: with [SEP] after it), as uint16 (uint32 above 65,536 ids). Facts:
-    vocab_size, tokens per split, bytes_per_token per split, unknown (the share of [UNK], where there is one)
-    per split, trained_on (bytes), speed. Raises `InputError` for a vocabulary that the corpus cannot fill,
+    with the end-of-text token before it (BERT: with [SEP] after it), as uint16 (uint32 above 65,536 ids).
+    Facts: vocab_size, tokens per split, bytes_per_token per split, unknown (BERT: the share of [UNK]) per
+    split, trained_on (bytes), speed. Raises `InputError` for a vocabulary that the corpus cannot fill,
     a tokenizer that cannot be loaded, a corpus smaller than one window (context + 1 tokens).
     """
     context = settings["context"]
@@ -41,7 +43,7 @@ def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> 
     else:
         sample = Sample(corpus_dir, MOST_TO_TRAIN_ON)
         began = time.perf_counter()
-        tokenizer = _train(settings, iter(sample), context)
+        tokenizer = _train(settings, sample, context)
         speed["train"] = _rate(sample.bytes, time.perf_counter() - began)
         facts["trained_on"] = sample.bytes
     out.mkdir(parents=True, exist_ok=True)
@@ -104,45 +106,58 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int, context: int) -> PreT
 
 
 def train_wordpiece(
-    texts: Iterator[str], vocab_size: int, context: int, lowercase: bool = True
+    texts: Iterable[str], vocab_size: int, context: int, lowercase: bool = True
 ) -> PreTrainedTokenizerBase:
     """A WordPiece tokenizer as BERT's (Devlin 2018) of exactly `vocab_size` ids, the first five its specials.
 
     Texts are encoded as [CLS] a [SEP], pairs as [CLS] a [SEP] b [SEP] with token types 0 and 1. With
-    `lowercase`, capitals and accents are taken off. Raises `InputError` as `train_tokenizer` does.
+    `lowercase`, capitals and accents are taken off. The texts pass twice. Raises `InputError` as
+    `train_tokenizer` does.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import BertTokenizer
 
-    pad, unknown, cls, sep, mask = BERT
-    pieces = Tokenizer(models.WordPiece(unk_token=unknown))
+    pieces = Tokenizer(models.WordPiece(unk_token=BERT[1]))
     pieces.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    pieces.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(BERT), show_progress=False)
-    pieces.train_from_iterator(texts, trainer)
+    letters, inner = _alphabet(texts, pieces)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        # Left to itself it numbers the inner letters in the order of a hash table, other in every process,
+        # and joins pieces of equal frequency by their numbers: the same texts would give other vocabularies.
+        special_tokens=[*BERT, *(f"##{letter}" for letter in inner)],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
+    pieces.train_from_iterator(iter(texts), trainer)
     if pieces.get_vocab_size() > vocab_size:
         raise InputError(
             f"tokenizer.vocab_size: {vocab_size} is too small; the letters of the corpus alone need "
             f"{pieces.get_vocab_size()}"
         )
     _require_size(pieces.get_vocab_size(), vocab_size)
-    pieces.post_processor = processors.TemplateProcessing(
-        single=f"{cls} $A {sep}",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(token, pieces.token_to_id(token)) for token in (cls, sep)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=pieces,
-        pad_token=pad,
-        unk_token=unknown,
-        cls_token=cls,
-        sep_token=sep,
-        mask_token=mask,
+    return BertTokenizer(
+        vocab=pieces.get_vocab(),
+        do_lower_case=lowercase,
         model_max_length=context,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
+
+
+def _alphabet(texts: Iterable[str], pieces: Any) -> tuple[list[str], list[str]]:
+    """The (at most a thousand, most frequent) letters of the texts, and those that may stand inside a word."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    normal: Counter[str] = Counter()
+    for letter, count in counts.items():
+        for part in pieces.normalizer.normalize_str(letter).strip():
+            normal[part] += count
+    chosen = sorted(sorted(normal, key=lambda letter: (-normal[letter], letter))[:MOST_LETTERS])
+    words = {letter: pieces.normalizer.normalize_str(f"a{letter}a") for letter in chosen}
+    inner = [letter for letter in chosen if len(pieces.pre_tokenizer.pre_tokenize_str(words[letter])) == 1]
+    return chosen, inner
 
 
 def load_tokenizer(name: str, context: int) -> PreTrainedTokenizerBase:
@@ -177,7 +192,7 @@ def load_tokenizer(name: str, context: int) -> PreTrainedTokenizerBase:
 class Sample:
     """The training texts of a corpus; of a corpus of more than `most` bytes, about so many, evenly spread.
 
-    `bytes` is what has been given out.
+    `bytes` is what has been given out since it was last begun.
     """
 
     def __init__(self, corpus_dir: Path, most: int) -> None:
@@ -189,7 +204,7 @@ class Sample:
 
     def __iter__(self) -> Iterator[str]:
         share = min(1.0, self._most / self._whole) if self._whole else 1.0
-        seen = 0
+        self.bytes = seen = 0
         for text in _texts(self._corpus, "train"):
             size = len(text.encode())
             seen += size
@@ -198,11 +213,11 @@ class Sample:
                 yield text
 
 
-def _train(settings: Mapping[str, Any], texts: Iterator[str], context: int) -> PreTrainedTokenizerBase:
+def _train(settings: Mapping[str, Any], texts: Iterable[str], context: int) -> PreTrainedTokenizerBase:
     if settings.get("train") == "wordpiece":
         lowercase = settings.get("lowercase", True)
         return train_wordpiece(texts, settings["vocab_size"], context, lowercase)
-    return train_tokenizer(texts, settings["vocab_size"], context)
+    return train_tokenizer(iter(texts), settings["vocab_size"], context)
 
 
 def _require_size(there: int, wanted: int) -> None:

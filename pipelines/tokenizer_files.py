@@ -21,7 +21,7 @@ WANTED = (
 
 @dataclass(frozen=True)
 class KnownTokenizer:
-    """What its files tell: ids in all (None: in a format of its own), whether it has a [MASK], an end of text.
+    """What its files tell: ids in all (None: unknown), whether it has a [MASK], and an end of text.
 
     A masked-LM needs the one, a causal LM the other.
     """
@@ -32,7 +32,7 @@ class KnownTokenizer:
 
 
 def check_tokenizer_folder(path: Path, where: str = "tokenizer.pretrained") -> KnownTokenizer:
-    """What a folder with a saved tokenizer holds. Raises `InputError` where there is no folder or no tokenizer.
+    """What a folder with a saved tokenizer holds; `InputError` where there is no folder or no tokenizer.
 
     `where` names the setting in the message. Light: reads JSON, imports neither transformers nor tokenizers.
     """
@@ -41,8 +41,8 @@ def check_tokenizer_folder(path: Path, where: str = "tokenizer.pretrained") -> K
         raise InputError(f"{where}: {path} is not a folder; name one that save_pretrained wrote")
     if not any(all((path / name).is_file() for name in names) for names in WANTED):
         raise InputError(
-            f"{where}: {path} holds no tokenizer (no tokenizer.json, vocab.json with merges.txt, or vocab.txt); "
-            "name a folder that save_pretrained wrote"
+            f"{where}: {path} holds no tokenizer (no tokenizer.json, vocab.json with merges.txt, or "
+            "vocab.txt); name a folder that save_pretrained wrote"
         )
     config = _json(path / "tokenizer_config.json", where)
     special = {name: _text(config.get(name)) for name in ("mask_token", "eos_token", "bos_token")}

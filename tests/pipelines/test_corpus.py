@@ -333,7 +333,7 @@ def test_a_named_test_keeps_its_documents_and_training_loses_what_repeats_them(
         ({"document_start": "^## "}, r"\.txt\.gz: no line matches corpus\.document_start: '\^## '"),
         ({"files": {"train": ["train.txt.gz"]}}, r"names no files for validation and test"),
         (
-            {"files": dict.fromkeys(SPLITS, ["train.txt.gz"])},
+            {"files": {split: ["train.txt.gz"] for split in SPLITS}},
             r"train\.txt\.gz is named for train and for valid",
         ),
         ({"max_bytes": 10, "document_start": None}, r"corpus\.max_bytes: 10 is too small: .* 1,\d\d\d bytes"),

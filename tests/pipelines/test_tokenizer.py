@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertTokenizerFast
 
 from eval.files import InputError
+from pipelines import token_stream
 from pipelines.corpus_document import Document, read_documents, write_documents
-from pipelines.tokenizer import END, PAD, prepare_tokens
+from pipelines.tokenizer import BERT, END, PAD, Sample, prepare_tokens
+from pipelines.tokenizer_files import KnownTokenizer, check_tokenizer_folder
 
 TEXTS = {
     "train": [
@@ -107,6 +109,135 @@ def test_a_tokenizer_that_is_not_there_says_what_to_give(corpus: Path, tmp_path:
     settings = {"train": None, "vocab_size": None, "pretrained": "no-such/tokenizer", "context": 16}
     with pytest.raises(InputError, match=r"no-such/tokenizer.*folder.*online") as error:
         prepare_tokens(settings, corpus, tmp_path / "tokens")
+    assert "\n" not in str(error.value)
+
+
+def test_special_tokens_in_a_text_are_text(tmp_path: Path) -> None:
+    texts = [f"one {END} two {PAD} " * 30]
+    for split in TEXTS:
+        write_documents(tmp_path / "corpus" / f"{split}.jsonl.gz", [Document("0", texts[0], group="0")])
+    prepare_tokens({**SETTINGS, "vocab_size": 262}, tmp_path / "corpus", tmp_path / "tokens")
+    stream = np.load(tmp_path / "tokens" / "train.npy")
+    assert (stream == 0).sum() == 1
+    assert (stream == 1).sum() == 0
+
+
+def test_a_stream_is_the_file_that_numpy_saves(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_stream, "BATCH_DOCUMENTS", 1)
+    prepare_tokens(SETTINGS, corpus, tmp_path / "tokens")
+    written = tmp_path / "tokens" / "train.npy"
+    np.save(tmp_path / "saved.npy", np.load(written))
+    assert written.read_bytes() == (tmp_path / "saved.npy").read_bytes()
+    assert not list((tmp_path / "tokens").glob(".*"))
+
+
+# --- WordPiece
+
+WORDPIECE = {"train": "wordpiece", "vocab_size": 66, "pretrained": None, "context": 16}
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_wordpiece_loads_as_berts_own_and_marks_pairs(corpus: Path, tmp_path: Path, lowercase: bool) -> None:
+    facts = prepare_tokens(WORDPIECE | {"lowercase": lowercase}, corpus, tmp_path / "tokens")
+    folder = tmp_path / "tokens" / "tokenizer"
+    for loaded in (AutoTokenizer.from_pretrained(folder), BertTokenizerFast.from_pretrained(folder)):
+        assert facts["vocab_size"] == len(loaded) == 66
+        assert loaded.convert_ids_to_tokens(range(5)) == list(BERT)
+        assert loaded.model_max_length == 16
+        pair = loaded("The cafe", "costs 5")
+        first, second = (
+            loaded(text, add_special_tokens=False)["input_ids"] for text in ("The cafe", "costs 5")
+        )
+        assert pair["input_ids"] == [2, *first, 3, *second, 3]
+        assert pair["token_type_ids"] == [0] * (len(first) + 2) + [1] * (len(second) + 1)
+        assert (loaded("The")["input_ids"] == loaded("the")["input_ids"]) == lowercase
+
+
+def test_a_wordpiece_stream_is_berts_own_pieces_with_sep_after_each_document(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Against transformers' BertTokenizer on each document alone."""
+    facts = prepare_tokens(WORDPIECE, corpus, tmp_path / "tokens")
+    reference = BertTokenizerFast.from_pretrained(tmp_path / "tokens" / "tokenizer")
+    for split, texts in TEXTS.items():
+        expected: list[int] = []
+        for text in texts:
+            expected += [*reference(text, add_special_tokens=False, verbose=False)["input_ids"], 3]
+        stream = np.load(tmp_path / "tokens" / f"{split}.npy")
+        assert stream.tolist() == expected
+        assert facts["unknown"][split] == expected.count(1) / len(expected)
+    assert facts["unknown"]["train"] == 0
+    assert facts["unknown"]["validation"] > 0, "signs that the training texts lack"
+
+
+def test_wordpiece_gives_the_same_bytes_again_and_when_loaded(corpus: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        prepare_tokens(WORDPIECE, corpus, tmp_path / name)
+    given = str(tmp_path / "one" / "tokenizer")
+    prepare_tokens({"pretrained": given, "context": 16}, corpus, tmp_path / "again")
+    for file in ("train.npy", "validation.npy", "tokenizer/tokenizer.json"):
+        one = (tmp_path / "one" / file).read_bytes()
+        assert one == (tmp_path / "two" / file).read_bytes()
+        assert one == (tmp_path / "again" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(20, r"20 is too small; the letters .* need \d+"), (5000, r"supports \d+ ids, not 5000")],
+)
+def test_a_wordpiece_vocabulary_of_a_wrong_size_is_refused(
+    corpus: Path, tmp_path: Path, size: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare_tokens(WORDPIECE | {"vocab_size": size}, corpus, tmp_path / "tokens")
+
+
+# --- large corpora, saved tokenizers
+
+
+def test_a_tokenizer_is_trained_on_about_the_bytes_allowed(tmp_path: Path) -> None:
+    documents = [Document(f"{n}", f"{n} " * 200, group=f"{n}") for n in range(200)]
+    write_documents(tmp_path / "train.jsonl.gz", documents)
+    sample = Sample(tmp_path, 10_000)
+    chosen = [int(text.split()[0]) for text in sample]
+    assert 9_000 <= sample.bytes <= 11_000
+    assert max(np.diff([0, *chosen, 199])) <= 30, "spread over the whole"
+    assert len(list(Sample(tmp_path, 10**9))) == 200
+
+
+def test_a_saved_tokenizer_is_known_without_loading_it(corpus: Path, tmp_path: Path) -> None:
+    prepare_tokens(SETTINGS, corpus, tmp_path / "bpe")
+    prepare_tokens(WORDPIECE, corpus, tmp_path / "wordpiece")
+    folder = tmp_path / "bpe" / "tokenizer"
+    assert check_tokenizer_folder(folder) == KnownTokenizer(300, masks=False, ends=True)
+    wordpiece = check_tokenizer_folder(tmp_path / "wordpiece" / "tokenizer")
+    assert wordpiece == KnownTokenizer(66, masks=True, ends=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"tokenizer\.pretrained: .*there is not a folder; name one that save_pretrained wrote"),
+        ({}, r"tokenizer\.pretrained: .* holds no tokenizer"),
+        ({"tokenizer.json": "{"}, r"tokenizer\.json is not JSON"),
+        ({"tokenizer.json": "{}"}, r"tokenizer\.json has no vocabulary in it"),
+        (
+            {"vocab.txt": "[PAD]\n", "tokenizer_config.json": '{"auto_map": {}}'},
+            r"code of its own, .* never run",
+        ),
+    ],
+)
+def test_a_folder_without_a_tokenizer_is_refused_by_its_files(
+    tmp_path: Path, content: dict[str, str] | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "there").mkdir()
+        for name, text in content.items():
+            (tmp_path / "there" / name).write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        check_tokenizer_folder(tmp_path / "there")
     assert "\n" not in str(error.value)
 
 
