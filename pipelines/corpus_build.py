@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -31,9 +31,12 @@ from pipelines.corpus_steps import (
 )
 from pipelines.dedupe import BANDS, find_exact, find_near
 from pipelines.filters import MIN_CHARS
-from pipelines.parallel import map_in_order
-from pipelines.removed import Removed, merge, note
+from pipelines.parallel import ALONE, map_in_order
+from pipelines.removed import EXAMPLES, Removed, merge, note
 from pipelines.split import TRAIN, group, split_documents, thin
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MOST_OVER = 2.0  # times `max_bytes` that whole files may come to before it is refused
 
@@ -58,6 +61,7 @@ class Build:
         self.splits = np.empty(0, dtype=np.uint8)
         self.index: Index | None = None
         self.flagged = np.empty(0, dtype=bool)
+        self._batches = 0  # of the step at hand
         self._path = out / f".spool.{os.getpid()}.part"
         self._file: IO[bytes]
 
@@ -80,7 +84,7 @@ class Build:
         )
         with self._timed("clean", lambda: len(self.records), lambda: int(self.records["bytes"].sum())):
             records, sketches = [self.records], [self.sketches]
-            for done in map_in_order(partial(clean_batch, how), batches(documents), self.processes):
+            for done in self._map(partial(clean_batch, how), batches(documents)):
                 self._file.write(done.lines)
                 records.append(done.records)
                 sketches.append(done.sketches)
@@ -127,7 +131,7 @@ class Build:
             found: dict[int, dict[int, Any]] = {}
             work = partial(find_shared, self._path, index)
             stretches = list(self._stretches(train))
-            results = map_in_order(work, (stretch for _, stretch in stretches), self.processes)
+            results = self._map(work, (stretch for _, stretch in stretches))
             for (members, _), hits in zip(stretches, results, strict=True):
                 found |= {int(members[number]): shared for number, shared in hits}
             common = common_grams(index, count_shared(index, found.values()))
@@ -146,7 +150,7 @@ class Build:
                 with open_atomic(self.out / f"{split}.jsonl.gz") as file:
                     work = partial(write_batch, self._path, self.index)
                     stretches = (stretch for _, stretch in self._stretches(members))
-                    for done in map_in_order(work, stretches, self.processes):
+                    for done in self._map(work, stretches):
                         file.write(done.data)
                         measures = [measure - less for measure, less in zip(measures, done.less, strict=True)]
                         merge(self.removed, done.removed)
@@ -198,7 +202,7 @@ class Build:
 
     def _note_repeat(self, reason: str, place: int, first: int) -> None:
         tally = self.removed.get(reason)
-        if tally and len(tally.examples) >= 5:
+        if tally and len(tally.examples) == EXAMPLES:
             tally.count += 1
             return
         row = self._row(place)
@@ -238,9 +242,18 @@ class Build:
                 f"({split} would be empty); give more files or more documents"
             )
 
+    def _map(self, function: Callable[[T], R], some: Iterable[T]) -> Iterator[R]:
+        def counted() -> Iterator[T]:
+            for batch in some:
+                self._batches += 1
+                yield batch
+
+        return map_in_order(function, counted(), self.processes)
+
     @contextlib.contextmanager
     def _timed(self, step: str, documents: Callable[[], int], size: Callable[[], int]) -> Iterator[None]:
         began = time.perf_counter()
+        self._batches = 0
         yield
         seconds = time.perf_counter() - began
         megabytes = size() / 1e6
@@ -250,5 +263,5 @@ class Build:
             "seconds": round(seconds, 3),
             "documents_per_s": round(documents() / seconds, 1),
             "megabytes_per_s": round(megabytes / seconds, 2),
-            "processes": self.processes if step != "deduplicate" else 1,
+            "processes": self.processes if self._batches > ALONE else 1,
         }

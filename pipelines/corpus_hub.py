@@ -35,6 +35,8 @@ def resolve_revision(settings: Mapping[str, Any]) -> tuple[str | None, str | Non
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    # No network: an error of the client that the hub's library uses, httpx or its successor.
+    unreachable: tuple[Any, ...] = (*HfHubHTTPError.__bases__, ValueError)
     name, revision = settings["hub"], settings["revision"]
     if Path(name).is_dir():
         return None, "a folder"
@@ -45,7 +47,7 @@ def resolve_revision(settings: Mapping[str, Any]) -> tuple[str | None, str | Non
         return (revision, None) if known else (None, "offline")
     except HfHubHTTPError as error:
         raise _cannot_load(name, error) from error
-    except (*HfHubHTTPError.__bases__, ValueError):  # of the client that the hub uses; a malformed name
+    except unreachable:
         return None, "the hub cannot be reached"
     return info.sha, None
 

@@ -8,17 +8,18 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 from eval.files import InputError
 
 
 @contextlib.contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked when its name ends in `.gz`; `InputError` when they cannot be read whole."""
     try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            yield file
+        with path.open("rb") as file:
+            packed = path.suffix.lower() == ".gz"
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the name") from error
     except IsADirectoryError as error:

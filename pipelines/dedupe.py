@@ -96,12 +96,14 @@ def find_near(
     `sketches` (documents, 25); `text_of` gives a document's text and is asked only for those that share a
     number with another. Those that are `given` stay, whatever they repeat.
     """
+    import numpy as np
+
     shared = _shared(sketches)
     kept: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     shingles = lru_cache(SETS_KEPT)(lambda place: shingle_set(text_of(place)))
     repeats: dict[int, int] = {}
-    for place in shared.any(axis=1).nonzero()[0].tolist():
-        keys = [(band, int(sketches[place, band])) for band in shared[place].nonzero()[0].tolist()]
+    for place in np.flatnonzero(shared.any(axis=1)).tolist():
+        keys = [(band, int(sketches[place, band])) for band in np.flatnonzero(shared[place]).tolist()]
         stays = given is not None and given[place]
         others = [] if stays else sorted({other for key in keys for other in kept[key]})
         likeness = {other: jaccard(shingles(place), shingles(other)) for other in others}

@@ -146,7 +146,7 @@ def train_wordpiece(
 
 
 def _alphabet(texts: Iterable[str], pieces: Any) -> tuple[list[str], list[str]]:
-    """The (at most a thousand, most frequent) letters of the texts, and those that may stand inside a word."""
+    """The thousand most frequent letters of the texts, and those that may stand inside a word."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text)

@@ -89,6 +89,7 @@ def test_an_empty_set_finds_nothing() -> None:
 def test_the_texts_of_a_row_are_not_its_names() -> None:
     row = {
         "id": "1", "text": "a", "text_pair": "b", "label": "c", "labels": ["d"], "group": "e", "value": 1.5,
-        "words": ["f", "g"], "tags": ["h", "i"], "references": ["j", "k"], "answers": [{"text": "l", "start": 0}],
+        "words": ["f", "g"], "tags": ["h", "i"], "references": ["j", "k"],
+        "answers": [{"text": "l", "start": 0}],
     }  # fmt: skip
     assert list(row_texts(row)) == ["a", "b", "f g", "j", "k"]
