@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import platform
 import shutil
 import tempfile
@@ -124,6 +123,8 @@ def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
 
 def main() -> None:
     """Print the table."""
+    from pipelines.parallel import cores
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -147,7 +148,7 @@ def main() -> None:
     whole = sum(corpus["bytes"].values()) / 1e6
     documents = sum(corpus["documents"].values())
     print(
-        f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores; {whole:,.0f} MB in "
+        f"{platform.machine()}, {cores()} cores; {whole:,.0f} MB in "
         f"{documents:,} documents; near repeats {'removed' if asked.near else 'left in'}\n"
     )
     print(

@@ -7,7 +7,6 @@ document (and a hundred more to find near repeats), whatever the corpus's size.
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -121,5 +120,6 @@ def _name(settings: Mapping[str, Any]) -> str:
     """The source as a recipe would name it, on one line."""
     files = settings.get("files")
     if isinstance(files, Mapping):
-        return json.dumps(files, ensure_ascii=False)
+        each = {split: [names] if isinstance(names, str) else names for split, names in files.items()}
+        return "; ".join(f"{split}: {', '.join(names)}" for split, names in each.items())
     return str(settings.get("source") or settings.get("hub") or ", ".join(files or ()))

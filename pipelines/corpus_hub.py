@@ -72,7 +72,7 @@ def read_hub(
     except InputError:
         raise
     except (OSError, ValueError) as error:  # no network, no such data set, no such configuration or split
-        raise _cannot_load(name, error) from error
+        raise _cannot_load(name, error, reachable=revision is not None or Path(name).is_dir()) from error
 
 
 def shard(rows: Any, rank: int, world: int) -> Any:
@@ -110,8 +110,10 @@ def _require(column: str, rows: Any, name: str) -> None:
         )
 
 
-def _cannot_load(name: str, error: Exception) -> InputError:
+def _cannot_load(name: str, error: Exception, reachable: bool = True) -> InputError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if not reachable and isinstance(error, ConnectionError):
+        reason = "the hub cannot be reached, and nothing of it was downloaded before"
     return InputError(
         f"corpus.hub: {name!r} cannot be loaded ({reason}); check the name and the network, "
         "or use corpus.files or corpus: {source: python-stdlib}"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
 from eval.files import InputError
-from pipelines.parallel import map_in_order
+from pipelines.corpus import prepare_corpus
+from pipelines.parallel import ALONE, map_in_order
+from tests.pipelines.corpora import settings
 
 
 def test_results_are_in_order_and_few_batches_start_no_process() -> None:
@@ -45,6 +50,19 @@ def test_a_killed_process_is_told_in_a_line() -> None:
     with pytest.raises(InputError, match="a process of the preparation was killed") as error:
         list(map_in_order(os._exit, [3] * 9, 2, alone=1))
     assert "\n" not in str(error.value)
+
+
+def test_a_stages_own_process_may_start_others(tmp_path: Path) -> None:
+    """As in a run, whose stages are done by spawned workers of a pool."""
+    text = " ".join(f"word{n}" for n in range(130_000))
+    with (tmp_path / "data.jsonl").open("w") as file:
+        for number in range(ALONE + 4):
+            file.write(json.dumps({"text": f"{number} {text}"}) + "\n")
+    chosen = settings(files=["data.jsonl"])
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        facts = pool.submit(prepare_corpus, chosen, tmp_path, tmp_path / "out", processes=2).result()
+    assert facts["speed"]["clean"]["processes"] == 2
+    assert sum(facts["documents"].values()) == ALONE + 4
 
 
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
