@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 from eval.ngrams import gram_hashes, word_hashes
@@ -24,7 +24,7 @@ THRESHOLD = 0.8
 SEED = 1  # of the permutations
 BANDS, ROWS = 25, 5  # propose a pair at the threshold with 1 - (1 - 0.8^5)^25 = 0.99995
 SHINGLES_AT_ONCE = 2048  # so that a long text's 125 permutations stay in the processor's cache
-SETS_KEPT = 512  # shingle sets of documents lately compared
+SHINGLES_KEPT = 2**25  # of documents lately compared, 256 MiB: many that are alike are read once
 DIGEST_BYTES = 16
 
 
@@ -100,7 +100,7 @@ def find_near(
 
     shared = _shared(sketches)
     kept: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    shingles = lru_cache(SETS_KEPT)(lambda place: shingle_set(text_of(place)))
+    shingles = _Shingles(text_of)
     repeats: dict[int, int] = {}
     for place in np.flatnonzero(shared.any(axis=1)).tolist():
         keys = [(band, int(sketches[place, band])) for band in np.flatnonzero(shared[place]).tolist()]
@@ -124,11 +124,29 @@ def shingle_set(text: str) -> NDArray[np.uint64]:
 
 
 def jaccard(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> float:
-    """|a ∩ b| / |a ∪ b| of two sorted arrays without repeats."""
+    """|a ∩ b| / |a ∪ b| of two sorted arrays without repeats, neither empty."""
     import numpy as np
 
-    shared = len(np.intersect1d(a, b, assume_unique=True))
+    places = np.minimum(np.searchsorted(b, a), len(b) - 1)  # a tenth of intersect1d's time
+    shared = int((b[places] == a).sum())
     return shared / (len(a) + len(b) - shared)
+
+
+class _Shingles:
+    """Shingle sets by document, kept until there are too many."""
+
+    def __init__(self, text_of: Callable[[int], str]) -> None:
+        self._text_of, self._size = text_of, 0
+        self._sets: dict[int, NDArray[np.uint64]] = {}
+
+    def __call__(self, place: int) -> NDArray[np.uint64]:
+        if place not in self._sets:
+            if self._size > SHINGLES_KEPT:
+                self._sets.clear()
+                self._size = 0
+            self._sets[place] = shingle_set(self._text_of(place))
+            self._size += len(self._sets[place])
+        return self._sets[place]
 
 
 def _shared(sketches: NDArray[np.uint32]) -> NDArray[np.bool_]:
