@@ -22,7 +22,9 @@ from pipelines import attention, fast, fused_loss
 from pipelines.batches import Batch, Batches
 from pipelines.optim import Optimisation
 
-WORTH_A_PROBE_S = 120.0  # a run that eager mode ends sooner than this is neither probed nor compiled
+# A run that eager mode ends sooner than this, in seconds, is neither probed nor compiled. On a processor
+# compiling takes half a minute and saves a tenth of a step at best: fusing is worth less there.
+WORTH_A_PROBE_S = {"cpu": 300.0, "cuda": 120.0}
 MARGIN = 1.1  # what is saved has to be more than what is paid, by more than a measurement's noise
 PROBED_TOKENS = 4096
 TIMED_STEPS = 5
@@ -96,7 +98,7 @@ def decide_compile(
     speeds = _cached(path)
     if speeds is None:
         eager = _measure_eager(module, _probe_batch(batch, device), autocast, device)
-        if eager * passes < WORTH_A_PROBE_S:
+        if eager * passes < WORTH_A_PROBE_S.get(device.type, 120.0):
             seconds = eager * passes
             return Decision(False, f"about {seconds:.0f} s in eager mode: too short", seconds, None, None)
         speeds = _measure_compiled(module, _probe_batch(batch, device), autocast, device, eager)
