@@ -35,7 +35,9 @@ def _blocks(length: int, causal: bool) -> list[tuple[int, int, int]]:
     return [(start, end, end if causal else length) for start, end in zip(starts, ends, strict=True)]
 
 
-def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, list[Tensor]]:
+def _forward(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float
+) -> tuple[Tensor, list[Tensor]]:
     """softmax(scale · q kᵀ + bias) v of (N, T, D) tensors, and the softmax of each block for the way back.
 
     bias: (N, 1, T), or None: causal.

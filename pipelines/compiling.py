@@ -1,8 +1,7 @@
-"""Whether torch.compile repays its time on a training run: measured once for a shape and machine, then kept."""
+"""Whether torch.compile repays its time on a run: measured once for a shape and machine, then kept."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import inspect
 import json
@@ -86,8 +85,8 @@ def decide_compile(
 ) -> Decision:
     """Whether compiling saves more of this run than it costs.
 
-    module: an objective, which is left as it is (a copy is probed, and random states are restored);
-    autocast: a fresh context for each pass. Short runs are settled by the time of a few eager passes.
+    module: an objective before its first step; no weight moves, and random states are restored. autocast: a
+    fresh context for each pass. Short runs are settled by the time of a few eager passes.
     """
     reason = why_not(device)
     if reason is not None:
@@ -125,35 +124,34 @@ def _probe_batch(batch: Batch, device: torch.device) -> Batch:
 
 def _measure_eager(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.device) -> float:
     with torch.random.fork_rng(devices=_devices(device)):
-        probed = copy.deepcopy(module)
-        _pass(probed, probed, batch, autocast, device)
-        return min(_pass(probed, probed, batch, autocast, device) for _ in range(TIMED_STEPS))
+        _pass(module, module, batch, autocast, device)
+        return min(_pass(module, module, batch, autocast, device) for _ in range(TIMED_STEPS))
 
 
 def _measure_compiled(
     module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.device, eager: float
 ) -> _Speeds | None:
     with torch.random.fork_rng(devices=_devices(device)):
-        probed = copy.deepcopy(module)
-        compiled = compile_module(probed)
+        compiled = compile_module(module)
         try:
-            first = _pass(compiled, probed, batch, autocast, device)
+            first = _pass(compiled, module, batch, autocast, device)
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError, OSError):
             return None
-        again = min(_pass(compiled, probed, batch, autocast, device) for _ in range(TIMED_STEPS))
+        again = min(_pass(compiled, module, batch, autocast, device) for _ in range(TIMED_STEPS))
     return _Speeds(eager=eager, compiled=again, compile=max(0.0, first - again))
 
 
 def _pass(called: Any, module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.device) -> float:
-    """Seconds of one forward and backward pass."""
-    module.zero_grad(set_to_none=True)
+    """Seconds of one forward and backward pass; the gradients are thrown away."""
     _wait(device)
     began = time.perf_counter()
     with autocast():
         nats = called(batch)
     (nats[0] if isinstance(nats, tuple) else nats).backward()
     _wait(device)
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    module.zero_grad(set_to_none=True)
+    return seconds
 
 
 def _wait(device: torch.device) -> None:
@@ -168,7 +166,8 @@ def _devices(device: torch.device) -> list[torch.device]:
 def _key(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.device) -> str:
     """Hash of all that decides the speed: the model's shape, the batch's, precision, versions, machine."""
     with autocast():
-        dtype = str(torch.get_autocast_dtype(device.type)) if torch.is_autocast_enabled(device.type) else "fp32"
+        low = torch.is_autocast_enabled(device.type)
+        dtype = str(torch.get_autocast_dtype(device.type)) if low else "fp32"
     sources = "".join(inspect.getsource(room) for room in (attention, fast, fused_loss))
     facts = {
         "objective": [type(module).__name__, type(getattr(module, "model", module)).__name__],

@@ -95,9 +95,9 @@ def head_nats(
     """Cross-entropy in nats, summed over the scored positions, and how many they are.
 
     hidden: (B, T, d) or (N, d); weight: (V, d), the output head; targets: (B, T) or (N,) token ids, `IGNORED`
-    where nothing is scored; dtype: what the matrix products run in (sums stay in float32 or better); bias: (V,),
-    the head's, where it has one; label_smoothing: the share of the target spread evenly over the vocabulary,
-    as `torch.nn.functional.cross_entropy` has it.
+    where nothing is scored; dtype: what the matrix products run in (sums stay in float32 or better); bias:
+    (V,), the head's, where it has one; label_smoothing: the share of the target that is spread evenly over
+    the vocabulary, as in `torch.nn.functional.cross_entropy`.
     """
     flat = targets.reshape(-1)
     states = hidden.reshape(-1, hidden.shape[-1])

@@ -14,7 +14,9 @@ def _inputs(length: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     return drawn[:3], drawn[3]
 
 
-def _check(ours: torch.Tensor, theirs: torch.Tensor, mine: list, reference: list, upstream: torch.Tensor) -> None:
+def _check(
+    ours: torch.Tensor, theirs: torch.Tensor, mine: list, reference: list, upstream: torch.Tensor
+) -> None:
     ours.backward(upstream)
     theirs.backward(upstream)
     torch.testing.assert_close(ours, theirs)
@@ -67,4 +69,5 @@ def test_the_compiled_operator_equals_the_called_one(causal: bool) -> None:
 
 def test_operators_keep_torchs_rules() -> None:
     q, k, v = (torch.randn(2, 70, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    torch.library.opcheck(attention._forward_op, (q, k, v, None, 0.5), test_utils=("test_schema", "test_faketensor"))
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(attention._forward_op, (q, k, v, None, 0.5), test_utils=checks)

@@ -67,5 +67,6 @@ def test_nothing_scored_is_zero_nats_and_zero_gradients() -> None:
     hidden = torch.randn(1, 3, 4, requires_grad=True)
     nats, count = head_nats(hidden, torch.randn(5, 4), torch.full((1, 3), IGNORED))
     nats.backward()
-    assert nats.item() == 0.0 and int(count) == 0
+    assert nats.item() == 0.0
+    assert int(count) == 0
     assert torch.equal(hidden.grad, torch.zeros_like(hidden))
