@@ -4,31 +4,136 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.tasks import TASKS, Generation
+from eval.tasks import TASKS, Generation, Task, make_task
 from pipelines.ladder import count_non_embedding
 from pipelines.recipe_fields import mistake
 
 if TYPE_CHECKING:
     from pipelines.recipe import Recipe
 
+OBJECTIVES = {"gpt2": "causal-lm", "bert": "masked-lm"}
+TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
+# Measures of pretraining, by objective; the first is the one measured when a recipe names none.
+LANGUAGE_TASKS = {"causal-lm": ("perplexity",), "masked-lm": ("masked-lm", "pseudo-perplexity")}
+# Tasks whose rows are made from a corpus of Python source.
+CODE_TASKS = ("code-to-docstring", "module-classification")
+COUNTED_RIGHT = ("classification", "tagging")  # kinds of tasks that have an accuracy while training
+
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise a `mistake`, placed below the recipe, for the first thing that does not fit together."""
     _check_model(recipe)
+    _check_sections(recipe)
+    _check_own_tasks(recipe)
+    _check_finetune(recipe)
+    _check_measured(recipe)
     _check_lengths(recipe)
     _check_budget(recipe)
-    _check_tasks(recipe)
-    rungs = len(recipe.ladder.rungs.wanted)
-    if recipe.report.holdout >= rungs:
+    rungs = len(recipe.ladder.rungs.wanted or recipe.ladder.rungs.pretrained or ())
+    if rungs and recipe.report.holdout >= rungs:
         raise mistake(
             f"hides {recipe.report.holdout} of {rungs} rungs; keep some to fit", "report", "holdout"
         )
 
 
+def all_tasks(recipe: Recipe) -> dict[str, Task]:
+    """The built-in tasks and the recipe's own, by name."""
+    return TASKS | {name: make_task(name, settings) for name, settings in recipe.tasks.items()}
+
+
+def measured_tasks(recipe: Recipe) -> tuple[str, ...]:
+    """What is measured: `eval.tasks`, else pretraining's own measure and every task that is fine-tuned."""
+    if recipe.eval.tasks is not None:
+        return recipe.eval.tasks
+    language = LANGUAGE_TASKS[recipe.learns][:1] if recipe.corpus is not None else ()
+    return (*language, *(finetune.task for finetune in recipe.finetune))
+
+
 def _check_model(recipe: Recipe) -> None:
-    if (recipe.family, recipe.objective) != ("gpt2", "causal-lm"):
-        text = f"{recipe.family} with {recipe.objective} is not built yet; use gpt2 with causal-lm"
-        raise mistake(text, "family" if recipe.family != "gpt2" else "objective")
+    """The objective and the tokenizer must be of the family's kind."""
+    if recipe.learns != OBJECTIVES[recipe.family]:
+        other = {objective: family for family, objective in OBJECTIVES.items()}[recipe.learns]
+        text = f"{recipe.family} does not learn {recipe.learns}; use {OBJECTIVES[recipe.family]}, or {other}"
+        raise mistake(text, "objective")
+    trained = recipe.tokenizer.train if recipe.tokenizer else None
+    if trained is not None and trained != TOKENIZERS[recipe.family]:
+        text = f"{trained} is not for {recipe.family}; write {TOKENIZERS[recipe.family]}"
+        raise mistake(text, "tokenizer", "train")
+    if recipe.training.whole_words and recipe.learns != "masked-lm":
+        raise mistake("only masked-lm masks words; remove it", "training", "whole_words")
+
+
+def _check_sections(recipe: Recipe) -> None:
+    """A ladder from scratch needs a corpus, a tokenizer and a budget; models that exist bring their own."""
+    if recipe.ladder.rungs.from_scratch:
+        for name in ("corpus", "tokenizer", "budget"):
+            if getattr(recipe, name) is None:
+                raise mistake("missing; rungs from scratch need it (`stepladder init` shows one)", name)
+        return
+    if recipe.tokenizer is not None:
+        raise mistake("existing models bring their tokenizer; remove this", "tokenizer")
+    if recipe.budget is not None and recipe.corpus is None:
+        raise mistake("missing; training on needs text (or remove budget)", "corpus")
+    if recipe.training.rule == "tune":
+        text = "sweeps rungs from scratch; for existing models give learning_rate, or another rule"
+        raise mistake(text, "training", "rule")
+    if recipe.training.rule == "mup":
+        raise mistake("is for rungs from scratch; use another rule", "training", "rule")
+    if recipe.budget is None and not recipe.finetune and not measured_tasks(recipe):
+        raise mistake("nothing to do; add finetune, a budget, or a corpus to measure on", "ladder", "rungs")
+
+
+def _check_own_tasks(recipe: Recipe) -> None:
+    for name in recipe.tasks:
+        if name in TASKS:
+            raise mistake("is the name of a built-in task; choose another", "tasks", name)
+
+
+def _check_finetune(recipe: Recipe) -> None:
+    """Every task must be known, of a kind that the family can learn, and listed once."""
+    tasks, seen = all_tasks(recipe), []
+    known = [name for name, task in tasks.items() if task.kind != "language-modelling"]
+    for index, finetune in enumerate(recipe.finetune):
+        at = ("finetune", index)
+        if finetune.task not in known:
+            text = f"{finetune.task!r} is no task to fine-tune on; choose from {', '.join(known)}"
+            raise mistake(text, *at, "task")
+        if finetune.task in seen:
+            raise mistake(f"{finetune.task} is listed twice; remove one", *at, "task")
+        seen.append(finetune.task)
+        task = tasks[finetune.task]
+        if isinstance(task, Generation) and recipe.family == "bert":
+            raise mistake(f"{task.name} asks for text, which bert does not write; use gpt2", *at, "task")
+        if task.name in CODE_TASKS and (recipe.corpus is None or recipe.corpus.source is None):
+            text = (
+                f"{task.name} is made from Python source; use corpus: {{source: python-stdlib}}, or remove it"
+            )
+            raise mistake(text, *at, "task")
+        stopping = finetune.early_stopping
+        if stopping and stopping.metric == "accuracy" and task.kind not in COUNTED_RIGHT:
+            raise mistake(f"{task.kind} has no accuracy; write loss", *at, "early_stopping", "metric")
+        if finetune.class_weights is not None and task.kind != "classification":
+            raise mistake(f"{task.kind} has no classes to weigh; remove it", *at, "class_weights")
+        if finetune.label_smoothing and task.kind not in ("classification", "generation"):
+            raise mistake(f"{task.kind} has no labels to smooth; remove it", *at, "label_smoothing")
+
+
+def _check_measured(recipe: Recipe) -> None:
+    """Every task measured must be known, and learnt: by pretraining, or by fine-tuning on it."""
+    tasks, tuned = all_tasks(recipe), [finetune.task for finetune in recipe.finetune]
+    for index, name in enumerate(recipe.eval.tasks or ()):
+        at = ("eval", "tasks", index)
+        if name not in tasks:
+            raise mistake(f"{name!r} is no task; choose from {', '.join(tasks)}", *at)
+        if tasks[name].kind != "language-modelling":
+            if name not in tuned:
+                text = f"{name} is not fine-tuned; add {{task: {name}}} to finetune, or remove it here"
+                raise mistake(text, *at)
+        elif name not in LANGUAGE_TASKS[recipe.learns]:
+            text = f"{name} is not for {recipe.learns}; use {' or '.join(LANGUAGE_TASKS[recipe.learns])}"
+            raise mistake(text, *at)
+        elif recipe.corpus is None:
+            raise mistake(f"{name} needs text; add a corpus, or remove it here", *at)
 
 
 def _check_lengths(recipe: Recipe) -> None:
@@ -45,8 +150,9 @@ def _check_lengths(recipe: Recipe) -> None:
     window = recipe.eval.context or context
     if recipe.eval.stride is not None and recipe.eval.stride > window:
         raise mistake(f"{recipe.eval.stride} is more than eval.context, {window}; lower it", "eval", "stride")
+    tasks = all_tasks(recipe)
     for index, finetune in enumerate(recipe.finetune):
-        task, room = TASKS.get(finetune.task), finetune.max_tokens or window
+        task, room = tasks[finetune.task], finetune.max_tokens or window
         if isinstance(task, Generation) and room < 2 * task.max_new_tokens:
             text = f"rows of {room} tokens are too short for {task.name}; it needs {2 * task.max_new_tokens}"
             raise mistake(text, "finetune", index, "max_tokens")
@@ -58,29 +164,26 @@ def _check_lengths(recipe: Recipe) -> None:
 
 
 def _check_budget(recipe: Recipe) -> None:
-    """FLOPs need a known vocabulary; a warm-up must end before the shortest rung does."""
-    budget, warmup = recipe.budget, recipe.training.warmup_tokens
-    if budget.flops is not None and recipe.tokenizer.vocab_size is None:
-        text = "needs the vocabulary's size, which a pretrained tokenizer tells only later; use tokens"
-        raise mistake(text, "budget", "flops")
-    smallest = count_non_embedding(recipe.ladder.named_rungs()[0].shape)
-    shortest = budget.tokens or (budget.tokens_per_param or 0) * smallest
+    """FLOPs need a known vocabulary; a warm-up must end before the shortest rung does; branches need wsd."""
+    budget, training = recipe.budget, recipe.training
+    if budget is None:
+        return
+    unknown = recipe.tokenizer is not None and recipe.tokenizer.vocab_size is None
+    for name in ("flops", "isoflop"):
+        if getattr(budget, name) is not None and unknown:
+            text = "needs the vocabulary's size, which a pretrained tokenizer tells only later; use tokens"
+            raise mistake(text, "budget", name)
+    if budget.several and training.schedule != "wsd":
+        text = f"{training.schedule} cannot be annealed at several lengths; use schedule: wsd"
+        raise mistake(text, "training", "schedule")
+    if budget.several and training.early_stopping:
+        raise mistake("one length only can be stopped early; remove it", "training", "early_stopping")
+    if not recipe.ladder.rungs.from_scratch:
+        return
+    smallest = count_non_embedding(recipe.ladder.named_rungs()[0].shape, recipe.family)
+    tokens = budget.tokens[0] if isinstance(budget.tokens, tuple) else budget.tokens
+    shortest = tokens or (budget.tokens_per_param or 0) * smallest
+    warmup = training.warmup_tokens
     if warmup is not None and shortest and warmup >= shortest:
         text = f"{warmup} is not less than the {shortest:.0f} tokens of a rung; lower it"
         raise mistake(text, "training", "warmup_tokens")
-
-
-def _check_tasks(recipe: Recipe) -> None:
-    """Every task measured must be known, downstream ones also fine-tuned, and none fine-tuned twice."""
-    tuned: list[str] = []
-    for index, finetune in enumerate(recipe.finetune):
-        if finetune.task in tuned:
-            raise mistake(f"{finetune.task} is listed twice; remove one", "finetune", index, "task")
-        tuned.append(finetune.task)
-    for index, task in enumerate(recipe.eval.tasks):
-        if task not in TASKS:
-            raise mistake(f"{task!r} is no task; choose from {', '.join(TASKS)}", "eval", "tasks", index)
-        listed = "tasks" in recipe.eval.model_fields_set
-        if listed and TASKS[task].objective != "causal-lm" and task not in tuned:
-            text = f"{task} is not fine-tuned; add {{task: {task}}} to finetune, or remove it here"
-            raise mistake(text, "eval", "tasks", index)

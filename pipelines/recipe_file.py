@@ -62,8 +62,23 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         text=text,
         command=shlex.join(["stepladder", "run", name_or_path, *overrides]),
         path=path,
-        base=path.absolute().parent if path else Path.cwd(),
+        base=_base(recipe, path, any(override.startswith("data=") for override in overrides)),
     )
+
+
+def _base(recipe: Recipe, path: Path | None, from_here: bool) -> Path:
+    """Where relative files are: beside the recipe, or in its `data` folder.
+
+    A folder named on the command line is looked up from where the command is given. Raises InputError where
+    it is not there.
+    """
+    beside = path.absolute().parent if path else Path.cwd()
+    if recipe.data is None:
+        return beside
+    folder = (Path.cwd() if from_here else beside) / Path(recipe.data).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"data: {folder}: no such folder; write data=FOLDER behind the recipe")
+    return folder
 
 
 def packaged_recipes() -> list[str]:

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -23,9 +23,34 @@ from pipelines.disk import as_input_error, disk_is_full
 from pipelines.plan import Stage
 from pipelines.store import ERROR, FAILURE, read_manifest, write_manifest
 
+if TYPE_CHECKING:
+    from pipelines.recipe_file import LoadedRecipe
+
 # A worker whose run was killed dies within a second or two; the next run waits for it to let go of the
 # folder.
 LOCK_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How a stage is run, whatever it makes: nothing of it is in a key. The recipe's `training` describes each."""
+
+    checkpoint_every_s: float = 15.0
+    log_every_tokens: int | None = None
+    compile: str = "auto"
+    micro_tokens: int | None = None
+    activation_checkpointing: bool = False
+    sharding: str = "none"
+    deepspeed: Path | None = None
+    trackers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, loaded: LoadedRecipe) -> LoopSettings:
+        """Those of a recipe; a DeepSpeed file is looked up where the recipe's files are."""
+        training = loaded.recipe.training
+        values = {name: getattr(training, name) for name in cls.__dataclass_fields__ if name != "deepspeed"}
+        file = None if training.deepspeed is None else (loaded.base / training.deepspeed).absolute()
+        return cls(**values, deepspeed=file)
 
 
 @dataclass(frozen=True)
@@ -47,13 +72,19 @@ class Job:
     folder: Path
     inputs: dict[str, Path]
     threads: int
-    checkpoint_every_s: float
-    log_every_tokens: int | None = None
+    loop: LoopSettings = LoopSettings()
 
     def input(self, kind: str) -> Path:
         """The folder of the one input whose id begins with `kind`."""
-        (found,) = [path for stage_id, path in self.inputs.items() if stage_id.startswith(kind)]
+        found = self.find_input(kind)
+        assert found is not None, f"{self.stage.id} has no input {kind}"
         return found
+
+    def find_input(self, kind: str) -> Path | None:
+        """The folder of the input whose id begins with `kind`; None where there is none."""
+        found = [path for stage_id, path in self.inputs.items() if stage_id.startswith(kind)]
+        assert len(found) <= 1, f"{self.stage.id} has several inputs {kind}"
+        return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -114,10 +145,11 @@ def _function(stage: Stage) -> Callable[[Job, Tell], dict[str, Any]]:
 
 
 def prepare_corpus(job: Job, tell: Tell) -> dict[str, Any]:
-    """Documents by split, as JSON lines."""
+    """Documents by split, as JSON lines; what the recipe's own evaluation sets hold is kept out of them."""
     from pipelines import corpus
 
-    return corpus.prepare_corpus(job.stage.settings, job.base, job.folder)
+    against = [path / f"{split}.jsonl" for path in job.inputs.values() for split in ("validation", "test")]
+    return corpus.prepare_corpus(job.stage.settings, job.base, job.folder, against=against)
 
 
 def prepare_tokens(job: Job, tell: Tell) -> dict[str, Any]:
@@ -128,14 +160,30 @@ def prepare_tokens(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 def prepare_rows(job: Job, tell: Tell) -> dict[str, Any]:
-    """The rows of a downstream task, by the corpus's own file split."""
-    from pipelines import rows
+    """The rows of a downstream task: from its own files, or by the corpus's own file split."""
+    from pipelines import rows, rows_own
 
+    if job.stage.settings.get("source"):
+        return rows_own.load_own_rows(job.stage.settings, job.base, job.folder)
     return rows.prepare_rows(job.stage.settings["task"], job.input("prepare-corpus"), job.folder)
 
 
+def fetch(job: Job, tell: Tell) -> dict[str, Any]:
+    """A model that exists, as an artefact of this run; leaves `model/`."""
+    from pipelines import training_stages
+
+    return training_stages.fetch(job, tell)
+
+
+def tune(job: Job, tell: Tell) -> dict[str, Any]:
+    """The learning rate that a sweep found; leaves `choice.json`."""
+    from pipelines import tuning_stage
+
+    return tuning_stage.tune(job, tell)
+
+
 def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
-    """One rung from scratch; leaves `model/` and `log.jsonl`."""
+    """One rung on the corpus; leaves `model/` and `log.jsonl`."""
     from pipelines import training_stages
 
     return training_stages.pretrain(job, tell)
@@ -143,9 +191,9 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
 
 def finetune(job: Job, tell: Tell) -> dict[str, Any]:
     """A pretrained rung on a downstream task; leaves `model/` and `log.jsonl`."""
-    from pipelines import training_stages
+    from pipelines import finetuning_stage
 
-    return training_stages.finetune(job, tell)
+    return finetuning_stage.finetune(job, tell)
 
 
 def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
@@ -156,4 +204,11 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 PREPARE = {"corpus": prepare_corpus, "tokens": prepare_tokens}
-STAGES = {"pretrain": pretrain, "finetune": finetune, "evaluate": evaluate}
+STAGES = {
+    "fetch": fetch,
+    "sweep": pretrain,
+    "tune": tune,
+    "pretrain": pretrain,
+    "finetune": finetune,
+    "evaluate": evaluate,
+}

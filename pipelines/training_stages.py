@@ -1,187 +1,171 @@
-"""The two stages that train: `pretrain` a rung from scratch, `finetune` it on a task's rows."""
+"""The stages that leave a pretrained model: `pretrain` (and `sweep`) a rung, `fetch` one that exists."""
 
 from __future__ import annotations
 
-import json
 import math
+from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoTokenizer
 
-from eval.files import InputError, read_text, write_json
-from eval.tasks import TASKS
-from eval.tasks.base import Classification, Generation
-from eval.tasks.encoding import encode_for_label, encode_pairs, pad_id
-from eval.tasks.rows import choose_evenly, read_rows
-from pipelines.batches import Batches, Example, PackedWindows, Pairs, open_tokens
+from eval.files import read_json
+from pipelines.batches import Batches, MaskedWindows, PackedWindows, open_tokens
 from pipelines.flops import training_flops_per_token
-from pipelines.fused_loss import IGNORED
 from pipelines.ladder import Shape, count_params
-from pipelines.models import build_gpt2, load_for, save_model, tune_for_training
-from pipelines.objectives import objective
-from pipelines.optim import Optimisation
-from pipelines.stages import Job, Message, StageFailed, Tell
+from pipelines.masking import MaskVocabulary
+from pipelines.models import SpecialIds, build_model, load_for, save_model
+from pipelines.optim import Optimisation, decay_start, optimisation
+from pipelines.stages import Job, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
-from pipelines.train import Diverged, Progress, Run, make_accelerator, train
+from pipelines.train import Validation, validation_loss
+from pipelines.training_setup import Training, refuse_small_vocabulary, train_model
 
 
 def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
-    """Train one rung on the packed train stream, as `job.stage.settings` says; returns its facts."""
-    settings, hyper = job.stage.settings, job.stage.settings["hyper"]
+    """Train one rung on the packed train stream, as `job.stage.settings` says; returns its facts.
+
+    Begins with new weights, with a fetched model's, or with the stable state of a shorter training.
+    """
+    settings = job.stage.settings
     source = job.input("prepare-tokens")
     tokenizer = AutoTokenizer.from_pretrained(source / "tokenizer")
-    shape, context = Shape(**settings["shape"]), settings["context"]
-    decisions = _decide(job)
-    model = build_gpt2(
-        shape, len(tokenizer), context, tokenizer.eos_token_id, pad_id(tokenizer), settings["seed"]
+    hyper = settings["hyper"] | {"learning_rate": _rate(job)}
+    how = optimisation(hyper)
+    shape = Shape(**settings["shape"])
+    flops_per_token = training_flops_per_token(shape, len(tokenizer), settings["context"], settings["family"])
+    data = _windows(job, tokenizer, source / "train.npy", hyper["batch_tokens"])
+    shorter = job.find_input("pretrain")
+    training = Training(
+        objective=settings["objective"],
+        batches=data,
+        how=how,
+        folder=job.folder,
+        highest_loss_nats=math.log(len(tokenizer)),
+        padded=False,
+        options={"label_smoothing": hyper["label_smoothing"]},
+        flops_per_token=flops_per_token,
+        validation=_watched(job, tokenizer, source, hyper, how),
+        start=None if shorter is None else shorter / "stable",
+        keep_at=decay_start(how.steps, how.decay_fraction) if hyper["schedule"] == "wsd" else None,
     )
-    data = PackedWindows(
-        open_tokens(source / "train.npy"), context, hyper["batch_tokens"] // context, settings["seed"]
-    )
-    how = Optimisation(
-        warmup_steps=round(hyper["warmup_tokens"] / hyper["batch_tokens"]),
-        **{name: hyper[name] for name in _SHARED_HYPER},
-        steps=hyper["steps"],
-        decay_fraction=hyper["decay_fraction"],
-    )
-    facts = _train(job, tell, model, "causal-lm", data, how, decisions, math.log(len(tokenizer)))
+    model = _beginning(job, tokenizer)
+    facts, module = train_model(job, tell, model, training)
     save_model(model, tokenizer, job.folder / "model")
-    flops_per_token = training_flops_per_token(shape, len(tokenizer), context)
-    flops = flops_per_token * facts["tokens"]
-    return facts | {
-        "params": count_params(shape, len(tokenizer), context),
-        "unique_tokens": min(facts["tokens"], data.unique_tokens),
-        "flops_per_token": flops_per_token,
-        "flops": flops,
-        "stage_flops": flops,
-        "step": how.steps,
-        "annealed": how.annealed,
-        **decisions,
+    if "validation_tokens" in settings:
+        held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
+        steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
+        facts |= {"validation_loss_nats": validation_loss(module, Validation(held_out, steps))}
+    return _facts(job, facts, data, how, flops_per_token) | {
+        "params": count_params(shape, len(tokenizer), settings["context"], settings["family"]),
+        "learning_rate": hyper["learning_rate"],
         **here_and_now(),
     }
 
 
-def finetune(job: Job, tell: Tell) -> dict[str, Any]:
-    """Train a pretrained rung on a task's rows; tokens and FLOPs count on from the pretraining."""
+def fetch(job: Job, tell: Tell) -> dict[str, Any]:
+    """Take an existing model in, as safetensors with its tokenizer; facts of its own training where known."""
     settings = job.stage.settings
-    source = job.input("pretrain")
-    manifest = read_manifest(source)
-    assert manifest is not None, f"{source}: an input of a running stage is finished"
-    before = manifest["facts"]
-    tokenizer = AutoTokenizer.from_pretrained(source / "model")
-    examples, labels = _examples(job, tokenizer)
-    decisions = _decide(job)
-    model = load_for(settings["objective"], source / "model", labels, settings["seed"])
-    data = Pairs(examples, settings["batch_size"], settings["context"], pad_id(tokenizer), settings["seed"])
-    steps = max(1, math.ceil(settings["epochs"] * data.steps_an_epoch))
-    how = Optimisation(
-        **{name: settings[name] for name in _SHARED_HYPER},
-        steps=steps,
-        warmup_steps=round(settings["warmup_fraction"] * steps),
-        decay_fraction=1.0,
-    )
-    outputs = len(labels) if labels else len(tokenizer)
-    facts = _train(job, tell, model, settings["objective"], data, how, decisions, math.log(outputs) * 1.5)
+    where = f"ladder.rungs: {settings['model']}"
+    name, revision = settings["model"], settings["revision"]
+    model = load_for(settings["objective"], name, None, seed=0, revision=revision)
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    refuse_small_vocabulary(model, tokenizer, where)
     save_model(model, tokenizer, job.folder / "model")
-    flops = _flops(data, steps, Shape(**settings["shape"]), outputs)
-    return facts | {
-        "params": before["params"],
-        "rows": len(examples),
-        "stage_tokens": facts["tokens"],
-        "tokens": before["tokens"] + facts["tokens"],
-        "unique_tokens": before["unique_tokens"] + min(facts["tokens"], data.unique_tokens),
-        "flops": before["flops"] + flops,
-        "stage_flops": flops,
-        "step": steps,
-        "annealed": before["annealed"] and how.annealed,
-        **decisions,
+    before = dict.fromkeys(("tokens", "unique_tokens", "flops", "step")) | settings["before"]
+    return before | {
+        "params": settings["params"],
+        "stage_flops": 0,
+        "annealed": True,
+        **here_and_now(),
     }
 
 
-_SHARED_HYPER = ("learning_rate", "schedule", "weight_decay", "beta1", "beta2", "clip")
+def _rate(job: Job) -> float:
+    """The peak learning rate: the rule's, times what a sweep found where there was one."""
+    rate: float = job.stage.settings["hyper"]["learning_rate"]
+    tune = job.find_input("tune")
+    if tune is None:
+        return rate
+    factors = read_json(tune / "choice.json")["factors"]
+    return rate * float(factors[job.stage.settings["rung"]])
 
 
-def _train(
-    job: Job,
-    tell: Tell,
-    model: Any,
-    name: str,
-    data: Batches,
-    how: Optimisation,
-    decisions: dict[str, Any],
-    highest_loss_nats: float,
-) -> dict[str, Any]:
-    accelerator = make_accelerator(decisions["precision"])
-    dtype = torch.bfloat16 if decisions["precision"] == "bf16" else torch.float32
-    tune_for_training(model, on_cpu=accelerator.device.type == "cpu")
-
-    def on_progress(progress: Progress) -> None:
-        tell(Message(job.stage.id, "progress", vars(progress)))
-
-    run = Run(
-        batches=data,
-        how=how,
-        folder=job.folder,
-        log_every_tokens=job.log_every_tokens,
-        checkpoint_every_s=job.checkpoint_every_s,
-        on_progress=on_progress,
-        on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),
-        highest_loss_nats=highest_loss_nats,
+def _beginning(job: Job, tokenizer: Any) -> Any:
+    """The model before its first step here."""
+    settings, hyper = job.stage.settings, job.stage.settings["hyper"]
+    fetched = job.find_input("fetch")
+    if fetched is not None:
+        return load_for(
+            settings["objective"], fetched / "model", None, settings["seed"], dropout=hyper["dropout"]
+        )
+    return build_model(
+        settings["family"],
+        Shape(**settings["shape"]),
+        vocab_size=len(tokenizer),
+        context=settings["context"],
+        special=SpecialIds.of(tokenizer),
+        seed=settings["seed"],
+        dropout=hyper["dropout"],
     )
-    try:
-        return train(objective(name, model, dtype), run, accelerator)
-    except Diverged as error:
-        raise StageFailed(f"diverged: {error}") from error
 
 
-def _decide(job: Job) -> dict[str, Any]:
-    """What this machine chooses once a stage and a resumed stage must choose again: precision and threads."""
-    path = job.folder / "decisions.json"
-    if path.is_file():
-        decisions: dict[str, Any] = json.loads(read_text(path))
-    else:
-        asked = job.stage.settings["precision"]
-        native = "bf16" if _has_native_bf16() else "fp32"
-        decisions = {"precision": native if asked == "auto" else asked, "threads": job.threads}
-        write_json(path, decisions)
-    torch.set_num_threads(decisions["threads"])
-    return decisions
-
-
-def _has_native_bf16() -> bool:
-    """Whether bf16 products run in hardware here; emulated ones are slower than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def _examples(job: Job, tokenizer: Any) -> tuple[list[Example], list[str] | None]:
-    """The task's train rows as token ids, as evaluation reads them; the labels if it has any."""
+def _windows(job: Job, tokenizer: Any, stream: Path, batch_tokens: int) -> Batches:
+    """Windows of a token stream, masked where the objective masks."""
     settings = job.stage.settings
-    task = TASKS[settings["task"]]
-    rows = read_rows(task, job.input("prepare"), "train")
-    limit = min(settings["max_tokens"], settings["context"])
-    if isinstance(task, Classification):
-        labels = sorted({task.label(row) for row in rows})
-        if len(labels) < 2:
-            raise InputError(
-                f"{task.name}: the train rows have one label, {labels[0]!r}; at least two are needed"
-            )
-        rows = choose_evenly(rows, settings["max_rows"])
-        texts = encode_for_label(task, tokenizer, rows, limit)
-        return [
-            Example(tuple(ids), labels.index(task.label(row))) for ids, row in zip(texts, rows, strict=True)
-        ], labels
-    assert isinstance(task, Generation), task.name
-    rows = choose_evenly(rows, settings["max_rows"])
-    return [
-        Example((*pair.prompt, *pair.target), (*[IGNORED] * len(pair.prompt), *pair.target))
-        for pair in encode_pairs(task, tokenizer, rows, limit)
-    ], None
+    context, seed = settings["context"], settings["seed"]
+    rows = batch_tokens // context
+    if settings["objective"] == "masked-lm":
+        vocabulary = MaskVocabulary.of(tokenizer)
+        return MaskedWindows(open_tokens(stream), context, rows, seed, vocabulary, settings["whole_words"])
+    return PackedWindows(open_tokens(stream), context, rows, seed)
 
 
-def _flops(data: Batches, steps: int, shape: Shape, outputs: int) -> int:
-    lengths = [length for step in range(steps) for length in data.lengths(step)]
-    return sum(length * training_flops_per_token(shape, outputs, length) for length in lengths)
+def _steps(data: Any, tokens: int, batch_tokens: int) -> int:
+    """Whole batches of at most so many tokens, and of what there is; at least one."""
+    return max(1, min(tokens, data.unique_tokens) // batch_tokens)
+
+
+def _watched(
+    job: Job, tokenizer: Any, source: Path, hyper: dict[str, Any], how: Optimisation
+) -> Validation | None:
+    stopping = job.stage.settings["early_stopping"]
+    if stopping is None:
+        return None
+    held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
+    return Validation(
+        batches=held_out,
+        steps=_steps(held_out, 2**17, hyper["batch_tokens"]),
+        every_steps=max(1, round(stopping["every"] * how.steps)),
+        metric=stopping["metric"],
+        patience=stopping["patience"],
+    )
+
+
+def _facts(
+    job: Job, facts: dict[str, Any], data: Any, how: Optimisation, flops_per_token: int
+) -> dict[str, Any]:
+    """The loop's facts with what came before this stage added: tokens and FLOPs count from the first step.
+
+    A model whose own training nobody knows keeps `None`: a sum with a part missing is no total.
+    """
+    fetched, shorter = job.find_input("fetch"), job.find_input("pretrain")
+    known = {"tokens": 0, "unique_tokens": 0, "flops": 0}
+    if fetched is not None:
+        manifest = read_manifest(fetched)
+        assert manifest is not None, f"{fetched}: an input of a running stage is finished"
+        known = {name: manifest["facts"][name] for name in known}
+    flops = flops_per_token * facts["tokens"]
+    own = {
+        "tokens": facts["tokens"],
+        "unique_tokens": min(facts["tokens"], data.unique_tokens),
+        "flops": flops,
+    }
+    begun = facts.get("start_tokens", 0) if shorter is not None else 0
+    return facts | {
+        **{name: None if known[name] is None else known[name] + own[name] for name in own},
+        "flops_per_token": flops_per_token,
+        "stage_flops": flops - flops_per_token * begun,
+        "step": facts.get("step", how.steps),
+        "annealed": how.annealed,
+    }

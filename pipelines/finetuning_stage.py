@@ -1,0 +1,198 @@
+"""The stage that fine-tunes: a model on a task's rows, at the learning rate that does best on validation."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from eval.files import read_json, write_json
+from eval.tasks.encoding import pad_id
+from pipelines.batches import Pairs
+from pipelines.budget import FINETUNE_RATE_SHARE
+from pipelines.examples import Examples, make_examples
+from pipelines.flops import training_flops_per_token
+from pipelines.ladder import Shape
+from pipelines.lora import merge_lora, wrap_lora
+from pipelines.models import load_for, save_model
+from pipelines.optim import optimisation
+from pipelines.stages import Job, Tell
+from pipelines.store import read_manifest
+from pipelines.train import Validation, validation_loss
+from pipelines.training_setup import Training, train_model
+from pipelines.using.task_file import TaskFile, write_task_file
+
+
+def finetune(job: Job, tell: Tell) -> dict[str, Any]:
+    """Train a model on a task's rows; tokens and FLOPs count on from its pretraining.
+
+    With several learning rates each is tried in a folder of its own, `trial-<rate>`, and the one with the
+    lowest validation loss stays.
+    """
+    settings = job.stage.settings
+    source = _source(job)
+    tokenizer = AutoTokenizer.from_pretrained(source / "model")
+    examples = make_examples(job, tokenizer, "train")
+    rates = _rates(job, source)
+    if len(rates) == 1:
+        facts = _train(job, tell, tokenizer, examples, rates[0], job.folder)
+    else:
+        facts = _best_of(job, tell, tokenizer, examples, rates)
+    write_task_file(
+        job.folder / "model",
+        TaskFile(
+            task=settings["task"],
+            definition=settings["definition"],
+            objective=settings["objective"],
+            max_tokens=settings["max_tokens"],
+        ),
+    )
+    return _with_pretraining(job, source, facts) | {"rows": len(examples.members)}
+
+
+def _best_of(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rates: list[float]) -> dict[str, Any]:
+    """Try each rate, keep the model with the lowest validation loss; a finished trial is not run again."""
+    trials: dict[float, dict[str, Any]] = {}
+    for rate in rates:
+        folder = job.folder / f"trial-{rate:g}"
+        done = folder / "facts.json"
+        if not done.is_file():
+            folder.mkdir(exist_ok=True)
+            write_json(done, _train(job, tell, tokenizer, examples, rate, folder))
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        trials[rate] = read_json(done)
+    losses = {rate: facts["validation_loss_nats"] for rate, facts in trials.items()}
+    best = min(losses, key=lambda rate: losses[rate])
+    shutil.rmtree(job.folder / "model", ignore_errors=True)
+    for name in ("model", "log.jsonl", "decisions.json"):
+        (job.folder / f"trial-{best:g}" / name).replace(job.folder / name)
+    for rate in rates:
+        shutil.rmtree(job.folder / f"trial-{rate:g}")
+    return trials[best] | {
+        "rates_tried": [
+            {"learning_rate": rate, "validation_loss_nats": loss} for rate, loss in losses.items()
+        ],
+        "search_flops": sum(facts["stage_flops"] for rate, facts in trials.items() if rate != best),
+    }
+
+
+def _train(
+    job: Job, tell: Tell, tokenizer: Any, examples: Examples, rate: float, folder: Path
+) -> dict[str, Any]:
+    """One training at one rate, its model saved in `folder/model`; facts of this stage alone."""
+    settings = job.stage.settings
+    labels = examples.labels
+    model = load_for(
+        settings["objective"],
+        _source(job) / "model",
+        labels,
+        settings["seed"],
+        dropout=settings["dropout"],
+    )
+    if settings["lora"]:
+        model = wrap_lora(model, **settings["lora"])
+    data = _pairs(job, examples, tokenizer)
+    steps = max(1, math.ceil(settings["epochs"] * data.steps_an_epoch))
+    how = optimisation(
+        settings
+        | {
+            "learning_rate": rate,
+            "steps": steps,
+            "warmup_steps": round(settings["warmup_fraction"] * steps),
+            "decay_fraction": 1.0,
+        }
+    )
+    training = Training(
+        objective=settings["objective"],
+        batches=data,
+        how=how,
+        folder=folder,
+        highest_loss_nats=examples.highest_loss,
+        padded=True,
+        options={
+            "label_smoothing": settings["label_smoothing"],
+            "class_weights": examples.weights(settings["class_weights"]),
+        },
+        validation=_watched(job, tokenizer, steps),
+    )
+    facts, module = train_model(job, tell, model, training)
+    if _watches(job):
+        held_out = _pairs(job, make_examples(job, tokenizer, "validation"), tokenizer)
+        facts["validation_loss_nats"] = validation_loss(module, Validation(held_out, held_out.steps_an_epoch))
+    if settings["lora"]:
+        model = merge_lora(model)
+    save_model(model, tokenizer, folder / "model")
+    shape, outputs = Shape(**settings["shape"]), examples.outputs or len(tokenizer)
+    flops = _flops(data, facts.get("step", steps), shape, outputs, settings["family"])
+    return facts | {
+        "learning_rate": rate,
+        "unique_tokens": min(facts["tokens"], data.unique_tokens),
+        "stage_flops": flops,
+        "step": facts.get("step", steps),
+        "annealed": how.annealed,
+    }
+
+
+def _pairs(job: Job, examples: Examples, tokenizer: Any) -> Pairs:
+    settings = job.stage.settings
+    return Pairs(
+        examples.members, settings["batch_size"], settings["context"], pad_id(tokenizer), settings["seed"]
+    )
+
+
+def _watches(job: Job) -> bool:
+    """Whether the validation rows decide anything: when to stop, or which rate stays."""
+    return job.stage.settings["early_stopping"] is not None or len(job.stage.settings["learning_rates"]) > 1
+
+
+def _watched(job: Job, tokenizer: Any, steps: int) -> Validation | None:
+    stopping = job.stage.settings["early_stopping"]
+    if stopping is None:
+        return None
+    held_out = _pairs(job, make_examples(job, tokenizer, "validation"), tokenizer)
+    return Validation(
+        batches=held_out,
+        steps=held_out.steps_an_epoch,
+        every_steps=max(1, round(stopping["every"] * steps)),
+        metric=stopping["metric"],
+        patience=stopping["patience"],
+    )
+
+
+def _source(job: Job) -> Path:
+    """The folder of the model to begin with."""
+    found = job.find_input("pretrain") or job.find_input("fetch")
+    assert found is not None, "fine-tuning begins with a pretrained or a fetched model"
+    return found
+
+
+def _rates(job: Job, source: Path) -> list[float]:
+    """The learning rates to try: as planned, or a share of what the pretraining's sweep found."""
+    settings = job.stage.settings
+    if not settings["tuned"]:
+        return list(settings["learning_rates"])
+    manifest = read_manifest(source)
+    assert manifest is not None, f"{source}: an input of a running stage is finished"
+    return [manifest["facts"]["learning_rate"] * FINETUNE_RATE_SHARE]
+
+
+def _with_pretraining(job: Job, source: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Tokens and FLOPs with those of the model's own training, None where nobody knows them."""
+    manifest = read_manifest(source)
+    assert manifest is not None, f"{source}: an input of a running stage is finished"
+    before = manifest["facts"]
+    own = {"tokens": facts["tokens"], "unique_tokens": facts["unique_tokens"], "flops": facts["stage_flops"]}
+    return facts | {
+        "params": before["params"],
+        "stage_tokens": facts["tokens"],
+        **{name: None if before[name] is None else before[name] + own[name] for name in own},
+        "annealed": before["annealed"] and facts["annealed"],
+    }
+
+
+def _flops(data: Pairs, steps: int, shape: Shape, outputs: int, family: str) -> int:
+    lengths = [length for step in range(steps) for length in data.lengths(step)]
+    return sum(length * training_flops_per_token(shape, outputs, length, family) for length in lengths)

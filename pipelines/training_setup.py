@@ -1,0 +1,145 @@
+"""What every training stage shares: the machine's decisions, and one call that trains a model on batches."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.files import InputError, read_text, write_json
+from pipelines.batches import Batches
+from pipelines.compiling import decide_compile
+from pipelines.fast import tune_for_training
+from pipelines.objectives import Objective, objective
+from pipelines.optim import Optimisation
+from pipelines.ranks import make_accelerator
+from pipelines.stages import Job, Message, StageFailed, Tell
+from pipelines.train import Diverged, Progress, Run, Validation, train
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training: what is learnt from which batches, how, and where its log and checkpoints go."""
+
+    objective: str
+    batches: Batches
+    how: Optimisation
+    folder: Path
+    highest_loss_nats: float
+    padded: bool
+    """Whether batches differ in length, so that a compiled model would be compiled again and again."""
+    options: dict[str, Any]
+    """Of the objective: label_smoothing, class_weights."""
+    flops_per_token: float | None = None
+    validation: Validation | None = None
+    start: Path | None = None
+    keep_at: int | None = None
+
+
+def decide(job: Job, folder: Path | None = None) -> dict[str, Any]:
+    """What this machine chooses once a stage, and a resumed stage must choose again: precision and threads."""
+    path = (folder or job.folder) / "decisions.json"
+    if path.is_file():
+        decisions: dict[str, Any] = json.loads(read_text(path))
+    else:
+        asked = job.stage.settings["precision"]
+        decisions = {"precision": _precision() if asked == "auto" else asked, "threads": job.threads}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, decisions)
+    torch.set_num_threads(decisions["threads"])
+    return decisions
+
+
+def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[dict[str, Any], Objective]:
+    """Train `model`; returns the loop's facts with the machine's decisions, and the objective around it.
+
+    Raises StageFailed where training diverges.
+    """
+    decisions = decide(job, training.folder)
+    loop = job.loop
+    accelerator = make_accelerator(
+        decisions["precision"], sharding=loop.sharding, deepspeed=loop.deepspeed, trackers=loop.trackers
+    )
+    tune_for_training(model, on_cpu=accelerator.device.type == "cpu")
+    if loop.activation_checkpointing:
+        model.gradient_checkpointing_enable()
+    module = objective(training.objective, model, DTYPES[decisions["precision"]], **training.options)
+    decisions = _decide_more(job, decisions, module, training, accelerator)
+
+    def on_progress(progress: Progress) -> None:
+        tell(Message(job.stage.id, "progress", vars(progress)))
+
+    def on_micro_change(micro_tokens: int) -> None:
+        decisions["micro_tokens"] = micro_tokens
+        write_json(training.folder / "decisions.json", decisions)
+
+    run = Run(
+        batches=training.batches,
+        how=training.how,
+        folder=training.folder,
+        log_every_tokens=loop.log_every_tokens,
+        checkpoint_every_s=loop.checkpoint_every_s,
+        on_progress=on_progress,
+        on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),
+        highest_loss_nats=training.highest_loss_nats,
+        micro_tokens=decisions["micro_tokens"],
+        on_micro_change=on_micro_change,
+        compile=decisions["compile"],
+        flops_per_token=training.flops_per_token,
+        validation=training.validation,
+        start=training.start,
+        keep_at=training.keep_at,
+    )
+    try:
+        facts = train(module, run, accelerator)
+    except Diverged as error:
+        raise StageFailed(f"diverged: {error}") from error
+    return facts | decisions, module
+
+
+def _decide_more(
+    job: Job, decisions: dict[str, Any], module: Objective, training: Training, accelerator: Any
+) -> dict[str, Any]:
+    """Add what can be decided only with the model at hand: the micro-batch, and whether to compile."""
+    if "compile" in decisions:
+        return decisions
+    decisions["micro_tokens"] = job.loop.micro_tokens or MICRO_TOKENS
+    if job.loop.compile == "auto" and not training.padded:
+        decision = decide_compile(
+            module,
+            training.batches,
+            training.how,
+            autocast=accelerator.autocast,
+            device=accelerator.device,
+        )
+        decisions |= {"compile": decision.compile, "compile_reason": decision.reason}
+    else:
+        decisions |= {"compile": job.loop.compile == "on"}
+    write_json(training.folder / "decisions.json", decisions)
+    return decisions
+
+
+# A step's batch goes through the model in parts of at most this many padded tokens; memory, not meaning.
+MICRO_TOKENS = 4096
+
+
+def _precision() -> str:
+    """The precision this machine computes in natively; emulated bf16 is slower than float32."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
+
+
+def refuse_small_vocabulary(model: Any, tokenizer: Any, where: str) -> None:
+    """Raise InputError for a tokenizer with ids that the model has no embedding for."""
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise InputError(
+            f"{where}: the tokenizer has {len(tokenizer)} ids and the model {rows}; they do not belong together"
+        )
