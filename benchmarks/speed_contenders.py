@@ -33,8 +33,8 @@ from pipelines.objectives import objective
 from pipelines.optim import Optimisation
 from pipelines.train import Run, train
 
-# (warm steps, timed steps) -> tokens a second over the timed ones, and what they took beyond their forward and
-# backward passes as a share of those: None where that is not looked at
+# (warm steps, timed steps) -> tokens a second over the timed ones, and what they took beyond their forward
+# and backward passes as a share of those: None where that is not looked at
 Contender = Callable[[int, int], tuple[float, float | None]]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -106,7 +106,7 @@ class Worker:
 
     def __init__(self, contender: str, shape: str, threads: int) -> None:
         command = [sys.executable, __file__, "--threads", str(threads), "--worker", contender, shape]
-        self.errors = tempfile.TemporaryFile("w+")
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )

@@ -55,6 +55,14 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; `InputError` names a file that is missing or broken."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON ({error}); delete it, or write it again") from error
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON Lines file (`.gz` too), blank lines skipped; `InputError` names file and line."""
     text = read_text(path).removeprefix("\ufeff")  # some editors on Windows begin a file with this mark

@@ -11,7 +11,7 @@ from typing import Any
 
 from eval.files import InputError, read_jsonl, write_jsonl
 
-STAGES = ("pretrain", "finetune", "evaluate")
+STAGES = ("pretrain", "fetch", "finetune", "evaluate")
 SPLITS = ("train", "validation", "test")
 PARAM_CONVENTIONS = ("total", "non_embedding", "matmul")
 

@@ -44,7 +44,7 @@ class Examples:
         if isinstance(wanted, dict):
             if unknown := sorted(set(wanted) - set(self.labels)):
                 raise InputError(
-                    f"finetune.class_weights: no label {unknown[0]!r}; the labels are {', '.join(self.labels)}"
+                    f"finetune.class_weights: no label {unknown[0]!r}; there are {', '.join(self.labels)}"
                 )
             return [wanted.get(label, 1.0) for label in self.labels]
         counts = Counter(example.targets for example in self.members)

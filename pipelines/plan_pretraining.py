@@ -23,7 +23,7 @@ SWEEP_VALIDATION_TOKENS = 131_072  # of the validation stream, that a sweep's lo
 
 @dataclass(frozen=True)
 class Pretraining:
-    """`shared` stages come before all rungs; `models`: by rung, every stage that leaves a pretrained model."""
+    """`shared` stages come before all rungs; `models`: by rung, each stage that leaves a pretrained model."""
 
     shared: tuple[Stage, ...]
     models: dict[str, tuple[Stage, ...]]
@@ -61,7 +61,7 @@ def plan_pretraining(recipe: Recipe, rungs: Sequence[LadderRung], tokens: Stage 
     shared: tuple[Stage, ...] = ()
     if sweeps:
         swept = [stage for rung in rungs[: recipe.training.tune.rungs] for stage in _sweep(wanted, rung)]
-        sizes = {rung.name: rung.params["non_embedding"] for rung in rungs[: recipe.training.tune.rungs]}
+        sizes = {rung.name: _size(rung) for rung in rungs}
         tune = make_stage("tune", "ladder", {"rule": rule, "sizes": sizes}, *swept)
         shared = (*swept, tune)
         wanted = _Wanted(recipe=recipe, rule=rule, base_width=width, tokens=tokens, tune=tune)
@@ -72,9 +72,8 @@ def _rule(recipe: Recipe, rungs: Sequence[LadderRung]) -> tuple[str, bool]:
     """The rule that chooses, and whether a sweep corrects its rates."""
     training, budget = recipe.training, recipe.budget
     assert budget is not None
-    costs = [
-        sum(token_counts(budget, _size(rung), _flops(recipe, rung))[-1:]) * _size(rung) for rung in rungs
-    ]
+    longest = [token_counts(budget, _size(rung), _flops(recipe, rung))[-1] for rung in rungs]
+    costs = [tokens * _size(rung) for tokens, rung in zip(longest, rungs, strict=True)]
     whole = sum(cost * len(rung.seeds) for cost, rung in zip(costs, rungs, strict=True))
     sweep = sum(costs[: training.tune.rungs]) * len(training.tune.factors)
     may_sweep = recipe.ladder.rungs.from_scratch and training.learning_rate is None

@@ -64,7 +64,7 @@ def _rates(finetune: Finetune, defaults: tuple[float, ...]) -> list[float]:
 
 
 def plan_evaluation(recipe: Recipe, task: str, model: Stage, data: Stage, name: str) -> Stage:
-    """A model measured on a task; one fine-tuned on rows of some length is measured on rows of that length."""
+    """A model measured on a task; a fine-tuned one on rows as long as those it was trained on."""
     kind = all_tasks(recipe)[task].kind
     unused = _UNUSED_BY_ALL | _UNUSED_BY_KIND.get(kind, _UNUSED_BY_OTHERS)
     own = recipe.tasks.get(task)

@@ -55,8 +55,8 @@ class Corpus(Settings):
         ]
         | None
     ) = None
-    """Files or globs, relative to the recipe: .txt, .jsonl, .csv or .parquet, each also gzipped; or such a list
-    for each of train, validation and test."""
+    """Files or globs, relative to the recipe: .txt, .jsonl, .csv or .parquet, each also gzipped; or such a
+    list for each of train, validation and test."""
     hub: Text | None = None
     """A dataset on the Hugging Face hub, by name."""
     config: str | None = None
@@ -75,7 +75,7 @@ class Corpus(Settings):
     """Share of the files (or documents) kept for testing."""
     min_chars: CountOrZero = 32
     """Shorter documents are left out."""
-    max_repetition: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_repetition: Annotated[float, Field(gt=0, le=1)] | None = 0.6
     """Documents with a larger share of repeated lines or word sequences are left out (Rae 2021)."""
     mask: tuple[Literal["email", "ip"], ...] = ()
     """Addresses to replace by a placeholder."""
@@ -151,7 +151,7 @@ class Recipe(Settings):
     """How long each is pretrained: `tokens`, `tokens_per_param`, `flops` or `isoflop`."""
     training: Training = Training()
     """How each is pretrained."""
-    tasks: Annotated[dict[Slug, TaskSettings], Field(max_length=64)] = {}
+    tasks: Annotated[dict[Slug, TaskSettings], Field(max_length=64, default_factory=dict)]
     """Downstream tasks of your own, by name."""
     finetune: tuple[Finetune, ...] = ()
     """What the rungs are fine-tuned on: tasks above, or those made from a corpus of Python source."""

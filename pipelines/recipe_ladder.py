@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
@@ -124,7 +125,7 @@ class Budget(Settings):
         ]
         | None
     ) = None
-    """The same number of tokens for every rung; a list trains each rung once and anneals it at every count."""
+    """Tokens, the same for every rung; a list trains each rung once and anneals it at every count."""
     tokens_per_param: Annotated[Positive, Field(le=1e9)] | None = None
     """Tokens per non-embedding parameter (20: Hoffmann 2022)."""
     flops: Flops | None = None
@@ -137,7 +138,7 @@ class Budget(Settings):
         require_exactly_one(self, "tokens", "tokens_per_param", "flops", "isoflop")
         for name in ("tokens", "isoflop"):
             values = getattr(self, name)
-            if isinstance(values, tuple) and any(a >= b for a, b in zip(values, values[1:], strict=False)):
+            if isinstance(values, tuple) and any(a >= b for a, b in pairwise(values)):
                 raise mistake(f"{list(values)} does not rise; list rising numbers, no two alike", name)
         return self
 

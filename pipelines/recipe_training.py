@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -26,7 +27,7 @@ class Tune(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if any(a >= b for a, b in zip(self.factors, self.factors[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(self.factors)):
             raise mistake("do not rise; list rising factors, no two alike", "factors")
         return self
 
@@ -149,7 +150,7 @@ class Finetune(Settings):
         ]
         | None
     ) = None
-    """Peak learning rate; a list: the best on validation. Left out: a third of the rung's pretraining rate."""
+    """Peak learning rate, or a list to choose from on validation; a third of pretraining's when left out."""
     batch_size: Annotated[Count, Field(le=10**6)] = 32
     """Rows a step."""
     max_rows: Count | None = None

@@ -48,7 +48,7 @@ class LadderRung:
 
 
 def resolve_rungs(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
-    """The recipe's rungs, smallest first. Raises InputError for a model that is not there or not of the family."""
+    """The recipe's rungs, smallest first. Raises InputError for a model missing or of another family."""
     wanted = recipe.ladder.rungs
     if wanted.from_scratch:
         return _from_scratch(recipe)
@@ -183,7 +183,7 @@ def _hub_config(name: str, revision: str, where: str) -> dict[str, Any]:
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or ["no answer"])[0]
         raise InputError(
-            f"{where}: no such folder, and not to be had from the hub ({reason}); check the name and the network"
+            f"{where}: no such folder, and not on the hub ({reason}); check the name and the network"
         ) from error
     return _config(Path(path).parent, where)
 

@@ -33,7 +33,7 @@ LOCK_TIMEOUT_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How a stage is run, whatever it makes: nothing of it is in a key. The recipe's `training` describes each."""
+    """How a stage is run, whatever it makes: in no key. The recipe's `training` describes each."""
 
     checkpoint_every_s: float = 15.0
     log_every_tokens: int | None = None
@@ -182,6 +182,13 @@ def tune(job: Job, tell: Tell) -> dict[str, Any]:
     return tuning_stage.tune(job, tell)
 
 
+def sweep(job: Job, tell: Tell) -> dict[str, Any]:
+    """One learning rate tried on a rung; leaves `log.jsonl`."""
+    from pipelines import training_stages
+
+    return training_stages.sweep(job, tell)
+
+
 def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     """One rung on the corpus; leaves `model/` and `log.jsonl`."""
     from pipelines import training_stages
@@ -206,7 +213,7 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
 PREPARE = {"corpus": prepare_corpus, "tokens": prepare_tokens}
 STAGES = {
     "fetch": fetch,
-    "sweep": pretrain,
+    "sweep": sweep,
     "tune": tune,
     "pretrain": pretrain,
     "finetune": finetune,

@@ -42,7 +42,7 @@ class Training:
 
 
 def decide(job: Job, folder: Path | None = None) -> dict[str, Any]:
-    """What this machine chooses once a stage, and a resumed stage must choose again: precision and threads."""
+    """What this machine chooses once for a stage, and a resumed stage reuses: precision and threads."""
     path = (folder or job.folder) / "decisions.json"
     if path.is_file():
         decisions: dict[str, Any] = json.loads(read_text(path))
@@ -141,5 +141,5 @@ def refuse_small_vocabulary(model: Any, tokenizer: Any, where: str) -> None:
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise InputError(
-            f"{where}: the tokenizer has {len(tokenizer)} ids and the model {rows}; they do not belong together"
+            f"{where}: the tokenizer has {len(tokenizer)} ids, the model {rows}; they do not belong together"
         )

@@ -15,7 +15,7 @@ from pipelines.ladder import Shape, count_params
 from pipelines.masking import MaskVocabulary
 from pipelines.models import SpecialIds, build_model, load_for, save_model
 from pipelines.optim import Optimisation, decay_start, optimisation
-from pipelines.stages import Job, Tell
+from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
 from pipelines.train import Validation, validation_loss
@@ -47,20 +47,29 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
         flops_per_token=flops_per_token,
         validation=_watched(job, tokenizer, source, hyper, how),
         start=None if shorter is None else shorter / "stable",
-        keep_at=decay_start(how.steps, how.decay_fraction) if hyper["schedule"] == "wsd" else None,
+        keep_at=_branch_point(job, how),
     )
     model = _beginning(job, tokenizer)
     facts, module = train_model(job, tell, model, training)
-    save_model(model, tokenizer, job.folder / "model")
-    if "validation_tokens" in settings:
+    if "validation_tokens" in settings:  # a sweep: only its loss is wanted
         held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
         steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
         facts |= {"validation_loss_nats": validation_loss(module, Validation(held_out, steps))}
+    else:
+        save_model(model, tokenizer, job.folder / "model")
     return _facts(job, facts, data, how, flops_per_token) | {
         "params": count_params(shape, len(tokenizer), settings["context"], settings["family"]),
         "learning_rate": hyper["learning_rate"],
         **here_and_now(),
     }
+
+
+def sweep(job: Job, tell: Tell) -> dict[str, Any]:
+    """A pretraining whose loss at one learning rate is wanted; a rate that diverges has None for it."""
+    try:
+        return pretrain(job, tell)
+    except StageFailed as failure:
+        return {"validation_loss_nats": None, "missing": {"validation_loss_nats": str(failure)}}
 
 
 def fetch(job: Job, tell: Tell) -> dict[str, Any]:
@@ -79,6 +88,13 @@ def fetch(job: Job, tell: Tell) -> dict[str, Any]:
         "annealed": True,
         **here_and_now(),
     }
+
+
+def _branch_point(job: Job, how: Optimisation) -> int | None:
+    """The step whose state a longer training goes on from: the last before the learning rate falls."""
+    if job.stage.kind == "sweep" or how.schedule != "wsd":
+        return None
+    return decay_start(how.steps, how.decay_fraction)
 
 
 def _rate(job: Job) -> float:

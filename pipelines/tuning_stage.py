@@ -19,9 +19,9 @@ def tune(job: Job, tell: Tell) -> dict[str, Any]:
         assert manifest is not None, f"{folder}: an input of a running stage is finished"
         swept = manifest["settings"]
         points.setdefault(swept["rung"], {})[swept["factor"]] = manifest["facts"]["validation_loss_nats"]
-    choice = choose(points, settings["sizes"])
+    choice = choose(points, {rung: settings["sizes"][rung] for rung in points})
     for text in choice.warnings:
         tell(Message(job.stage.id, "warning", {"text": text}))
-    factors = {rung: choice.factor_for(size) for rung, size in settings["all_sizes"].items()}
+    factors = {rung: choice.factor_for(size) for rung, size in settings["sizes"].items()}
     write_json(job.folder / "choice.json", {"factors": factors, **choice.to_json()})
     return {"rule": settings["rule"], "factors": factors, **choice.to_json()}
