@@ -19,7 +19,7 @@ from typing import Any
 from eval.files import InputError, hash_file, hash_json
 from pipelines.corpus_document import SPLITS, Document
 from pipelines.corpus_lines import read_lines
-from pipelines.corpus_tables import READERS
+from pipelines.corpus_tables import READERS, text_columns
 
 MANY_FILES = 20  # at 5 % for validation and as much for the test, a file each
 PIECE = 4_000  # characters
@@ -146,7 +146,7 @@ def _texts(
     path: Path, settings: Mapping[str, Any], start: re.Pattern[str] | None, whole: bool
 ) -> Iterable[str]:
     if kind(path) != ".txt":
-        return READERS[kind(path)](path, settings.get("text_column") or "text")
+        return READERS[kind(path)](path, text_columns(settings))
     if whole:
         return ["".join(read_lines(path))]
     return cut_at(read_lines(path), start, path) if start else cut(read_lines(path))

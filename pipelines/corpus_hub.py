@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_json
 from pipelines.corpus_document import Document
-from pipelines.corpus_tables import as_text
+from pipelines.corpus_tables import row_text, text_columns
 
 ASK_TIMEOUT_S = 5.0  # for the hub to answer at all; its client would try for half a minute
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -60,15 +60,15 @@ def read_hub(
     `revision` is the commit from `resolve_revision`; without it only a folder or what was downloaded before
     can be read. Raises `InputError` when it cannot be loaded or lacks the column.
     """
-    name, split, column = settings["hub"], settings["split"], settings.get("text_column") or "text"
+    name, split, columns = settings["hub"], settings["split"], text_columns(settings)
     try:
         with _quiet(offline=revision is None and not Path(name).is_dir()):
             rows = shard(_load(settings, revision), rank, world)
-            _require(column, rows, name)
+            _require(columns, rows, name)
             prefix = split if world == 1 else f"{split}-{rank}-of-{world}"
             for number, row in enumerate(rows, start=1):
                 place = f"{prefix}#{number}"
-                yield Document(id=place, text=as_text(row[column], f"{name}: {place}"), group=place)
+                yield Document(id=place, text=row_text(row, columns, f"{name}: {place}"), group=place)
     except InputError:
         raise
     except (OSError, ValueError) as error:  # no network, no such data set, no such configuration or split
@@ -99,11 +99,13 @@ def _load(settings: Mapping[str, Any], revision: str | None) -> Any:
     )
 
 
-def _require(column: str, rows: Any, name: str) -> None:
+def _require(columns: Sequence[str], rows: Any, name: str) -> None:
     there = rows.column_names
     if there is None:  # a stream that does not say: its first row does
-        there = list(next(iter(rows), {column: ""}))
-    if column not in there:
+        there = list(next(iter(rows), dict.fromkeys(columns, "")))
+    for column in columns:
+        if column in there:
+            continue
         raise InputError(
             f"corpus.hub: {name!r} has no column {column!r}; "
             f"set corpus.text_column to one of {', '.join(there)}"

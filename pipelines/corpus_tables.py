@@ -1,4 +1,4 @@
-"""Read the texts of a table's column, some rows at a time: .jsonl, .csv and .parquet, each also as .gz."""
+"""Read the texts of a table's columns, some rows at a time: .jsonl, .csv and .parquet, each also as .gz."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import io
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,27 +20,38 @@ LONGEST_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is les
 PARQUET_ROWS = 1024  # read at a time
 
 
-def as_text(value: Any, place: str) -> str:
-    """A table's value as a text: null is "" (to be left out); `InputError` for what is no text."""
+def text_columns(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that a corpus's texts stand in, at least one."""
+    wanted = settings.get("text_column") or "text"
+    return (wanted,) if isinstance(wanted, str) else tuple(wanted)
+
+
+def row_text(row: Mapping[str, Any], columns: Sequence[str], place: str) -> str:
+    """A row's text, its columns on lines of their own; "" (to be left out) where all are null or empty."""
+    texts = [_as_text(row[column], f"{place}, {column}") for column in columns]
+    return "\n".join(text for text in texts if text)
+
+
+def _as_text(value: Any, place: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     raise InputError(f"{place}: {value!r:.60} is no text; set corpus.text_column to a column of texts")
 
 
-def _read_jsonl(path: Path, column: str) -> Iterator[str]:
+def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[str]:
     for number, (_, row) in enumerate(read_rows(path), start=1):
-        _require(column, list(row), f"{path}: row {number}")
-        yield as_text(row[column], f"{path}: row {number}, {column}")
+        _require(columns, list(row), f"{path}: row {number}")
+        yield row_text(row, columns, f"{path}: row {number}")
 
 
-def _read_csv(path: Path, column: str) -> Iterator[str]:
+def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[str]:
     csv.field_size_limit(LONGEST_CSV_FIELD)
     with open_bytes(path) as file:
         rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         try:
-            _require(column, list(rows.fieldnames or []), str(path))
+            _require(columns, list(rows.fieldnames or []), str(path))
             for row in rows:
-                yield row[column] or ""
+                yield row_text(row, columns, f"{path}:{rows.line_num}")
         except csv.Error as error:
             raise InputError(f"{path}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
         except UnicodeDecodeError as error:
@@ -50,19 +61,19 @@ def _read_csv(path: Path, column: str) -> Iterator[str]:
             ) from error
 
 
-def _read_parquet(path: Path, column: str) -> Iterator[str]:
+def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[str]:
     import pyarrow
     from pyarrow import parquet
 
     try:
         with _unpacked(path) as source:
             file = parquet.ParquetFile(source)
-            _require(column, file.schema_arrow.names, str(path))
+            _require(columns, file.schema_arrow.names, str(path))
             number = 0
-            for batch in file.iter_batches(PARQUET_ROWS, columns=[column]):
-                for value in batch.column(0).to_pylist():
+            for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns)):
+                for row in batch.to_pylist():
                     number += 1
-                    yield as_text(value, f"{path}: row {number}, {column}")
+                    yield row_text(row, columns, f"{path}: row {number}")
     except (pyarrow.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error
@@ -80,8 +91,10 @@ def _unpacked(path: Path) -> Iterator[IO[bytes] | Path]:
         yield file
 
 
-def _require(column: str, there: Sequence[str], place: str) -> None:
-    if column not in there:
+def _require(columns: Sequence[str], there: Sequence[str], place: str) -> None:
+    for column in columns:
+        if column in there:
+            continue
         raise InputError(
             f"{place}: no column {column!r}; set corpus.text_column to one of {', '.join(map(str, there))}"
         )

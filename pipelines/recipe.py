@@ -42,6 +42,10 @@ def _files_kind(value: Any) -> str:
     return "splits" if isinstance(value, (dict, Splits)) else "list"
 
 
+def _column_kind(value: Any) -> str:
+    return "name" if isinstance(value, str) else "list"
+
+
 class Corpus(Settings):
     """The text the ladder is trained on."""
 
@@ -65,8 +69,12 @@ class Corpus(Settings):
     """The hub dataset's commit, tag or branch."""
     split: str = "train"
     """The hub dataset's split that is read; train, validation and test are cut from it."""
-    text_column: str = "text"
-    """The column that holds the text, for tables and hub datasets."""
+    text_column: Annotated[
+        Annotated[Text, Tag("name")]
+        | Annotated[tuple[Text, ...], Field(min_length=1, max_length=16), Tag("list")],
+        Discriminator(_column_kind),
+    ] = "text"
+    """The column that holds the text, for tables and hub datasets; of a list, each on a line of its own."""
     document_start: Text | None = None
     """A regular expression; a line of a text file that it matches begins a new document."""
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.05

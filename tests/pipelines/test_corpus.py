@@ -244,3 +244,13 @@ def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     (tmp_path / "DATA.JSONL").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     prepare_corpus(settings(files=["DATA.JSONL"]), tmp_path, tmp_path / "out")
     assert everything(tmp_path / "out") == sorted(TEXTS)
+
+
+def test_columns_stand_on_lines_of_their_own(tmp_path: Path) -> None:
+    rows = [
+        {"n": n, "en": f"Dog number {n} runs over wet grass.", "de": f"Hund {n} rennt."} for n in range(40)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    prepare_corpus(settings(files=["pairs.jsonl"], text_column=["en", "de"]), tmp_path, tmp_path / "out")
+    assert set(everything(tmp_path / "out")) == {f"{row['en']}\n{row['de']}" for row in rows}
