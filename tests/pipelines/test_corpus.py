@@ -253,4 +253,4 @@ def test_columns_stand_on_lines_of_their_own(tmp_path: Path) -> None:
     lines = [json.dumps(row) for row in rows]
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
     prepare_corpus(settings(files=["pairs.jsonl"], text_column=["en", "de"]), tmp_path, tmp_path / "out")
-    assert set(everything(tmp_path / "out")) == {f"{row['en']}\n{row['de']}" for row in rows}
+    assert set(everything(tmp_path / "out")) == {f"{row['en']}\n{row['de']}\n" for row in rows}
