@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
 
     Raises `InputError` when the file is missing, is a folder, is not gzip though named so, or is not UTF-8.
     """
-    data = _read_bytes(Path(path))
+    data = read_bytes(Path(path))
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -108,7 +108,8 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file, unpacked when its name ends in `.gz`; raises `InputError` as `read_text` does."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:

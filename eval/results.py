@@ -30,6 +30,7 @@ _LOSS = Metric(False, 0.0, None, "nats per token")
 _PERPLEXITY = Metric(False, 1.0, None, "perplexity")
 _SHARE = Metric(True, 0.0, 1.0, "share")
 _POINTS = Metric(True, 0.0, 100.0, "points")
+_CORRELATION = Metric(True, -1.0, 1.0, "correlation")
 
 METRICS: dict[str, Metric] = {
     "bits_per_byte": Metric(False, 0.0, None, "bits per byte"),
@@ -40,6 +41,10 @@ METRICS: dict[str, Metric] = {
     "pseudo_perplexity": _PERPLEXITY,
     "accuracy": _SHARE,
     "f1_macro": _SHARE,
+    "f1_micro": _SHARE,
+    "f1_entity": _SHARE,
+    "pearson": _CORRELATION,
+    "spearman": _CORRELATION,
     "bleu": _POINTS,
     "chrf": _POINTS,
     "ter": Metric(False, 0.0, None, "points"),  # more edits than words: above 100
@@ -80,8 +85,9 @@ class Origin:
 class Result:
     """One metric of one model on one split. `None` is allowed only with its reason in `missing`.
 
-    `stage` says what was measured: "pretrain" a pretrained model, "finetune" a fine-tuned one, "evaluate" a
-    checkpoint from elsewhere or a baseline. Scales are the libraries' own: see `METRICS`.
+    `stage` says what was measured: "pretrain" a pretrained model, "finetune" a fine-tuned one, "fetch" one
+    that was there before the run, before any training in it; "evaluate" a checkpoint from elsewhere or a
+    baseline. Scales are the libraries' own: see `METRICS`.
     Raises `InputError` on construction when the record contradicts itself.
     """
 

@@ -12,9 +12,8 @@ class EvalSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tasks: tuple[str, ...] = Field(
-        ("perplexity", "code-to-docstring", "module-classification"),
-        description="tasks to measure, by name",
+    tasks: tuple[str, ...] | None = Field(
+        None, description="tasks to measure, by name (null: what was pretrained on and fine-tuned on)"
     )
     split: Literal["train", "validation", "test"] = Field("test", description="the split measured")
     max_items: int | None = Field(None, ge=1, description="items measured, evenly spaced (null: all)")

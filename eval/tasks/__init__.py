@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from eval.files import InputError
-from eval.tasks.base import Classification, Generation, LanguageModelling, Task
+from eval.tasks.base import (
+    Classification,
+    Generation,
+    LanguageModelling,
+    MultiLabel,
+    Regression,
+    Span,
+    Tagging,
+    Task,
+)
 from eval.tasks.code_to_docstring import CODE_TO_DOCSTRING
 from eval.tasks.module_classification import MODULE_CLASSIFICATION
-from eval.tasks.perplexity import PERPLEXITY
+from eval.tasks.own import make_task
+from eval.tasks.perplexity import MASKED_LM, PERPLEXITY, PSEUDO_PERPLEXITY
 
-TASKS: dict[str, Task] = {task.name: task for task in (PERPLEXITY, CODE_TO_DOCSTRING, MODULE_CLASSIFICATION)}
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (PERPLEXITY, MASKED_LM, PSEUDO_PERPLEXITY, CODE_TO_DOCSTRING, MODULE_CLASSIFICATION)
+}
 
-__all__ = ["TASKS", "Classification", "Generation", "LanguageModelling", "Task", "get_task"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Generation",
+    "LanguageModelling",
+    "MultiLabel",
+    "Regression",
+    "Span",
+    "Tagging",
+    "Task",
+    "get_task",
+    "make_task",
+]
 
 
 def get_task(name: str) -> Task:
-    """The task of that name; `InputError` lists the names there are."""
+    """The built-in task of that name; `InputError` lists the names there are."""
     if name not in TASKS:
         raise InputError(f"task {name!r} is not known; the tasks are {', '.join(TASKS)}")
     return TASKS[name]

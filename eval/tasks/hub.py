@@ -1,0 +1,81 @@
+"""The rows of a hub data set, at the commit that its name and revision stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from eval.files import InputError
+from eval.tasks.settings import TaskHub
+
+ASK_TIMEOUT_S = 5.0  # for the hub to answer at all; its client would try for half a minute
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+Rows = Iterator[tuple[str, Mapping[str, Any]]]
+
+
+def read_hub(name: str, hub: TaskHub) -> tuple[dict[str, Rows], str | None, str | None]:
+    """(split -> its rows, each with its place; the commit, or None; why the commit is not known, or None).
+
+    Raises `InputError` for a data set, configuration or split that cannot be had; foreign code is never run
+    (`datasets` since 4 runs none).
+    """
+    revision, reason = resolve_commit(hub)
+    sources = {}
+    for split in ("train", "validation", "test"):
+        wanted = getattr(hub.splits, split)
+        if wanted is not None:
+            sources[split] = _rows(hub, wanted, _load(name, hub, wanted, revision or hub.revision))
+    return sources, revision, reason
+
+
+def resolve_commit(hub: TaskHub) -> tuple[str | None, str | None]:
+    """(the commit that the hub has for name and revision, None), or (None, why it is not known).
+
+    Raises `InputError` when the hub answers that there is no such data set or revision, or no right to it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if Path(hub.name).is_dir():
+        return None, "a folder"
+    # No network: an error of the client that the hub's library uses, httpx or its successor.
+    unreachable: tuple[Any, ...] = (*HfHubHTTPError.__bases__, ValueError)
+    try:
+        info = HfApi().dataset_info(hub.name, revision=hub.revision, timeout=ASK_TIMEOUT_S)
+    except OfflineModeIsEnabled:
+        known = hub.revision is not None and _COMMIT.fullmatch(hub.revision) is not None
+        return (hub.revision, None) if known else (None, "offline")
+    except HfHubHTTPError as error:
+        raise _cannot_load(hub, error) from error
+    except unreachable:
+        return None, "the hub cannot be reached"
+    return info.sha, None
+
+
+def _load(name: str, hub: TaskHub, split: str, revision: str | None) -> Any:
+    import datasets
+    from huggingface_hub.errors import HfHubHTTPError
+
+    folder = Path(hub.name).is_dir()
+    try:
+        return datasets.load_dataset(
+            hub.name, hub.config, split=split, **({} if folder else {"revision": revision})
+        )
+    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+        raise _cannot_load(hub, error) from error
+
+
+def _rows(hub: TaskHub, split: str, rows: Any) -> Rows:
+    for number, row in enumerate(rows, start=1):
+        yield f"{hub.name} ({split}): row {number}", row
+
+
+def _cannot_load(hub: TaskHub, error: Exception) -> InputError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"hub data set {hub.name!r}: cannot be loaded ({reason}); check name, config, revision and splits, "
+        "or fetch it where there is a network"
+    )
