@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.tasks.data import ROW_FIELDS, source_fingerprint
-
 from eval.files import hash_file, hash_json
+from eval.tasks.data import ROW_FIELDS, source_fingerprint
 from pipelines.plan_pretraining import Pretraining, plan_pretraining
 from pipelines.plan_tasks import plan_evaluation, plan_finetuning
 from pipelines.planned import Plan, Stage, make_stage
@@ -51,8 +50,10 @@ def _preparation(recipe: Recipe, rungs: Sequence[LadderRung], base: Path) -> Ite
     if recipe.corpus is None:
         return
     from pipelines.corpus import source_fingerprint as corpus_fingerprint
+    from pipelines.corpus_files import compile_start
 
     settings = recipe.corpus.model_dump(mode="json")
+    compile_start(recipe.corpus.document_start)
     settings |= {"fingerprint": corpus_fingerprint(settings, base)}
     corpus = make_stage("prepare-corpus", "corpus", settings, *(own if recipe.corpus.decontaminate else ()))
     yield corpus

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eval.files import InputError, hash_file, hash_json, read_text
 from pipelines.known_models import KnownModel, published, read_config
 from pipelines.ladder import Shape, count_non_embedding, count_params
+from pipelines.tokenizer_files import check_tokenizer_folder
 
 if TYPE_CHECKING:
     from pipelines.recipe import Recipe
@@ -51,7 +52,7 @@ def resolve_rungs(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
     """The recipe's rungs, smallest first. Raises InputError for a model missing or of another family."""
     wanted = recipe.ladder.rungs
     if wanted.from_scratch:
-        return _from_scratch(recipe)
+        return _from_scratch(recipe, base)
     if wanted.init_from is not None:
         rungs = _from_run(recipe, (base / Path(wanted.init_from).expanduser()).resolve())
     else:
@@ -59,9 +60,10 @@ def resolve_rungs(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
     return tuple(sorted(rungs, key=lambda rung: rung.params["non_embedding"] or 0))
 
 
-def _from_scratch(recipe: Recipe) -> tuple[LadderRung, ...]:
+def _from_scratch(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
     assert recipe.tokenizer is not None, "the recipe checked that rungs from scratch have a tokenizer"
-    vocab_size, family, context = recipe.tokenizer.vocab_size, recipe.family, recipe.context
+    family, context = recipe.family, recipe.context
+    vocab_size = recipe.tokenizer.vocab_size or _vocabulary(recipe, base)
     rungs = []
     for rung in recipe.ladder.named_rungs():
         n = count_non_embedding(rung.shape, family)
@@ -79,6 +81,21 @@ def _from_scratch(recipe: Recipe) -> tuple[LadderRung, ...]:
             )
         )
     return tuple(rungs)
+
+
+def _vocabulary(recipe: Recipe, base: Path) -> int | None:
+    """The size of a tokenizer in a folder, which must suit the objective; None for one on the hub."""
+    assert recipe.tokenizer is not None
+    wanted = base / Path(recipe.tokenizer.pretrained or "").expanduser()
+    if not wanted.is_dir():
+        return None
+    known = check_tokenizer_folder(wanted)
+    where = f"tokenizer.pretrained: {recipe.tokenizer.pretrained}"
+    if recipe.learns == "masked-lm" and not known.masks:
+        raise InputError(f"{where}: has no mask token, which masked-lm needs; name a BERT's tokenizer")
+    if recipe.learns == "causal-lm" and not known.ends:
+        raise InputError(f"{where}: has no end-of-text token, which causal-lm needs; name a GPT-2's")
+    return known.vocab_size
 
 
 def _from_models(recipe: Recipe, base: Path) -> list[LadderRung]:
@@ -153,6 +170,11 @@ def _look_up(name: str, base: Path, where: str) -> tuple[KnownModel, Existing]:
     if folder.is_dir():
         folder = folder.resolve()
         known = read_config(_config(folder, where), where)
+        ids = check_tokenizer_folder(folder, where).vocab_size
+        if ids is not None and ids > known.vocab_size:
+            raise InputError(
+                f"{where}: its tokenizer has {ids} ids, the model {known.vocab_size}; they do not belong together"
+            )
         return known, Existing(model=str(folder), revision=None, fingerprint=_fingerprint(folder, where))
     hub_name, _, revision = name.partition("@")
     fingerprint = hash_json({"hub": hub_name, "revision": revision})

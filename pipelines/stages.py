@@ -149,7 +149,10 @@ def prepare_corpus(job: Job, tell: Tell) -> dict[str, Any]:
     from pipelines import corpus
 
     against = [path / f"{split}.jsonl" for path in job.inputs.values() for split in ("validation", "test")]
-    return corpus.prepare_corpus(job.stage.settings, job.base, job.folder, against=against)
+    facts = corpus.prepare_corpus(job.stage.settings, job.base, job.folder, against=against)
+    for note in facts.get("notes", ()):
+        tell(Message(job.stage.id, "warning", {"text": note}))
+    return facts
 
 
 def prepare_tokens(job: Job, tell: Tell) -> dict[str, Any]:
