@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from eval.tasks.settings import TaskSettings
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from eval.settings import EvalSettings
+from eval.tasks.settings import TaskSettings
 from pipelines.recipe_checks import check_recipe
 from pipelines.recipe_fields import Count, CountOrZero, Settings, Text, mistake, require_exactly_one
 from pipelines.recipe_ladder import Budget, Ladder, one_of

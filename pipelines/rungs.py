@@ -173,7 +173,7 @@ def _look_up(name: str, base: Path, where: str) -> tuple[KnownModel, Existing]:
         ids = check_tokenizer_folder(folder, where).vocab_size
         if ids is not None and ids > known.vocab_size:
             raise InputError(
-                f"{where}: its tokenizer has {ids} ids, the model {known.vocab_size}; they do not belong together"
+                f"{where}: its tokenizer has {ids} ids, the model {known.vocab_size}; they do not fit"
             )
         return known, Existing(model=str(folder), revision=None, fingerprint=_fingerprint(folder, where))
     hub_name, _, revision = name.partition("@")
