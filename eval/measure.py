@@ -119,7 +119,8 @@ def measure_classification(
     if unknown := sorted(set(references) - set(labels)):
         raise InputError(f"{data}: label {unknown[0]!r} is not in train; add rows or remove it")
     names = _class_names(model, labels)
-    requests = [ClassifyRequest(ids) for ids in encode_for_label(task, model.tokenizer, rows, model.context)]
+    encoded = encode_for_label(task, model.tokenizer, rows, model.context)
+    requests = [ClassifyRequest(text.ids) for text in encoded]
     logits = classify(model, requests, batch_tokens=settings.batch_tokens)
     outputs = [names[index] for index in logits.argmax(-1).tolist()]
 

@@ -1,6 +1,6 @@
-"""Turn task rows into token ids, the same way for fine-tuning and for evaluation.
+"""Turn task rows into token ids, the same way for fine-tuning and for evaluation: all kinds of tasks.
 
-A tokenizer is any Hugging Face one; it is passed in, so nothing heavy is imported here.
+What frames a text is `framing`'s; `spans` and `tags` beside this module are the two kinds that need more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.files import InputError
-from eval.tasks.base import Classification, Generation, Row
+from eval.tasks.base import Classification, Generation, MultiLabel, Regression, Row
+from eval.tasks.framing import (
+    Encoded,
+    begin_id,
+    encode_texts,
+    end_id,
+    frame,
+    is_bert_like,
+    pad_id,
+    stop_ids,
+)
+from eval.tasks.spans import SpanWindow, encode_spans
+from eval.tasks.tags import TagRow, encode_tags
+
+__all__ = [
+    "Encoded",
+    "Pair",
+    "SpanWindow",
+    "TagRow",
+    "begin_id",
+    "encode_for_label",
+    "encode_pairs",
+    "encode_prompts",
+    "encode_spans",
+    "encode_tags",
+    "encode_texts",
+    "end_id",
+    "is_bert_like",
+    "pad_id",
+    "stop_ids",
+]
 
 
 @dataclass(frozen=True)
@@ -19,48 +49,6 @@ class Pair:
 
     prompt: list[int]
     target: list[int]
-
-
-def begin_id(tokenizer: Any) -> int:
-    """The token that begins a text: the tokenizer's BOS, else its EOS (GPT-2 has one token for both)."""
-    for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token_id is not None:
-            return int(token_id)
-    raise InputError("tokenizer: has neither BOS nor EOS token; set bos_token in tokenizer_config.json")
-
-
-def end_id(tokenizer: Any) -> int:
-    """The token that ends a text: the tokenizer's EOS."""
-    if tokenizer.eos_token_id is None:
-        raise InputError("tokenizer: has no EOS token; set eos_token in tokenizer_config.json")
-    return int(tokenizer.eos_token_id)
-
-
-def pad_id(tokenizer: Any) -> int:
-    """The token that fills short rows: the tokenizer's PAD, else its EOS (GPT-2 has no PAD)."""
-    return end_id(tokenizer) if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
-
-
-def stop_ids(tokenizer: Any) -> list[int]:
-    """The tokens that end a line of writing: the EOS, and every token with a line break in it."""
-    ids = range(len(tokenizer))
-    texts = tokenizer.batch_decode([[token] for token in ids])
-    breaks = {token for token, text in zip(ids, texts, strict=True) if "\n" in text}
-    return sorted({end_id(tokenizer), *breaks})
-
-
-def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The bare token ids of each text: nothing added, nothing cut."""
-    if not texts:
-        return []
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_attention_mask=False,
-        split_special_tokens=True,
-        verbose=False,
-    )
-    return [list(ids) for ids in encoded["input_ids"]]
 
 
 def encode_prompts(task: Generation, tokenizer: Any, rows: Sequence[Row], context: int) -> list[list[int]]:
@@ -92,11 +80,25 @@ def encode_pairs(task: Generation, tokenizer: Any, rows: Sequence[Row], context:
 
 
 def encode_for_label(
-    task: Classification, tokenizer: Any, rows: Sequence[Row], context: int
-) -> list[list[int]]:
-    """What the classifier reads: begin token, then the text's beginning; at most `context` tokens.
+    task: Classification | MultiLabel | Regression, tokenizer: Any, rows: Sequence[Row], context: int
+) -> list[Encoded]:
+    """What a classifier reads of each row: its text, or its text and `text_pair`; at most `context` tokens.
 
-    No end token is added: where PAD and EOS are one token, the model would take it for padding.
+    A text too long loses its end; of a pair always the longer one does (Devlin 2018). To a GPT-2 no end token
+    is added: where PAD and EOS are one token, the model would take it for padding.
     """
-    texts = encode_texts(tokenizer, [task.text(row) for row in rows])
-    return [[begin_id(tokenizer), *text[: context - 1]] for text in texts]
+    text = task.text if isinstance(task, Classification) else _text
+    firsts = encode_texts(tokenizer, [text(row) for row in rows])
+    paired = [row for row in rows if "text_pair" in row]
+    if not paired:
+        return [frame(tokenizer, first, None, context) for first in firsts]
+    if len(paired) < len(rows):
+        raise InputError(
+            f"{task.name}: {len(paired)} of {len(rows)} rows have a text_pair; give all one, or none"
+        )
+    seconds = encode_texts(tokenizer, [str(row["text_pair"]) for row in rows])
+    return [frame(tokenizer, first, second, context) for first, second in zip(firsts, seconds, strict=True)]
+
+
+def _text(row: Row) -> str:
+    return str(row["text"])
