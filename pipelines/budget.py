@@ -1,15 +1,17 @@
 """A rung's training: how many tokens, and by a named rule the learning rate, batch, warm-up and the rest.
 
-Rules choose from a rung's non-embedding size N alone; what the recipe gives replaces their choice.
+Rules choose from a rung's non-embedding size N, and `mup` from its width; what the recipe gives replaces
+their choice.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from pipelines.recipe import Budget, Training
+from pipelines.recipe_ladder import Budget
+from pipelines.recipe_training import Training
 
 # small-ladder: fitted by eye to a sweep of six shapes from 12,768 to 1,044,160 parameters at 1M tokens
 # (benchmarks/learning_rate_sweep.py; the table stands in docs/results.md). Wide rungs fall off a cliff above
@@ -36,7 +38,18 @@ OLMO_DECAY_FRACTION = 0.1
 OLMO_LARGE_BATCH_TOKENS = 524_288
 
 BETA1 = 0.9
+OLMO_FROM = 60_000_000  # non-embedding parameters; olmo-ladder was made for so many and more
+SWEEP_SHARE = 0.2  # of the ladder's own FLOPs that `auto` spends on a sweep at most
+
+# Fine-tuning. Published BERTs: Turc 2019 (arXiv 1908.08962, appendix): 4 epochs, the best of four rates on
+# validation. Published GPT-2s: Radford 2018 (section 4.1): rate 6.25e-5, 3 epochs. Models trained here: a
+# share of their pretraining rate.
 FINETUNE_RATE_SHARE = 1 / 3  # of the pretraining rate, for models under 10M parameters trained from scratch
+FINETUNE_EPOCHS = 2.0
+FINETUNE_WEIGHT_DECAY = 0.01  # Devlin 2018, appendix A.2; Radford 2018
+FINETUNE_BETA2 = 0.999
+BERT_RATES, BERT_EPOCHS = (3e-4, 1e-4, 5e-5, 3e-5), 4.0
+GPT_RATES, GPT_EPOCHS = (6.25e-5,), 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +66,13 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper:
-    """Everything that decides a rung's training, resolved. `tokens` is `steps * batch_tokens`."""
+    """Everything that decides a rung's training, resolved. `tokens` is `steps * batch_tokens`.
 
+    `mup_multiple` is the width as a multiple of the base width of `mup`; 1 where the rule is another.
+    """
+
+    optimizer: str
+    momentum: float
     learning_rate: float
     batch_tokens: int
     warmup_tokens: int
@@ -64,8 +82,22 @@ class Hyper:
     schedule: str
     decay_fraction: float
     clip: float
+    dropout: float
+    label_smoothing: float
+    mup_multiple: float
     steps: int
     tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneDefaults:
+    """What fine-tuning uses where the recipe is silent; of several learning rates the best on validation."""
+
+    epochs: float
+    learning_rates: tuple[float, ...]
+    weight_decay: float
+    beta1: float
+    beta2: float
 
 
 def small_ladder(n: int, tokens: float) -> Choice:
@@ -105,37 +137,108 @@ RULES: dict[str, Callable[[int, float], Choice]] = {
 }
 
 
-def tokens_of(budget: Budget, non_embedding: int, flops_per_token: int | None) -> float:
-    """The tokens a budget gives a rung; a budget in FLOPs needs training's `flops_per_token`."""
+def resolve_rule(
+    training: Training, largest: int, ladder_cost: float, sweep_cost: float | None
+) -> tuple[str, bool]:
+    """The rule that chooses a ladder's rates, and whether a sweep corrects them.
+
+    `largest`: its largest rung's non-embedding parameters. The costs, in one unit, are those of training the
+    ladder and of its sweep; `sweep_cost` is None where nothing can be swept. `auto` sweeps
+    where that costs at most `SWEEP_SHARE` of the ladder.
+    """
+    by_size = "olmo-ladder" if largest >= OLMO_FROM else "small-ladder"
+    if training.rule == "tune":
+        carrier = training.tune.carried_by
+        return (by_size if carrier == "auto" else carrier), True
+    if training.rule != "auto":
+        return training.rule, False
+    return by_size, sweep_cost is not None and sweep_cost <= SWEEP_SHARE * ladder_cost
+
+
+def token_counts(budget: Budget, non_embedding: int, flops_per_token: float | None) -> tuple[float, ...]:
+    """The tokens at which a rung is annealed, rising; FLOPs budgets need training's `flops_per_token`."""
     if budget.tokens is not None:
-        return budget.tokens
+        return budget.tokens if isinstance(budget.tokens, tuple) else (budget.tokens,)
     if budget.tokens_per_param is not None:
-        return budget.tokens_per_param * non_embedding
-    assert budget.flops is not None, "the recipe checked that one budget is given"
+        return (budget.tokens_per_param * non_embedding,)
     assert flops_per_token is not None, "the recipe checked that the vocabulary is known"
-    return budget.flops / flops_per_token
+    flops = budget.isoflop or (budget.flops,)
+    return tuple(total / flops_per_token for total in flops if total is not None)
 
 
-def choose_hyper(training: Training, non_embedding: int, tokens: float, context: int) -> Hyper:
+def choose_hyper(
+    training: Training,
+    non_embedding: int,
+    tokens: float,
+    context: int,
+    *,
+    rule: str,
+    width: int,
+    base_width: int | None,
+    first_tokens: float | None = None,
+) -> Hyper:
     """The rule's choices with the recipe's in their place, in whole windows and whole steps.
 
-    `tokens`: the wanted budget; whole steps that cover it are trained. `context`: tokens a window.
+    `tokens`: the wanted budget; whole steps that cover it are trained. `context`: tokens a window. `rule`: a
+    resolved one. `first_tokens`: the shortest budget of a run that is annealed at several: whatever a rule
+    takes from tokens, such as the warm-up, comes from it, so that all of them share one stable part.
     """
-    choice = RULES[training.rule](non_embedding, tokens)
+    choice, multiple = _choice(training, rule, non_embedding, first_tokens or tokens, width, base_width)
     given = {name: value for name in asdict(choice) if (value := getattr(training, name)) is not None}
-    chosen = asdict(choice) | given
-    batch_tokens = max(1, round(chosen["batch_tokens"] / context)) * context
+    chosen = replace(choice, **given)
+    batch_tokens = max(1, round(chosen.batch_tokens / context)) * context
     steps = math.ceil(tokens / batch_tokens)
     return Hyper(
-        learning_rate=chosen["learning_rate"],
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+        learning_rate=chosen.learning_rate,
         batch_tokens=batch_tokens,
-        warmup_tokens=round(chosen["warmup_tokens"]),
-        weight_decay=chosen["weight_decay"],
+        warmup_tokens=round(chosen.warmup_tokens),
+        weight_decay=chosen.weight_decay,
         beta1=BETA1,
-        beta2=chosen["beta2"],
+        beta2=chosen.beta2,
         schedule=training.schedule,
-        decay_fraction=chosen["decay_fraction"],
+        decay_fraction=chosen.decay_fraction,
         clip=training.clip,
+        dropout=training.dropout,
+        label_smoothing=training.label_smoothing,
+        mup_multiple=multiple,
         steps=steps,
         tokens=steps * batch_tokens,
+    )
+
+
+def _choice(
+    training: Training, rule: str, n: int, tokens: float, width: int, base_width: int | None
+) -> tuple[Choice, float]:
+    """A rule's choice, and the width as a multiple of mup's base.
+
+    `mup` (Yang 2022) takes small-ladder's choice at the base's size and keeps its rate at every width: what
+    falls with width is in the parameter groups. Depth is not carried by it.
+    """
+    if rule != "mup":
+        return RULES[rule](n, tokens), 1.0
+    assert base_width is not None, "the plan knows the width that mup begins at"
+    multiple = width / base_width
+    return small_ladder(round(n / multiple**2), tokens), multiple
+
+
+def finetune_defaults(family: str, published: bool, pretraining_rate: float | None) -> FinetuneDefaults:
+    """What fine-tuning uses where the recipe is silent.
+
+    `published`: somebody else's model, which gets its family's published grid. `pretraining_rate`: the peak
+    rate of a model trained here; None where its run does not say, and the published grid is tried.
+    """
+    if not published and pretraining_rate is not None:
+        rates, epochs = (pretraining_rate * FINETUNE_RATE_SHARE,), FINETUNE_EPOCHS
+    elif family == "bert":
+        rates, epochs = BERT_RATES, BERT_EPOCHS
+    else:
+        rates, epochs = GPT_RATES, GPT_EPOCHS
+    return FinetuneDefaults(
+        epochs=epochs,
+        learning_rates=rates,
+        weight_decay=FINETUNE_WEIGHT_DECAY,
+        beta1=BETA1,
+        beta2=FINETUNE_BETA2,
     )
