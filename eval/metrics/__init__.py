@@ -12,8 +12,11 @@ from eval.metrics.accuracy import Accuracy
 from eval.metrics.base import Array, ItemMetric
 from eval.metrics.bleu import Bleu
 from eval.metrics.chrf import Chrf
-from eval.metrics.f1_macro import F1Macro
+from eval.metrics.f1_entity import EntityF1, TagAccuracy
+from eval.metrics.f1_labels import F1Macro, F1Micro
 from eval.metrics.rouge import Rouge
+from eval.metrics.squad import AnswerF1, ExactMatch
+from eval.metrics.ter import Ter
 from eval.uncertainty import bootstrap_stderr, ratio_stderr, sum_groups
 
 __all__ = ["Array", "ItemMetric", "Score", "metric_by_name", "score"]
@@ -35,16 +38,27 @@ class Score:
         return replace(self, signature=f"{self.signature}|{how}")
 
 
-def metric_by_name(name: str, labels: Sequence[str] = ()) -> ItemMetric:
-    """The metric of that name; `labels` (the classes, sorted) are f1_macro's. `KeyError` for other names."""
+def metric_by_name(
+    name: str, labels: Sequence[str] = (), *, num_refs: int = 1, per_word: bool = False
+) -> ItemMetric:
+    """The metric of that name; `KeyError` for other names.
+
+    `labels` (the classes, sorted) are f1_macro's and f1_micro's; `num_refs`, the references an item has (-1:
+    different numbers), is for texts; with `per_word` accuracy is that of tagged words.
+    """
     metrics: dict[str, ItemMetric] = {
-        "accuracy": Accuracy(),
+        "accuracy": TagAccuracy() if per_word else Accuracy(),
         "f1_macro": F1Macro(tuple(labels)),
-        "bleu": Bleu(),
-        "chrf": Chrf(),
-        "rouge1": Rouge("rouge1"),
-        "rouge2": Rouge("rouge2"),
-        "rougeL": Rouge("rougeL"),
+        "f1_micro": F1Micro(tuple(labels)),
+        "f1_entity": EntityF1(),
+        "bleu": Bleu(num_refs=num_refs),
+        "chrf": Chrf(num_refs=num_refs),
+        "ter": Ter(num_refs=num_refs),
+        "rouge1": Rouge("rouge1", num_refs=num_refs),
+        "rouge2": Rouge("rouge2", num_refs=num_refs),
+        "rougeL": Rouge("rougeL", num_refs=num_refs),
+        "exact_match": ExactMatch(),
+        "f1": AnswerF1(),
     }
     return metrics[name]
 

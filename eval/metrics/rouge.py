@@ -10,22 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics.base import Array, check_pairs
+from eval.metrics.base import Array, Texts, all_references, check_pairs
 
 
 @dataclass(frozen=True)
 class Rouge:
-    """One of rouge1, rouge2 and rougeL; statistics (F-measure, 1). Porter's stemmer is on unless told."""
+    """One of rouge1, rouge2 and rougeL; statistics (F-measure, 1). Porter's stemmer is on unless told.
+
+    Of several references the one with the highest ROUGE-1 counts, the first among equals, for all three
+    (Cachola 2020); the signature says so. `num_refs`: references an item has, -1 for different numbers.
+    """
 
     name: str
     is_ratio: bool = True
     stemmer: bool = True
+    num_refs: int = 1
 
-    def statistics(self, predictions: Sequence[str], references: Sequence[str]) -> Array:
+    def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
         """(items, 2): the item's F-measure in 0–1, and one."""
         check_pairs(predictions, references)
-        pairs = zip(references, predictions, strict=True)
-        measures = [self._scorer.score(target, text)[self.name].fmeasure for target, text in pairs]
+        pairs = zip(all_references(references), predictions, strict=True)
+        measures = [self._measure(texts, prediction) for texts, prediction in pairs]
         return np.column_stack([measures, np.ones(len(measures))])
 
     def aggregate(self, sums: Array) -> Array:
@@ -33,14 +38,21 @@ class Rouge:
         return np.asarray(sums[..., 0] / sums[..., 1])
 
     def signature(self) -> str:
-        """Name, stemmer and version."""
-        return f"{self.name}|stemmer:{'yes' if self.stemmer else 'no'}|rouge_score:{version('rouge-score')}"
+        """Name, stemmer, version, and how one of several references is chosen."""
+        how = f"{self.name}|stemmer:{'yes' if self.stemmer else 'no'}|rouge_score:{version('rouge-score')}"
+        return how if self.num_refs == 1 else f"{how}|references:best-by-rouge1"
+
+    def _measure(self, references: list[str], prediction: str) -> float:
+        scores = [self._scorer.score(reference, prediction) for reference in references]
+        best = max(scores, key=lambda score: score["rouge1"].fmeasure) if len(scores) > 1 else scores[0]
+        return float(best[self.name].fmeasure)
 
     @cached_property
     def _scorer(self) -> Any:
         from rouge_score.rouge_scorer import RougeScorer
 
-        return RougeScorer([self.name], tokenizer=_tokenizer(self.stemmer))
+        wanted = [self.name] if self.num_refs == 1 else sorted({"rouge1", self.name})
+        return RougeScorer(wanted, tokenizer=_tokenizer(self.stemmer))
 
 
 @lru_cache(maxsize=2)

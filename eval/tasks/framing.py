@@ -1,8 +1,8 @@
 """Token ids around and between texts: what begins, divides and ends them, for GPT-2 and for BERT.
 
-GPT-2-like tokenizers give a begin token, then the text, and no end; BERT-like ones (with [CLS] and [SEP]) give
-[CLS] a [SEP] b [SEP] with token types. A tokenizer is any Hugging Face one; it is passed in, so nothing heavy
-is imported here.
+GPT-2-like tokenizers give a begin token, then the text, and no end; BERT-like ones, with [CLS] and [SEP],
+give [CLS] a [SEP] b [SEP] with token types. A tokenizer is any Hugging Face one; it is passed in, so nothing
+heavy is imported here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SEPARATOR = "\n"  # between two texts, where the tokenizer has no token for it
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a model reads of a row: token ids, and their types (0, and 1 for a second text; none for GPT-2)."""
+    """What a model reads of a row: token ids, and their types (0, 1 for a second text; none for GPT-2)."""
 
     ids: list[int]
     types: list[int]

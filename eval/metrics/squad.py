@@ -1,0 +1,84 @@
+"""Exact match and word F1 of short answers, as SQuAD's own script scores them (Rajpurkar 2016, 2018)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.metrics.base import Array, Texts, check_pairs
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise(text: str) -> str:
+    """Lower case, without ASCII punctuation and English articles, single spaces: SQuAD's normalisation."""
+    bare = text.lower().translate(_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+@dataclass(frozen=True)
+class ExactMatch:
+    """Statistics (whether the answer is one of the references, 1); no reference at all means: no answer."""
+
+    name: str = "exact_match"
+    is_ratio: bool = True
+
+    def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
+        """(items, 2): whether any reference is matched after normalisation, and one."""
+        return _best(_exact, predictions, references)
+
+    def aggregate(self, sums: Array) -> Array:
+        """Matches over items."""
+        return np.asarray(sums[..., 0] / sums[..., 1])
+
+    def signature(self) -> str:
+        """The normalisation."""
+        return "exact_match|normalised:squad|references:best"
+
+
+@dataclass(frozen=True)
+class AnswerF1:
+    """Statistics (F1 of the words shared with the best reference, 1)."""
+
+    name: str = "f1"
+    is_ratio: bool = True
+
+    def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
+        """(items, 2): the highest F1 against any reference, in 0–1, and one."""
+        return _best(_f1, predictions, references)
+
+    def aggregate(self, sums: Array) -> Array:
+        """Sum of F1 over items."""
+        return np.asarray(sums[..., 0] / sums[..., 1])
+
+    def signature(self) -> str:
+        """The normalisation."""
+        return "f1|normalised:squad|references:best"
+
+
+def _exact(prediction: str, reference: str) -> float:
+    return float(normalise(prediction) == normalise(reference))
+
+
+def _f1(prediction: str, reference: str) -> float:
+    """F1 over the two bags of words; where either is empty, whether both are (SQuAD 2.0's rule)."""
+    predicted, true = normalise(prediction).split(), normalise(reference).split()
+    if not predicted or not true:
+        return float(predicted == true)
+    shared = sum((Counter(predicted) & Counter(true)).values())
+    return 2 * shared / (len(predicted) + len(true))
+
+
+def _best(compare: Callable[[str, str], float], predictions: Sequence[str], references: Texts) -> Array:
+    check_pairs(predictions, references)
+    best = [
+        max(compare(prediction, text) for text in ([texts] if isinstance(texts, str) else texts) or [""])
+        for prediction, texts in zip(predictions, references, strict=True)
+    ]
+    return np.column_stack([best, np.ones(len(best))])
