@@ -1,4 +1,4 @@
-"""Rungs to GPT-2 shapes: depth, width and heads for a wanted size, with exact parameter counts by convention.
+"""Rungs to shapes of GPT-2 or BERT: depth, width and heads for a size, and exact counts by convention.
 
 Widths are whole multiples of one head size, so attention's scale is the same on every rung. Depth follows
 width: among the shapes near a target one close to `preferred_depth` wins, so that a ladder grows in both.
@@ -24,7 +24,7 @@ _MAX_MISS = 0.25
 
 @dataclass(frozen=True)
 class Shape:
-    """A GPT-2 by its three numbers; `n_embd` is `n_head` times the head size."""
+    """A GPT-2 or BERT by its three numbers: heads share the width `n_embd`, MLPs are four times it."""
 
     n_layer: int
     n_embd: int
@@ -43,29 +43,66 @@ class Rung:
     seeds: tuple[int, ...]
 
 
-def count_non_embedding(shape: Shape) -> int:
-    """Parameters outside every embedding table: blocks (weights, biases, norms) and the last norm.
+TOKEN_TYPES = 2  # BERT's: of the first text and of the second
 
-    A block of width d has 4d² + 4d attention, 8d² + 5d MLP and 4d norm parameters; the last norm has 2d.
+
+def count_non_embedding(shape: Shape, family: str = "gpt2") -> int:
+    """Parameters outside every embedding table and the output head: what is meant by N.
+
+    A block of width d has 4d² + 4d attention, 8d² + 5d MLP and 4d norm parameters, in both families. Beside
+    its blocks a GPT-2 has its last norm, 2d; a BERT its embeddings' norm, 2d, and the d² + 3d of the
+    transform between its last block and the masked-LM head (a fine-tuned one has a pooler of d² + d there).
     """
     d = shape.n_embd
-    return shape.n_layer * (12 * d * d + 13 * d) + 2 * d
+    blocks = shape.n_layer * (12 * d * d + 13 * d)
+    if family == "bert":
+        return blocks + 2 * d + _transform(d)
+    assert family == "gpt2", family
+    return blocks + 2 * d
 
 
-def count_params(shape: Shape, vocab_size: int, context: int) -> dict[str, int]:
-    """Exact parameter counts of `GPT2LMHeadModel` (tied head) by the three named conventions.
+def count_params(shape: Shape, vocab_size: int, context: int, family: str = "gpt2") -> dict[str, int]:
+    """Exact parameter counts of the language model, `GPT2LMHeadModel` or `BertForMaskedLM`, its head tied.
 
     - `total`: everything, the tied table once;
-    - `non_embedding`: without token and position tables (GPT-2 small: 85,056,000 of 124,439,808);
+    - `non_embedding`: without the tables of tokens, positions and types, and without the head's bias
+      (GPT-2 small: 85,056,000 of 124,439,808; BERT-base: 85,648,128 of 109,514,298);
     - `matmul`: non-embedding plus the output head, which costs its FLOPs although its weights are tied.
+
+    These are the counts that runs and reports use, for fine-tuned models too, so that a rung stands at one
+    place whatever its head; `count_classifier` has a classifier's own.
     """
-    non_embedding = count_non_embedding(shape)
-    token_table = vocab_size * shape.n_embd
+    d = shape.n_embd
+    non_embedding = count_non_embedding(shape, family)
+    bias = vocab_size if family == "bert" else 0
     return {
-        "total": non_embedding + token_table + context * shape.n_embd,
+        "total": non_embedding + (vocab_size + context + _types(family)) * d + bias,
         "non_embedding": non_embedding,
-        "matmul": non_embedding + token_table,
+        "matmul": non_embedding + vocab_size * d + bias,
     }
+
+
+def count_classifier(shape: Shape, vocab_size: int, context: int, labels: int, family: str = "gpt2") -> int:
+    """All parameters of `GPT2ForSequenceClassification` or `BertForSequenceClassification`.
+
+    A GPT-2's head is a matrix; a BERT has a pooler and a head with biases in place of the masked-LM head.
+    BERT-base without its classifier has 109,482,240, which Devlin 2018 rounds to 110M.
+    """
+    d = shape.n_embd
+    body = count_params(shape, vocab_size, context, family)["total"]
+    if family == "gpt2":
+        return body + labels * d
+    return body - _transform(d) - vocab_size + (d * d + d) + labels * d + labels
+
+
+def _transform(width: int) -> int:
+    """BERT's masked-LM transform: a matrix, its bias and a norm."""
+    return width * width + 3 * width
+
+
+def _types(family: str) -> int:
+    """Rows of the table of token types: BERT tells a first text from a second."""
+    return 2 if family == "bert" else 0
 
 
 def preferred_depth(width: int) -> float:
