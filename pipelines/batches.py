@@ -1,7 +1,7 @@
 """Which examples stand in which batch, as pure functions of the step, so that resuming changes nothing.
 
-`PackedWindows` cuts a token stream into windows; `Pairs` pads examples of their own length. Both answer
-`batch(step)` with int64 tensors and say how long its rows are.
+`PackedWindows` and `MaskedWindows` cut a token stream into windows; `Pairs` pads examples of their own
+length. All answer `batch(step)` with tensors and say how long its rows are.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from eval.files import InputError
+from eval.masking import MaskVocabulary, mask_row
 from pipelines.fused_loss import IGNORED
 
 Batch = dict[str, torch.Tensor]
@@ -93,6 +94,55 @@ class PackedWindows:
         return len(self.stream) - 1 - self.unique_tokens
 
 
+@dataclass(frozen=True)
+class MaskedWindows:
+    """Windows of one stream between a [CLS] and a [SEP], masked anew every time they come up.
+
+    `batch` gives `input_ids` and `targets`, both (batch_size, context); what is masked follows from `seed`,
+    the epoch and the window, whatever batch it stands in.
+    """
+
+    stream: np.ndarray
+    context: int
+    batch_size: int
+    seed: int
+    vocabulary: MaskVocabulary
+    whole_words: bool = False
+
+    @property
+    def windows(self) -> int:
+        """Windows an epoch; the last start leaves room for the shift."""
+        return len(self.stream) // self._text
+
+    @property
+    def unique_tokens(self) -> int:
+        return self.windows * self.context
+
+    @property
+    def _text(self) -> int:
+        return self.context - 2
+
+    def batch(self, step: int) -> Batch:
+        first = step * self.batch_size
+        rows = [self._window(index) for index in range(first, first + self.batch_size)]
+        inputs, targets = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
+        return {"input_ids": inputs, "targets": targets}
+
+    def lengths(self, step: int) -> list[int]:
+        return [self.context] * self.batch_size
+
+    def _window(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, place = divmod(index, self.windows)
+        room = len(self.stream) - self.windows * self._text
+        shift, order = _epoch_order(self.seed, epoch, self.windows, room)
+        start = shift + int(order[place]) * self._text
+        ids = np.empty(self.context, dtype=np.int64)
+        ids[0], ids[-1] = self.vocabulary.cls_id, self.vocabulary.sep_id
+        ids[1:-1] = self.stream[start : start + self._text]
+        random = np.random.default_rng([self.seed, epoch, place])
+        return mask_row(ids, self.vocabulary, random, whole_words=self.whole_words)
+
+
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, count: int, room: int) -> tuple[int, np.ndarray]:
     random = np.random.default_rng([seed, epoch])
@@ -101,18 +151,27 @@ def _epoch_order(seed: int, epoch: int, count: int, room: int) -> tuple[int, np.
 
 @dataclass(frozen=True)
 class Example:
-    """One fine-tuning example. `targets` has a token id or IGNORED a position, or is one class index."""
+    """One fine-tuning example.
+
+    `targets`: a token id or label a position (IGNORED where nothing is learnt), a class index, a number, or a
+    tuple of floats, one a label; (start, end) where `of_row` says that a tuple is the row's. `types`: of each
+    token, the first text's (0) or the second's (1); empty where a model knows no difference.
+    """
 
     input_ids: tuple[int, ...]
-    targets: tuple[int, ...] | int
+    targets: tuple[int, ...] | tuple[float, ...] | int | float
+    types: tuple[int, ...] = ()
+    of_row: bool = False
+    shifted: bool = False
+    """Whether a position's target stands at the position before, which predicts it."""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Right-padded batches of examples, like lengths together, in an order drawn each epoch from `seed`.
 
-    `batch` gives `input_ids` (B, T), `lengths` (B,) and `targets`: (B, T) shifted to the position that
-    predicts them, or (B,).
+    `batch` gives `input_ids` (B, T), `lengths` (B,), `types` (B, T) where examples have them, and `targets`:
+    (B, T) a position, shifted for next tokens, (B,) or (B, K) a row.
     """
 
     examples: Sequence[Example]
@@ -131,18 +190,16 @@ class Pairs:
 
     def batch(self, step: int) -> Batch:
         chosen = self._chosen(step)
-        lengths = torch.tensor([len(example.input_ids) for example in chosen])
-        longest = min(-(-int(lengths.max()) // PADDED_TO) * PADDED_TO, self.context)
-        ids = torch.full((len(chosen), longest), self.pad_id)
-        per_token = not isinstance(chosen[0].targets, int)
-        targets = torch.full((len(chosen), longest) if per_token else (len(chosen),), IGNORED)
-        for row, example in enumerate(chosen):
-            ids[row, : len(example.input_ids)] = torch.tensor(example.input_ids)
-            if isinstance(example.targets, int):
-                targets[row] = example.targets
-            else:
-                targets[row, : len(example.input_ids) - 1] = torch.tensor(example.targets[1:])
-        return {"input_ids": ids, "lengths": lengths, "targets": targets}
+        lengths = [len(example.input_ids) for example in chosen]
+        longest = min(-(-max(lengths) // PADDED_TO) * PADDED_TO, self.context)
+        batch = {
+            "input_ids": _padded([example.input_ids for example in chosen], longest, self.pad_id),
+            "lengths": torch.tensor(lengths),
+            "targets": _targets(chosen, longest),
+        }
+        if chosen[0].types:
+            batch["types"] = _padded([example.types for example in chosen], longest, 0)
+        return batch
 
     def lengths(self, step: int) -> list[int]:
         return [len(example.input_ids) for example in self._chosen(step)]
@@ -153,6 +210,22 @@ class Pairs:
             self.seed, epoch, self.batch_size, tuple(len(e.input_ids) for e in self.examples)
         )
         return [self.examples[index] for index in batches[place]]
+
+
+def _targets(chosen: Sequence[Example], longest: int) -> torch.Tensor:
+    first = chosen[0]
+    if first.of_row or not isinstance(first.targets, tuple):
+        return torch.tensor([example.targets for example in chosen])
+    skipped = int(first.shifted)
+    return _padded([example.targets[skipped:] for example in chosen], longest, IGNORED)
+
+
+def _padded(rows: Sequence[Any], longest: int, filler: int) -> torch.Tensor:
+    """(B, longest) int64."""
+    values = torch.full((len(rows), longest), filler)
+    for row, members in zip(values, rows, strict=True):
+        row[: len(members)] = torch.tensor(members)
+    return values
 
 
 @lru_cache(maxsize=4)

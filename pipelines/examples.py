@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.tasks.settings import TaskSettings
-
 from eval.files import InputError
 from eval.tasks import get_task, make_task
 from eval.tasks.base import Classification, Generation, MultiLabel, Regression, Row, Span, Tagging, Task
 from eval.tasks.encoding import encode_for_label, encode_pairs, encode_spans, encode_tags
 from eval.tasks.rows import choose_evenly, read_rows
+from eval.tasks.settings import TaskSettings
 from pipelines.batches import Example
 from pipelines.fused_loss import IGNORED
 from pipelines.stages import Job
@@ -71,7 +70,11 @@ def make_examples(job: Job, tokenizer: Any, split: str) -> Examples:
     if isinstance(task, Generation):
         pairs = encode_pairs(task, tokenizer, rows, limit)
         members = [
-            Example((*pair.prompt, *pair.target), (*[IGNORED] * len(pair.prompt), *pair.target))
+            Example(
+                (*pair.prompt, *pair.target),
+                (*[IGNORED] * len(pair.prompt), *pair.target),
+                shifted=True,
+            )
             for pair in pairs
         ]
         return Examples(members, None, None, SLACK * math.log(len(tokenizer)))
@@ -103,10 +106,15 @@ def _many_labels(
     _refuse_unknown(task, {label for row in rows for label in row["labels"]}, labels)
     encoded = encode_for_label(task, tokenizer, rows, limit)
     members = [
-        Example(tuple(text.ids), tuple(float(label in row["labels"]) for label in labels), tuple(text.types))
+        Example(
+            tuple(text.ids),
+            tuple(float(label in row["labels"]) for label in labels),
+            tuple(text.types),
+            of_row=True,
+        )
         for text, row in zip(encoded, rows, strict=True)
     ]
-    return Examples(members, labels, len(labels), SLACK * len(labels) * math.log(2))
+    return Examples(members, labels, len(labels), SLACK * math.log(2))
 
 
 def _numbers(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int) -> Examples:
@@ -125,9 +133,10 @@ def _numbers(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row
 def _spans(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int) -> Examples:
     windows = encode_spans(task, tokenizer, rows, limit, stride=limit // 2)
     members = [
-        Example(tuple(window.ids), (window.start, window.end), tuple(window.types)) for window in windows
+        Example(tuple(window.ids), (window.start, window.end), tuple(window.types), of_row=True)
+        for window in windows
     ]
-    return Examples(members, None, 2, SLACK * 2 * math.log(limit))
+    return Examples(members, None, 2, SLACK * math.log(limit))
 
 
 def _tags(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int) -> Examples:

@@ -9,10 +9,10 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from eval.files import read_json
+from eval.masking import MaskVocabulary
 from pipelines.batches import Batches, MaskedWindows, PackedWindows, open_tokens
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
-from pipelines.masking import MaskVocabulary
 from pipelines.models import SpecialIds, build_model, load_for, save_model
 from pipelines.optim import Optimisation, decay_start, optimisation
 from pipelines.stages import Job, StageFailed, Tell
