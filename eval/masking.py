@@ -64,8 +64,8 @@ def mask(
     """(inputs, targets) of rows of ids, all (B, T) int64; a target is the hidden id, or IGNORED.
 
     `generators`: one a row. Of a row's n maskable tokens round(0.15 · n) are chosen, at least one where there
-    is one. With `whole_words`, words are chosen until there are so many tokens; the word that would be one too
-    many is taken with the probability that keeps the expected number.
+    is one. With `whole_words`, words are chosen until there are so many tokens; the word that would go beyond
+    is taken with the probability that keeps the expected number.
     """
     rows, length = ids.shape
     drawn = np.stack([generator.random(1 + 3 * length) for generator in generators])

@@ -25,6 +25,7 @@ Batch = dict[str, torch.Tensor]
 SORTED_BATCHES = 8
 # Rows are padded to a multiple of this: kernels are compiled for each new shape, which costs time and memory.
 PADDED_TO = 32
+_MASKS = 0x6D61736B  # tells a window's masks from an epoch's order, which are both drawn from the seed
 
 
 class Batches(Protocol):
@@ -150,28 +151,73 @@ def _epoch_order(seed: int, epoch: int, count: int, room: int) -> tuple[int, np.
 
 
 @dataclass(frozen=True)
+class MaskedWindows:
+    """Windows of `context` tokens, [CLS] … [SEP], with 15 % hidden anew in every epoch (`eval.masking`).
+
+    `batch` gives `input_ids` and `targets`, both (batch_size, context); a target is the hidden token, or
+    IGNORED. What is hidden in a window is a pure function of (seed, epoch, window).
+    """
+
+    stream: np.ndarray
+    context: int
+    batch_size: int
+    seed: int
+    vocabulary: MaskVocabulary
+    whole_words: bool = False
+
+    def __post_init__(self) -> None:
+        if self.whole_words:
+            self.vocabulary.require_words()
+
+    @property
+    def windows(self) -> int:
+        """Windows an epoch."""
+        return len(self.stream) // (self.context - 2)
+
+    @property
+    def unique_tokens(self) -> int:
+        """With each window's [CLS] and [SEP], which the model reads too."""
+        return self.windows * self.context
+
+    def batch(self, step: int) -> Batch:
+        places = [divmod(step * self.batch_size + row, self.windows) for row in range(self.batch_size)]
+        rows = np.full((self.batch_size, self.context), self.vocabulary.sep, dtype=np.int64)
+        rows[:, 0] = self.vocabulary.cls
+        inside = self.context - 2
+        for row, (epoch, place) in enumerate(places):
+            room = len(self.stream) - self.windows * inside
+            shift, order = _epoch_order(self.seed, epoch, self.windows, room)
+            start = shift + int(order[place]) * inside
+            rows[row, 1:-1] = self.stream[start : start + inside]
+        generators = [np.random.default_rng([self.seed, epoch, place, _MASKS]) for epoch, place in places]
+        inputs, targets = mask(rows, self.vocabulary, generators, self.whole_words)
+        return {"input_ids": torch.from_numpy(inputs), "targets": torch.from_numpy(targets)}
+
+    def lengths(self, step: int) -> list[int]:
+        return [self.context] * self.batch_size
+
+
+@dataclass(frozen=True)
 class Example:
     """One fine-tuning example.
 
-    `targets`: a token id or label a position (IGNORED where nothing is learnt), a class index, a number, or a
-    tuple of floats, one a label; (start, end) where `of_row` says that a tuple is the row's. `types`: of each
-    token, the first text's (0) or the second's (1); empty where a model knows no difference.
+    `targets`: to generate, a token id or IGNORED a position; to tag, a label's index or IGNORED a position;
+    (start, end) of a span; a class's index; a number; or 0.0 and 1.0 for each of many labels. `types`: token
+    types, where a tokenizer tells a first text from a second.
     """
 
     input_ids: tuple[int, ...]
     targets: tuple[int, ...] | tuple[float, ...] | int | float
     types: tuple[int, ...] = ()
-    of_row: bool = False
-    shifted: bool = False
-    """Whether a position's target stands at the position before, which predicts it."""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Right-padded batches of examples, like lengths together, in an order drawn each epoch from `seed`.
 
-    `batch` gives `input_ids` (B, T), `lengths` (B,), `types` (B, T) where examples have them, and `targets`:
-    (B, T) a position, shifted for next tokens, (B,) or (B, K) a row.
+    `batch` gives `input_ids` (B, T), `lengths` (B,), `types` (B, T) where any is not 0, and `targets`: to
+    generate (B, T), shifted to the position that predicts them; to tag (B, T) in place; else one row of
+    targets an example, (B,) or (B, ·). `objective` tells these apart.
     """
 
     examples: Sequence[Example]
@@ -179,6 +225,7 @@ class Pairs:
     context: int
     pad_id: int
     seed: int
+    objective: str = "conditional-generation"
 
     @property
     def steps_an_epoch(self) -> int:
@@ -186,55 +233,61 @@ class Pairs:
 
     @property
     def unique_tokens(self) -> int:
-        return sum(len(example.input_ids) for example in self.examples)
+        return int(self._sizes.sum())
 
     def batch(self, step: int) -> Batch:
         chosen = self._chosen(step)
-        lengths = [len(example.input_ids) for example in chosen]
-        longest = min(-(-max(lengths) // PADDED_TO) * PADDED_TO, self.context)
+        sizes = [len(example.input_ids) for example in chosen]
+        longest = min(-(-max(sizes) // PADDED_TO) * PADDED_TO, self.context)
         batch = {
             "input_ids": _padded([example.input_ids for example in chosen], longest, self.pad_id),
-            "lengths": torch.tensor(lengths),
-            "targets": _targets(chosen, longest),
+            "lengths": torch.tensor(sizes),
+            "targets": self._targets(chosen, longest),
         }
-        if chosen[0].types:
+        if any(any(example.types) for example in chosen):
             batch["types"] = _padded([example.types for example in chosen], longest, 0)
         return batch
 
     def lengths(self, step: int) -> list[int]:
         return [len(example.input_ids) for example in self._chosen(step)]
 
+    def _targets(self, chosen: list[Example], longest: int) -> torch.Tensor:
+        rows: list[Any] = [example.targets for example in chosen]
+        if self.objective == "tagging":
+            return _padded(rows, longest, IGNORED)
+        if self.objective == "conditional-generation" and isinstance(rows[0], tuple):
+            return _padded([row[1:] for row in rows], longest, IGNORED)
+        return torch.tensor(rows)
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return np.array([len(example.input_ids) for example in self.examples])
+
+    @cached_property
+    def _epochs(self) -> dict[int, list[np.ndarray]]:
+        return {}
+
     def _chosen(self, step: int) -> list[Example]:
         epoch, place = divmod(step, self.steps_an_epoch)
-        batches = _epoch_batches(
-            self.seed, epoch, self.batch_size, tuple(len(e.input_ids) for e in self.examples)
-        )
-        return [self.examples[index] for index in batches[place]]
+        if epoch not in self._epochs:
+            self._epochs.clear()
+            self._epochs[epoch] = _epoch_batches(self.seed, epoch, self.batch_size, self._sizes)
+        return [self.examples[index] for index in self._epochs[epoch][place]]
 
 
-def _targets(chosen: Sequence[Example], longest: int) -> torch.Tensor:
-    first = chosen[0]
-    if first.of_row or not isinstance(first.targets, tuple):
-        return torch.tensor([example.targets for example in chosen])
-    skipped = int(first.shifted)
-    return _padded([example.targets[skipped:] for example in chosen], longest, IGNORED)
+def _padded(rows: Sequence[Sequence[int]], length: int, value: int) -> torch.Tensor:
+    """(rows, length) int64, `value` after each row."""
+    out = np.full((len(rows), length), value, dtype=np.int64)
+    for place, row in enumerate(rows):
+        out[place, : len(row)] = row
+    return torch.from_numpy(out)
 
 
-def _padded(rows: Sequence[Any], longest: int, filler: int) -> torch.Tensor:
-    """(B, longest) int64."""
-    values = torch.full((len(rows), longest), filler)
-    for row, members in zip(values, rows, strict=True):
-        row[: len(members)] = torch.tensor(members)
-    return values
-
-
-@lru_cache(maxsize=4)
-def _epoch_batches(seed: int, epoch: int, batch_size: int, lengths: tuple[int, ...]) -> list[np.ndarray]:
+def _epoch_batches(seed: int, epoch: int, batch_size: int, sizes: np.ndarray) -> list[np.ndarray]:
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    size = np.asarray(lengths)
+    order = random.permutation(len(sizes))
     group = batch_size * SORTED_BATCHES
-    sorted_order = [part[np.argsort(size[part], kind="stable")] for part in _cut(order, group)]
+    sorted_order = [part[np.argsort(sizes[part], kind="stable")] for part in _cut(order, group)]
     batches = [batch for part in sorted_order for batch in _cut(part, batch_size)]
     return [batches[index] for index in random.permutation(len(batches))]
 
