@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from eval.files import InputError
-from eval.masking import MaskVocabulary, mask_row
+from eval.masking import MaskVocabulary, mask
 from pipelines.fused_loss import IGNORED
 
 Batch = dict[str, torch.Tensor]
@@ -93,55 +93,6 @@ class PackedWindows:
 
     def _room(self) -> int:
         return len(self.stream) - 1 - self.unique_tokens
-
-
-@dataclass(frozen=True)
-class MaskedWindows:
-    """Windows of one stream between a [CLS] and a [SEP], masked anew every time they come up.
-
-    `batch` gives `input_ids` and `targets`, both (batch_size, context); what is masked follows from `seed`,
-    the epoch and the window, whatever batch it stands in.
-    """
-
-    stream: np.ndarray
-    context: int
-    batch_size: int
-    seed: int
-    vocabulary: MaskVocabulary
-    whole_words: bool = False
-
-    @property
-    def windows(self) -> int:
-        """Windows an epoch; the last start leaves room for the shift."""
-        return len(self.stream) // self._text
-
-    @property
-    def unique_tokens(self) -> int:
-        return self.windows * self.context
-
-    @property
-    def _text(self) -> int:
-        return self.context - 2
-
-    def batch(self, step: int) -> Batch:
-        first = step * self.batch_size
-        rows = [self._window(index) for index in range(first, first + self.batch_size)]
-        inputs, targets = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
-        return {"input_ids": inputs, "targets": targets}
-
-    def lengths(self, step: int) -> list[int]:
-        return [self.context] * self.batch_size
-
-    def _window(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, place = divmod(index, self.windows)
-        room = len(self.stream) - self.windows * self._text
-        shift, order = _epoch_order(self.seed, epoch, self.windows, room)
-        start = shift + int(order[place]) * self._text
-        ids = np.empty(self.context, dtype=np.int64)
-        ids[0], ids[-1] = self.vocabulary.cls_id, self.vocabulary.sep_id
-        ids[1:-1] = self.stream[start : start + self._text]
-        random = np.random.default_rng([self.seed, epoch, place])
-        return mask_row(ids, self.vocabulary, random, whole_words=self.whole_words)
 
 
 @lru_cache(maxsize=4)

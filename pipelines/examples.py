@@ -73,7 +73,6 @@ def make_examples(job: Job, tokenizer: Any, split: str) -> Examples:
             Example(
                 (*pair.prompt, *pair.target),
                 (*[IGNORED] * len(pair.prompt), *pair.target),
-                shifted=True,
             )
             for pair in pairs
         ]
@@ -110,7 +109,6 @@ def _many_labels(
             tuple(text.ids),
             tuple(float(label in row["labels"]) for label in labels),
             tuple(text.types),
-            of_row=True,
         )
         for text, row in zip(encoded, rows, strict=True)
     ]
@@ -133,8 +131,7 @@ def _numbers(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row
 def _spans(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int) -> Examples:
     windows = encode_spans(task, tokenizer, rows, limit, stride=limit // 2)
     members = [
-        Example(tuple(window.ids), (window.start, window.end), tuple(window.types), of_row=True)
-        for window in windows
+        Example(tuple(window.ids), (window.start, window.end), tuple(window.types)) for window in windows
     ]
     return Examples(members, None, 2, SLACK * math.log(limit))
 

@@ -139,7 +139,12 @@ def _train(
 def _pairs(job: Job, examples: Examples, tokenizer: Any) -> Pairs:
     settings = job.stage.settings
     return Pairs(
-        examples.members, settings["batch_size"], settings["context"], pad_id(tokenizer), settings["seed"]
+        examples.members,
+        settings["batch_size"],
+        settings["context"],
+        pad_id(tokenizer),
+        settings["seed"],
+        settings["objective"],
     )
 
 
