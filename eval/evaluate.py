@@ -13,7 +13,8 @@ from typing import Any
 
 from eval.files import hash_json
 from eval.loading import count_params, find_checkpoint, fingerprint, load_model
-from eval.measure import measure
+from eval.measuring import measure
+from eval.measuring.base import Asked
 from eval.metrics import Score
 from eval.results import METRICS, Origin, Result
 from eval.settings import EvalSettings
@@ -45,7 +46,7 @@ class _Setting:
 
 def evaluate(
     model_dir: str | Path,
-    task: str,
+    task: str | Task,
     data: Path,
     *,
     split: str | None = None,
@@ -55,20 +56,21 @@ def evaluate(
 ) -> Evaluation:
     """Measure a checkpoint (a folder, or a hub name) on one task whose rows are in the folder `data`.
 
+    `task` is a built-in one's name, or a task (`eval.tasks.make_task` makes one from a recipe's settings).
     `split` is the settings' unless given; `origin` is None for a checkpoint from elsewhere; `seed` is the
     bootstrap's. Equal inputs give equal results but for `seconds`. Raises `InputError` for a user's mistakes.
     """
     started = time.perf_counter()
     settings = settings or EvalSettings()
     split = split or settings.split
-    asked = get_task(task)
-    rows = choose_evenly(read_rows(asked, Path(data), split), settings.max_items)
+    task = get_task(task) if isinstance(task, str) else task
+    rows = choose_evenly(read_rows(task, Path(data), split), settings.max_items)
     folder = find_checkpoint(model_dir)
-    model = load_model(folder, asked, settings)
-    found = measure(model, asked, rows, Path(data), settings, seed)
-    setting = _Setting(asked, split, hash_json(rows), _versions(), round(time.perf_counter() - started, 3))
+    model = load_model(folder, task, settings)
+    found = measure(model, Asked(task, rows, Path(data), settings, seed))
+    setting = _Setting(task, split, hash_json(rows), _versions(), round(time.perf_counter() - started, 3))
 
-    known = origin or _foreign_origin(model.network, asked, _name(model_dir))
+    known = origin or _foreign_origin(model.network, task, _name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"

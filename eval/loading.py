@@ -14,6 +14,19 @@ from eval.tasks.encoding import pad_id
 # Weights and what describes them; pickled weights are neither fetched nor read.
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
+# The class of `transformers` with the head that each objective trains.
+_HEADS = {
+    "causal-lm": "AutoModelForCausalLM",
+    "conditional-generation": "AutoModelForCausalLM",
+    "masked-lm": "AutoModelForMaskedLM",
+    "classification": "AutoModelForSequenceClassification",
+    "multi-label": "AutoModelForSequenceClassification",
+    "regression": "AutoModelForSequenceClassification",
+    "span": "AutoModelForQuestionAnswering",
+    "tagging": "AutoModelForTokenClassification",
+}
+_POOLED = ("classification", "multi-label", "regression")
+
 
 def find_checkpoint(model: str | Path) -> Path:
     """The folder of a checkpoint: `model` itself when it is one, else the hub's model of that name, fetched.
@@ -47,19 +60,20 @@ def fingerprint(model_dir: Path) -> str:
 def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     """The checkpoint in `model_dir` with the head the task needs, on the GPU if there is one.
 
-    Raises `InputError` when files or weights are missing (a base model has no trained head), or when
-    `settings.context` is more than the model has positions for.
+    Raises `InputError` when files or weights are missing (a base model has no trained head), when the kind of
+    model cannot do the task, or when `settings.context` is more than the model has positions for.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    import transformers
 
     fingerprint(model_dir)  # refuses a folder that is no checkpoint, in words
-    tokenizer = _load(AutoTokenizer, model_dir)
-    heads = AutoModelForSequenceClassification if task.kind == "classification" else AutoModelForCausalLM
+    config = _config(model_dir)
+    _check_family(config, task, model_dir)
+    tokenizer = _load(transformers.AutoTokenizer, model_dir)
     network, info = _load(
-        heads,
+        getattr(transformers, _HEADS[task.objective]),
         model_dir,
-        config=_config(model_dir),
+        config=config,
         dtype=torch.float32,
         use_safetensors=True,
         output_loading_info=True,
@@ -68,8 +82,8 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
         raise InputError(
             f"{model_dir}: has no trained {lost[0]}, which {task.name} needs; fine-tune it on that first"
         )
-    # A classifier pools each row's last unpadded token; the others never look at padding.
-    network.config.pad_token_id = pad_id(tokenizer) if task.kind == "classification" else None
+    # A GPT-2 classifier pools each row's last unpadded token; the others never look at padding.
+    network.config.pad_token_id = pad_id(tokenizer) if task.objective in _POOLED else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     context = _context(network.config, settings.context, model_dir)
     return Model(network.eval().to(device), tokenizer, context, pad_id(tokenizer), settings.dtype)
@@ -89,6 +103,22 @@ def count_params(network: Any) -> dict[str, int]:
     total = sum(parameter.numel() for parameter in network.parameters())  # a tied table is one parameter
     non_embedding = total - sum((tables | head).values())
     return {"total": total, "non_embedding": non_embedding, "matmul": non_embedding + sum(head.values())}
+
+
+def _check_family(config: Any, task: Task, model_dir: Path) -> None:
+    """Raise `InputError` where a model reads both ways and should write, or the other way round."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    fills_gaps = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(
+        config, "is_decoder", False
+    )
+    if fills_gaps and task.objective in ("causal-lm", "conditional-generation"):
+        wants = f"{task.name} is for models that write text from left to right, such as gpt2"
+    elif not fills_gaps and task.objective == "masked-lm":
+        wants = f"{task.name} is for models that fill gaps, such as bert"
+    else:
+        return
+    raise InputError(f"{model_dir}: a {config.model_type} cannot do {task.name}; {wants}")
 
 
 def _config(model_dir: Path) -> Any:

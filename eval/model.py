@@ -1,4 +1,4 @@
-"""A Hugging Face model answers requests: batched by like length, the same answers for any batch size."""
+"""A Hugging Face model scores and writes text: batched by like length, the same for any batch size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eval.requests import ClassifyRequest, GenerateRequest, ScoreRequest, TextScore
+from eval.requests import GenerateRequest, ScoreRequest, TextScore
 from eval.windows import Window, batch_by_length, cut_windows
 
 # Logits made at once: 8 MB in float32, which stays in a processor's cache (measured: twice as fast as 64 MB).
@@ -86,21 +86,17 @@ def generate(
     return answers
 
 
-@torch.inference_mode()
-def classify(model: Model, requests: Sequence[ClassifyRequest], *, batch_tokens: int) -> Tensor:
-    """Logits of each text: (texts, classes), float32, on the CPU, in the order asked."""
-    logits = torch.empty(len(requests), model.network.config.num_labels)
-    for batch in batch_by_length([len(request.ids) for request in requests], batch_tokens):
-        ids, mask = _pad_right(model, [requests[index].ids for index in batch])
-        with model.autocast():
-            answer = model.network(input_ids=ids, attention_mask=mask).logits  # (B, classes)
-        logits[batch] = answer.float().cpu()
-    return logits
+def pad_right(model: Model, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """(ids, mask), both (rows, longest): PAD and 0 after each row's end."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([row + [model.pad] * (width - len(row)) for row in rows], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
+    return ids, mask
 
 
 def _score_windows(model: Model, texts: Sequence[tuple[list[int], Window]]) -> list[float]:
     """Nats of each window's scored tokens. Only the positions scored reach the head."""
-    ids, _ = _pad_right(model, [text[window.begin : window.end] for text, window in texts])
+    ids, _ = pad_right(model, [text[window.begin : window.end] for text, window in texts])
     with model.autocast():  # no mask: padding follows what it could disturb, and unmasked attention is faster
         hidden = model.network.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (B, T, d)
     rows, columns, targets, counts = [], [], [], []
@@ -155,13 +151,6 @@ def _continue(model: Model, requests: Sequence[GenerateRequest], stops: Tensor) 
         positions = positions[:, -1:] + 1
     tokens = torch.stack(written, dim=1).tolist() if written else [[] for _ in requests]
     return [row[:length] for row, length in zip(tokens, lengths.tolist(), strict=True)]
-
-
-def _pad_right(model: Model, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([row + [model.pad] * (width - len(row)) for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
-    return ids, mask
 
 
 def _pad_left(model: Model, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""What a model can be asked: score a text, continue a prompt, classify a text. Token ids in, numbers out."""
+"""What a model can be asked, as token ids; the answers are numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,17 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True)
-class ClassifyRequest:
-    """Which class is the text of `ids`?"""
+class ReadRequest:
+    """What does the model's head say of the text of `ids`? `types`: BERT's token types, none for GPT-2."""
 
     ids: list[int]
+    types: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MaskedRequest:
+    """How surprising are the `targets` at `places`, where `ids` hides or changes them?"""
+
+    ids: list[int]
+    places: list[int]
+    targets: list[int]

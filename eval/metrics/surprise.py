@@ -1,4 +1,4 @@
-"""Bits per byte and perplexities: three readings of one sum of nats over documents."""
+"""Bits per byte, perplexities and mean losses: readings of one sum of nats over documents."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def perplexity(nats: Array, units: Array) -> Estimate:
     mean, stderr = _ratio(nats, units)
     value = float(np.exp(mean))
     return Estimate(value, None if stderr is None else value * stderr)
+
+
+def mean_loss(nats: Array, tokens: Array) -> Estimate:
+    """nats / tokens, summed over documents before dividing. Inputs: (documents,)."""
+    return Estimate(*_ratio(nats, tokens))
 
 
 def _ratio(nats: Array, units: Array) -> tuple[float, float | None]:

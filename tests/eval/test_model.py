@@ -10,8 +10,9 @@ import torch
 
 from eval.files import InputError
 from eval.loading import count_params, find_checkpoint, fingerprint, load_model
-from eval.model import Model, classify, generate, score_texts
-from eval.requests import ClassifyRequest, GenerateRequest, ScoreRequest
+from eval.model import Model, generate, score_texts
+from eval.reading import read_texts
+from eval.requests import GenerateRequest, ReadRequest, ScoreRequest
 from eval.settings import EvalSettings
 from eval.tasks import TASKS
 from eval.windows import cut_windows
@@ -110,7 +111,7 @@ def test_logits_are_the_models_own_and_do_not_depend_on_the_batch(classifier: Pa
         expected = torch.cat([network(torch.tensor([ids])).logits for ids in texts])
     model = load(classifier, "module-classification")
     for size in BATCHES:
-        logits = classify(model, [ClassifyRequest(ids) for ids in texts], batch_tokens=size)
+        logits = read_texts(model, [ReadRequest(ids) for ids in texts], batch_tokens=size)
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 

@@ -63,9 +63,10 @@ def test_a_context_without_room_says_what_is_needed(tokenizer: Any) -> None:
 
 
 def test_a_text_to_label_loses_its_end(tokenizer: Any) -> None:
-    (ids,) = encode_for_label(
+    (text,) = encode_for_label(
         MODULES, tokenizer, [{"id": "a", "text": "x = 1\n" * 90, "label": "json"}], context=16
     )
+    ids = text.ids
     assert len(ids) == 16
     assert tokenizer.decode(ids).startswith("<|endoftext|>x = 1\n")
 
