@@ -14,6 +14,7 @@ from pipelines.batches import Batches, MaskedWindows, PackedWindows, open_tokens
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
 from pipelines.models import SpecialIds, build_model, load_for, save_model
+from pipelines.mup import scale_model
 from pipelines.optim import Optimisation, decay_start, optimisation
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
@@ -115,7 +116,7 @@ def _beginning(job: Job, tokenizer: Any) -> Any:
         return load_for(
             settings["objective"], fetched / "model", None, settings["seed"], dropout=hyper["dropout"]
         )
-    return build_model(
+    model = build_model(
         settings["family"],
         Shape(**settings["shape"]),
         vocab_size=len(tokenizer),
@@ -124,6 +125,7 @@ def _beginning(job: Job, tokenizer: Any) -> Any:
         seed=settings["seed"],
         dropout=hyper["dropout"],
     )
+    return scale_model(model, hyper["mup_multiple"])
 
 
 def _windows(job: Job, tokenizer: Any, stream: Path, batch_tokens: int) -> Batches:

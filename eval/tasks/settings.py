@@ -14,7 +14,9 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value  # strict models take no list for a tuple
 
 
 Patterns = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_listed)]
