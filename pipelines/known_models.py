@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.files import InputError
-from pipelines.ladder import Shape, count_params
+from pipelines.ladder import TOKEN_TYPES, Shape, count_params
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _known(
     params = count_params(shape, vocab_size, context, family)
     config = config or {}
     if family == "bert":
-        params["total"] += (config.get("type_vocab_size", 2) - 2) * shape.n_embd
+        params["total"] += (config.get("type_vocab_size", TOKEN_TYPES) - TOKEN_TYPES) * shape.n_embd
     if config.get("tie_word_embeddings", True) is False:
         params["total"] += vocab_size * shape.n_embd
     return KnownModel(family, shape, vocab_size, context, params)

@@ -43,7 +43,7 @@ class Rung:
     seeds: tuple[int, ...]
 
 
-TOKEN_TYPES = 2  # BERT's: of the first text and of the second
+TOKEN_TYPES = 2  # BERT tells a first text from a second
 
 
 def count_non_embedding(shape: Shape, family: str = "gpt2") -> int:
@@ -101,8 +101,8 @@ def _transform(width: int) -> int:
 
 
 def _types(family: str) -> int:
-    """Rows of the table of token types: BERT tells a first text from a second."""
-    return 2 if family == "bert" else 0
+    """Rows of the table of token types."""
+    return TOKEN_TYPES if family == "bert" else 0
 
 
 def preferred_depth(width: int) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
@@ -21,10 +23,13 @@ from transformers import (
     BertForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
+    PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.utils import logging
 
 from eval.files import InputError
+from pipelines.known_models import KnownModel, read_config
 from pipelines.ladder import TOKEN_TYPES, Shape
 
 # GPT-2 small's initial standard deviation, 0.02, at its width of 768.
@@ -45,19 +50,23 @@ PROBLEMS = {
     "multi-label": "multi_label_classification",
     "regression": "regression",
 }
+# Objectives that a head is drawn for where the model has none; a language model's has to be there.
+NEW_HEADS = ("classification", "multi-label", "regression", "span", "tagging")
+_NOT_FOR = {"gpt2": ("masked-lm",), "bert": ("causal-lm", "conditional-generation")}
 DROPOUTS = {
     "gpt2": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
 }
+_NO_CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"  # an environment variable of transformers
 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """A tokenizer's special tokens: where a text begins and ends, and padding."""
+    """A tokenizer's special tokens: where a text begins and ends, and padding (a published GPT-2 has none)."""
 
     begin: int
     end: int
-    pad: int
+    pad: int | None
 
     @classmethod
     def of(cls, tokenizer: Any) -> SpecialIds:
@@ -140,39 +149,90 @@ def load_for(
     dropout: float | None = None,
     revision: str | None = None,
 ) -> Any:
-    """A saved model, or one of the hub, with the head of `objective`; a new head is drawn from `seed`.
+    """A saved model, or one of the hub, in float32 with the head of `objective`; a new head is drawn from `seed`.
 
-    `labels` names the head's outputs; without them regression has one and the others what the objective says.
-    `dropout` None: the model's own. Raises InputError for what is no GPT-2 or BERT, or wants code of its own.
+    `labels` names the head's outputs. `dropout` None: the model's own. Code of its own is never run; pickled
+    weights, where there are no safetensors, are read by torch's `weights_only`. Raises InputError for what is
+    no GPT-2 or BERT, wants code, cannot learn the objective, or lacks weights that are not a new head's.
     """
-    options: dict[str, Any] = {}
+    config, known = _config(folder, revision)
+    if objective in _NOT_FOR.get(known.family, ()):
+        raise InputError(f"{folder}: a {known.family} cannot learn {objective}; choose another family")
+    for name, value in _head_settings(objective, labels).items():
+        setattr(config, name, value)
+    if dropout is not None:
+        for name in DROPOUTS[known.family]:
+            setattr(config, name, dropout)
+        config.classifier_dropout = dropout
+    if known.family == "gpt2" and config.pad_token_id is None:
+        config.pad_token_id = config.eos_token_id  # else transformers' own classifier takes one row at a time
+    torch.manual_seed(seed)
+    with _quiet():
+        try:
+            model, info = HEADS[objective].from_pretrained(
+                folder,
+                config=config,
+                revision=revision,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # a head for other labels is drawn anew
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise _cannot_load(folder, error) from error
+    new = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    if lost := sorted(key for key in new if objective not in NEW_HEADS or not _in_head(key)):
+        raise InputError(f"{folder}: has no trained {lost[0]}, which {objective} needs; choose another model")
+    return model
+
+
+def _config(folder: Path | str, revision: str | None) -> tuple[Any, KnownModel]:
+    """The model's configuration, read as data first, so that nothing foreign is built or run."""
+    try:
+        raw, _ = PreTrainedConfig.get_config_dict(folder, revision=revision)
+    except (OSError, ValueError) as error:
+        raise _cannot_load(folder, error) from error
+    known = read_config(raw, str(folder))
+    return {"gpt2": GPT2Config, "bert": BertConfig}[known.family].from_dict(raw), known
+
+
+def _head_settings(objective: str, labels: Sequence[str] | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
     if objective == "regression":
-        options["num_labels"] = 1
+        settings["num_labels"] = 1
     elif labels is not None:
         names = dict(enumerate(labels))
-        options |= {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+        settings |= {"id2label": names, "label2id": {name: index for index, name in names.items()}}
     if objective in PROBLEMS:
-        options["problem_type"] = PROBLEMS[objective]
-    config = _config(folder, revision)
-    if dropout is not None:
-        options |= dict.fromkeys(DROPOUTS[config.model_type], dropout)
-    torch.manual_seed(seed)
-    try:
-        return HEADS[objective].from_pretrained(
-            folder, revision=revision, trust_remote_code=False, dtype=torch.float32, **options
-        )
-    except (OSError, ValueError) as error:
-        raise _cannot_load(folder, error) from error
+        settings["problem_type"] = PROBLEMS[objective]
+    return settings
 
 
-def _config(folder: Path | str, revision: str | None) -> Any:
+def _in_head(key: str) -> bool:
+    return key.startswith(("score.", "classifier.", "qa_outputs.", "bert.pooler."))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and tables: what they would say is checked, and said in one line.
+
+    Nor is the hub asked to convert pickled weights of a repository, which transformers would do unasked.
+    """
+    bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    asks = os.environ.get(_NO_CONVERSION)
+    os.environ[_NO_CONVERSION] = "1"
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
-        config = AutoConfig.from_pretrained(folder, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise _cannot_load(folder, error) from error
-    if config.model_type not in DROPOUTS or getattr(config, "auto_map", None):
-        raise InputError(f"{folder}: is a {config.model_type!r} model; name a plain gpt2 or bert")
-    return config
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+        if asks is None:
+            del os.environ[_NO_CONVERSION]
+        else:
+            os.environ[_NO_CONVERSION] = asks
 
 
 def _cannot_load(folder: Path | str, error: Exception) -> InputError:
