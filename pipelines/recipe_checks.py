@@ -104,11 +104,8 @@ def _check_finetune(recipe: Recipe) -> None:
         task = tasks[finetune.task]
         if isinstance(task, Generation) and recipe.family == "bert":
             raise mistake(f"{task.name} asks for text, which bert does not write; use gpt2", *at, "task")
-        if task.name in CODE_TASKS and (recipe.corpus is None or recipe.corpus.source is None):
-            text = (
-                f"{task.name} is made from Python source; use corpus: {{source: python-stdlib}}, or remove it"
-            )
-            raise mistake(text, *at, "task")
+        if task.name in CODE_TASKS and recipe.corpus is None:
+            raise mistake(f"{task.name} is made from a corpus of Python source; add one", *at, "task")
         stopping = finetune.early_stopping
         if stopping and stopping.metric == "accuracy" and task.kind not in COUNTED_RIGHT:
             raise mistake(f"{task.kind} has no accuracy; write loss", *at, "early_stopping", "metric")

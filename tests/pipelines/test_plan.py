@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eval.files import InputError
-from pipelines import plan as planning
+from pipelines import planned
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
 from pipelines.plan import Plan, Stage, make_plan
@@ -77,8 +77,9 @@ def test_the_stages_of_a_recipe(recipe: Path) -> None:
     prepared = ["corpus", "tokens", "code-to-docstring", "module-classification"]
     assert [stage.id for stage in plan(recipe).stages] == [
         *(f"prepare-{name}" for name in prepared),
-        *(stage.format("13k-s0") for stage in run),
-        *(stage.format("13k-s1") for stage in run[:2]),  # one seed of a rung is fine-tuned
+        *(stage.format("13k-s0") for stage in run[:2]),
+        *(stage.format("13k-s1") for stage in run[:2]),
+        *(stage.format("13k-s0") for stage in run[2:]),  # one seed of a rung is fine-tuned
         *(stage.format("25k-s0") for stage in run),
     ]
 
@@ -172,7 +173,7 @@ def test_changed_text_redoes_everything_and_a_raised_version_its_kind(
     (recipe.parent / "books" / "one.txt").write_text("It was a bright cold day in April.\n", encoding="utf-8")
     changed = plan(recipe)
     assert redone(before, changed) == {stage.id for stage in changed.stages}
-    monkeypatch.setitem(planning.VERSIONS, "finetune", planning.VERSIONS["finetune"] + 1)
+    monkeypatch.setitem(planned.VERSIONS, "finetune", planned.VERSIONS["finetune"] + 1)
     raised = plan(recipe)
     tuned = {stage.id for stage in raised.stages if stage.kind == "evaluate" and "perplexity" not in stage.id}
     assert redone(changed, raised) == stage_ids(raised, "finetune") | tuned
@@ -203,9 +204,9 @@ def test_settings_are_json_and_say_what_a_run_costs(recipe: Path) -> None:
 
 def test_fine_tuning_starts_at_a_third_of_the_pretraining_rate_unless_told(recipe: Path) -> None:
     made = plan(recipe, "training.learning_rate=0.03", "finetune.1.learning_rate=0.5")
-    rates = [made.stage(f"finetune-13k-s0-{task}").settings["learning_rate"] for task in
+    rates = [made.stage(f"finetune-13k-s0-{task}").settings["learning_rates"] for task in
              ("code-to-docstring", "module-classification")]  # fmt: skip
-    assert rates == [pytest.approx(0.01), 0.5]
+    assert rates == [[pytest.approx(0.01)], [0.5]]
     assert made.stage("finetune-13k-s0-code-to-docstring").settings["max_tokens"] == 64
 
 
@@ -224,10 +225,11 @@ def test_a_pretrained_tokenizer_leaves_its_counts_open(
 def test_a_tokenizer_in_a_folder_is_known_by_its_content(recipe: Path) -> None:
     folder = recipe.parent / "mine"
     folder.mkdir()
-    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "a"}', encoding="utf-8")
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}', encoding="utf-8")
     before = plan(recipe, "tokenizer={pretrained: mine}")
     assert before.stage("prepare-tokens").settings["pretrained"] == str(folder.resolve())
-    (folder / "tokenizer.json").write_text('{"changed": 1}', encoding="utf-8")
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}', encoding="utf-8")
     assert "prepare-tokens" in redone(before, plan(recipe, "tokenizer={pretrained: mine}"))
 
 
