@@ -37,7 +37,7 @@ def plan_finetuning(
     settings: dict[str, Any] = {name: model.settings[name] for name in _CARRIED} | {
         "seed": seed,
         "task": finetune.task,
-        "definition": own and own.model_dump(mode="json"),
+        "definition": own and own.model_dump(mode="json", exclude={"metrics"}),
         "objective": all_tasks(recipe)[finetune.task].objective,
         "max_tokens": finetune.max_tokens or recipe.context,
         "epochs": finetune.epochs or defaults.epochs,
