@@ -76,9 +76,10 @@ def rate_factor(step: int, steps: int, warmup_steps: int, schedule: str, decay_f
 
 
 def decay_start(steps: int, decay_fraction: float) -> int:
-    """Steps of a `wsd` run that are done when its learning rate begins to fall.
+    """Steps of a `wsd` run after which a longer run of the same warm-up can go on from its state.
 
-    The last step at the full rate is counted: a longer run that goes on from there has taken the same steps.
+    All of them were taken at the rate the longer run has there; only what comes later differs. A longer run
+    begins to decay there or later itself, never before.
     """
     return steps - max(1, round(decay_fraction * steps))
 
@@ -86,7 +87,9 @@ def decay_start(steps: int, decay_fraction: float) -> int:
 def parameter_groups(model: torch.nn.Module, how: Optimisation) -> list[dict[str, Any]]:
     """Matrices, which decay; embeddings, gains and biases, which do not (OLMo-core's model ladder).
 
-    Under mup some of either move at a share of the learning rate, `rate_share` of their group.
+    Under mup some of either move at a share of the learning rate, `rate_share` of their group. Their decay,
+    which torch multiplies with the rate, is divided by it: weights decay as fast at every width, as with
+    MuAdamW of Yang 2022's package.
     """
     import torch
 
@@ -102,7 +105,7 @@ def parameter_groups(model: torch.nn.Module, how: Optimisation) -> list[dict[str
             decays = parameter.ndim >= 2 and id(parameter) not in tables
             groups.setdefault((decays, shares.get(id(parameter), 1.0)), []).append(parameter)
     return [
-        {"params": members, "weight_decay": how.weight_decay if decays else 0.0, "rate_share": share}
+        {"params": members, "weight_decay": how.weight_decay / share if decays else 0.0, "rate_share": share}
         for (decays, share), members in groups.items()
     ]
 
@@ -110,8 +113,9 @@ def parameter_groups(model: torch.nn.Module, how: Optimisation) -> list[dict[str
 def make_optimizer(model: torch.nn.Module, how: Optimisation) -> torch.optim.Optimizer:
     """The optimiser that `how` names, fused where torch has it so; `set_rate` sets its learning rates.
 
-    AdamW is Loshchilov and Hutter's (2019); Adafactor torch's, without a step size of its own (Shazeer and
-    Stern 2018, with relative steps off).
+    AdamW is Loshchilov and Hutter's (2019). SGD and RMSprop add weight decay to the gradient. Adafactor's
+    (Shazeer and Stern 2018) learning rate is relative: a parameter moves by that share of its root mean
+    square, at most by 1/sqrt(step) of it.
     """
     import torch
 
