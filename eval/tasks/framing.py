@@ -96,13 +96,16 @@ def frame_tokens(tokenizer: Any) -> tuple[list[int], list[int], list[int]]:
 
 
 def _fit(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:
-    """Both texts without what is too much, taken from the end of the longer one, token by token."""
-    surplus = len(first) + len(second) - max(0, room)
-    if surplus <= 0:
+    """Both texts without what is too much, taken from the end of the longer one until they are alike.
+
+    The numbers are those of the `tokenizers` library's "longest_first".
+    """
+    room = max(0, room)
+    shorter, longer = sorted((len(first), len(second)))
+    if shorter + longer <= room:
         return first, second
-    longer, shorter = max(len(first), len(second)), min(len(first), len(second))
-    uneven = min(surplus, longer - shorter)
-    both = surplus - uneven
-    cut_longer, cut_shorter = uneven + (both + 1) // 2, both // 2
-    cuts = (cut_longer, cut_shorter) if len(first) >= len(second) else (cut_shorter, cut_longer)
-    return first[: len(first) - cuts[0]], second[: len(second) - cuts[1]]
+    longer = max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter, longer = room // 2, room - room // 2
+    sizes = (longer, shorter) if len(first) > len(second) else (shorter, longer)
+    return first[: sizes[0]], second[: sizes[1]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,50 @@ def classifier(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
     names = dict(enumerate(LABELS))
     config = _config(tokenizer, id2label=names, label2id={name: index for index, name in names.items()})
     return _save(GPT2ForSequenceClassification(config), tokenizer, tmp_path_factory.mktemp("classifier"))
+
+
+@pytest.fixture(scope="session")
+def wordpiece() -> Any:
+    """A WordPiece tokenizer of 250 pieces, the first five its specials: [PAD] is 0."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import BertTokenizer
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=250, special_tokens=specials, show_progress=False)
+    pieces.train_from_iterator([TEXT], trainer)
+    return BertTokenizer(vocab=pieces.get_vocab(), do_lower_case=True, model_max_length=CONTEXT)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(
+    tokenizer: Any, wordpiece: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Makes the folder of a random model: `checkpoint("BertForMaskedLM", labels=None)`, each made once."""
+    import transformers
+
+    @lru_cache
+    def make(head: str, labels: tuple[str, ...] | None = None) -> Path:
+        named = {} if labels is None else {"id2label": dict(enumerate(labels))}
+        if labels is not None:
+            named["label2id"] = {name: index for index, name in enumerate(labels)}
+        if head.startswith("GPT2"):
+            config, own = _config(tokenizer, **named), tokenizer
+        else:
+            own = wordpiece
+            config = transformers.BertConfig(
+                num_hidden_layers=2,
+                hidden_size=32,
+                num_attention_heads=2,
+                intermediate_size=64,
+                max_position_embeddings=CONTEXT,
+                vocab_size=len(wordpiece),
+                initializer_range=0.3,
+                **named,
+            )
+        torch.manual_seed(3)
+        return _save(getattr(transformers, head)(config), own, tmp_path_factory.mktemp(head))
+
+    return make
