@@ -58,7 +58,7 @@ def make_how(optimizer: str = "adamw", **changes: Any) -> Optimisation:
 def make_module(seed: int = 0) -> torch.nn.Module:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    return torch.nn.Sequential(torch.nn.Embedding(7, 4), torch.nn.Linear(4, 3), torch.nn.LayerNorm(3))
+    return torch.nn.Sequential(torch.nn.Embedding(7, 4), torch.nn.Linear(4, 3), torch.nn.Tanh())
 
 
 def take_steps(module: Any, optimizer: Any, how: Optimisation, steps: range) -> None:
