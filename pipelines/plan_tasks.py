@@ -47,6 +47,7 @@ def plan_finetuning(
         "weight_decay": hyper.get("weight_decay", defaults.weight_decay),
         "beta1": hyper.get("beta1", defaults.beta1),
         "beta2": hyper.get("beta2", defaults.beta2),
+        "mup_multiple": hyper.get("mup_multiple", 1.0),
         "clip": recipe.training.clip,
         **{name: getattr(finetune, name) for name in _GIVEN},
         "early_stopping": finetune.early_stopping and finetune.early_stopping.model_dump(mode="json"),

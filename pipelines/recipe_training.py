@@ -116,6 +116,8 @@ class Training(Settings):
         for name in ("learning_rate", "batch_tokens"):
             if self.rule == "fixed" and getattr(self, name) is None:
                 raise mistake(f"rule 'fixed' chooses nothing; add {name}")
+        if self.optimizer != "adamw" and self.learning_rate is None:
+            raise mistake(f"the rules' learning rates are adamw's; for {self.optimizer} add learning_rate")
         if self.rule == "tune" and self.learning_rate is not None:
             raise mistake(
                 "rule 'tune' finds the learning rate; remove it, or set another rule", "learning_rate"
@@ -175,3 +177,9 @@ class Finetune(Settings):
     """Watch the validation rows, and stop in time."""
     lora: Lora | None = None
     """Train low-rank additions only."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.optimizer != "adamw" and self.learning_rate is None:
+            raise mistake(f"the usual learning rates are adamw's; for {self.optimizer} add learning_rate")
+        return self
