@@ -35,7 +35,7 @@ def correlate(
     Neither is a function of sums that a bootstrap could resample (ranks change with the items drawn), so the
     items themselves are drawn again: with replacement, as many as there are, or whole `groups` of them.
     """
-    value = float(_correlation(name, predictions, references))
+    value = measure(name, predictions, references)
     if not np.isfinite(value):
         return Correlation(value, None, "predictions or references are all alike")
     members = _members(len(predictions), groups)
@@ -59,10 +59,11 @@ def _members(items: int, groups: Sequence[str] | None) -> list[Array]:
 
 def _draw(name: str, predictions: Array, references: Array, members: list[Array], draw: Array) -> float:
     chosen = np.concatenate([members[group] for group in draw])
-    return float(_correlation(name, predictions[chosen], references[chosen]))
+    return measure(name, predictions[chosen], references[chosen])
 
 
-def _correlation(name: str, first: Array, second: Array) -> float:
+def measure(name: str, first: Array, second: Array) -> float:
+    """The correlation `name` of two arrays (items,); ties share their mean rank; NaN for a constant."""
     if name == "spearman":
         from scipy.stats import rankdata
 

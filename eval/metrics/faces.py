@@ -11,10 +11,25 @@ from typing import Any
 
 import datasets
 import evaluate
+import numpy as np
 
-from eval.metrics import metric_by_name
+from eval.metrics import correlation, metric_by_name
+from eval.metrics.base import count_references
 
-NAMES = ("accuracy", "f1_macro", "bleu", "chrf", "rouge1", "rouge2", "rougeL")
+_TEXT = datasets.Value("string")
+_TEXTS = datasets.Sequence(_TEXT)
+_WRITTEN = ("bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "exact_match", "f1")
+_LABELLED = ("accuracy", "f1_macro")
+
+# What a prediction and a reference are: of the first form that fits the values given.
+_FORMS: dict[str, list[tuple[Any, Any]]] = {
+    **{name: [(_TEXT, _TEXTS), (_TEXT, _TEXT)] for name in _WRITTEN},
+    **{name: [(_TEXT, _TEXT), (_TEXTS, _TEXTS)] for name in _LABELLED},
+    "f1_micro": [(_TEXTS, _TEXTS)],
+    "f1_entity": [(_TEXTS, _TEXTS)],
+    **{name: [(datasets.Value("float64"), datasets.Value("float64"))] for name in correlation.NAMES},
+}
+NAMES = tuple(_FORMS)
 
 
 class Face(evaluate.Metric):
@@ -24,17 +39,27 @@ class Face(evaluate.Metric):
         super().__init__(config_name=name, keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
         return evaluate.MetricInfo(
             description=f"{self.config_name}, corpus level, as stepladder computes it",
             citation="",
-            inputs_description="predictions and references: one text (or label) each an item",
-            features=datasets.Features({"predictions": text, "references": text}),
+            inputs_description="predictions and references: one an item, texts also against several",
+            features=[
+                datasets.Features({"predictions": one, "references": other})
+                for one, other in _FORMS[self.config_name]
+            ],
         )
 
-    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, Any]:
-        labels = sorted({*predictions, *references})
-        metric = metric_by_name(self.config_name, labels)
+    def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, Any]:
+        name = self.config_name
+        if name in correlation.NAMES:
+            value = correlation.measure(name, np.array(predictions), np.array(references))
+            return {name: value, "signature": name}
+        if name in _WRITTEN:
+            metric = metric_by_name(name, num_refs=count_references(references))
+        else:
+            sets = not isinstance(predictions[0], str)
+            members = [item if sets else [item] for item in (*predictions, *references)]
+            metric = metric_by_name(name, sorted({one for item in members for one in item}), per_word=sets)
         value = metric.aggregate(metric.statistics(predictions, references).sum(axis=0))
         return {metric.name: float(value), "signature": metric.signature()}
 

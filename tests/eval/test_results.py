@@ -75,7 +75,7 @@ def test_every_metric_of_the_design_has_its_scale() -> None:
     assert METRICS["rougeL"].ceiling == 1.0
     assert METRICS["ter"].ceiling is None
     assert not METRICS["token_perplexity"].higher_is_better
-    assert len(METRICS) == 17
+    assert len(METRICS) == 21
 
 
 def test_records_need_the_standard_library_only() -> None:

@@ -115,7 +115,7 @@ def test_other_kinds_take_their_fields(tmp_path: Path) -> None:
         (
             {"Text": "a", "label": 0},
             {},
-            r"train\.jsonl: row 1: no column 'text' for text; there are Text, label; set columns: \{text: …\}",
+            r"train\.jsonl: row 1: no column 'text' for text; there are Text, label; set columns: \{text",
         ),
         (
             {"text": "a", "label": 0},
