@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import linregress
+
+SURE = 0.05  # a drift is carried up where chance alone would make one as straight less often than this
+DRIFTS = 2.0  # best factors this far apart, as a ratio, are worth a warning
 
 
 @dataclass(frozen=True)
@@ -15,86 +19,130 @@ class RungOptimum:
     """The best factor of one rung, between the tried ones where a parabola has its lowest point there."""
 
     rung: str
+    size: int
     factor: float
     loss: float
-    at_edge: bool
-    """Whether the best tried factor is the smallest or largest that trained: the optimum may lie beyond."""
+    bounded: bool
+    """Whether a worse loss stands on both sides; if not, the true optimum may lie beyond."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a sweep says. The factor is the same for every size: the rule itself carries the rate upwards."""
+    """What a sweep says: `factor`, at the size `at`, and the power of the size that it drifts with, or 0."""
 
     factor: float
+    at: float
+    drift: float
+    why: str
+    lowest: float
+    highest: float
     optima: tuple[RungOptimum, ...]
     warnings: tuple[str, ...]
 
     def factor_for(self, size: int) -> float:
-        """What the rule's rate is multiplied with at a size."""
-        return self.factor
+        """What the rule's rate is multiplied with at a size; never beyond the factors that were tried."""
+        wanted = self.factor * (size / self.at) ** self.drift
+        return min(max(wanted, self.lowest), self.highest)
 
     def to_json(self) -> dict[str, Any]:
         """The choice with what it rests on, for a file."""
-        return {
-            "factor": self.factor,
-            "optima": [vars(optimum) for optimum in self.optima],
-            "warnings": list(self.warnings),
-        }
+        return asdict(self)
 
 
 def choose(points: Mapping[str, Mapping[float, float | None]], sizes: Mapping[str, int]) -> Choice:
     """The factor with the least loss: `points` has, by rung, the loss at each factor (None: diverged).
 
-    A parabola in the factor's logarithm through the best tried factor and its neighbours gives each rung's
-    optimum. The ladder's is their geometric mean, weighted by size: what is carried up matters most at the
-    top, and the larger rung is nearer to it. A drift over a few swept sizes is told, never extrapolated.
-    A ladder whose every sweep diverged keeps its rule's rates, with a warning.
+    A parabola in the factor's logarithm, through the best tried factor and its neighbours, gives each rung's
+    optimum. The rule itself carries the rate up, so that one factor should do for all sizes: the geometric
+    mean of the optima, weighted by size, since the larger rungs are nearer to what is to be trained. Only
+    where three or more rungs drift in a straight line (log-log, p < 0.05) is the drift carried up too, and
+    never beyond the tried factors. If every sweep diverged the rule's rates are kept, with a warning.
     """
-    optima = tuple(
-        optimum
-        for rung in sorted(points, key=lambda rung: sizes[rung])
-        if (optimum := _optimum(rung, points[rung])) is not None
-    )
+    warnings = []
+    optima = []
+    for rung in sorted(points, key=lambda rung: sizes[rung]):
+        optimum, text = _optimum(rung, sizes[rung], points[rung])
+        optima += [optimum] if optimum is not None else []
+        warnings += [text] if text is not None else []
     if not optima:
         text = (
             "every learning rate of the sweep diverged; the rule's own is kept: lower training.tune.factors"
         )
-        return Choice(1.0, (), (text,))
-    weights = np.array([sizes[optimum.rung] for optimum in optima], dtype=float)
-    logs = np.log([optimum.factor for optimum in optima])
-    factor = float(np.exp(np.average(logs, weights=weights)))
-    return Choice(factor, optima, tuple(_warnings(optima)))
-
-
-def _optimum(rung: str, tried: Mapping[float, float | None]) -> RungOptimum | None:
-    trained = sorted((factor, loss) for factor, loss in tried.items() if loss is not None)
-    if not trained:
-        return None
-    best = min(range(len(trained)), key=lambda place: trained[place][1])
-    factor, loss = trained[best]
-    if best in (0, len(trained) - 1):
-        return RungOptimum(rung, factor, loss, at_edge=True)
-    near = trained[best - 1 : best + 2]
-    logs = [math.log(one) for one, _ in near]
-    curvature, slope, height = np.polyfit(np.array(logs) - logs[1], [value for _, value in near], 2)
-    if curvature <= 0:  # three equal losses
-        return RungOptimum(rung, factor, loss, at_edge=False)
-    shift = -slope / (2 * curvature)  # the best is in the middle, so that this stays between its neighbours
-    lowest = height + slope * shift / 2
-    return RungOptimum(rung, math.exp(logs[1] + shift), float(lowest), at_edge=False)
-
-
-def _warnings(optima: tuple[RungOptimum, ...]) -> list[str]:
-    edges = [
-        f"the best learning rate of {optimum.rung} is the last one tried, x{optimum.factor:g} of the rule's; "
-        "widen training.tune.factors"
-        for optimum in optima
-        if optimum.at_edge
-    ]
+        return _choice(1.0, 1.0, 0.0, "nothing trained", (1.0,), (), [text])
+    tried = [factor for losses in points.values() for factor, loss in losses.items() if loss is not None]
+    sound = [optimum for optimum in optima if optimum.bounded] or optima
+    drift, why = _drift(sound)
+    weights = [optimum.size for optimum in sound]
+    factor = math.exp(np.average([math.log(optimum.factor) for optimum in sound], weights=weights))
+    at = math.exp(np.average([math.log(optimum.size) for optimum in sound], weights=weights))
     factors = [optimum.factor for optimum in optima]
-    if max(factors) / min(factors) > 2.0:
+    if drift == 0.0 and max(factors) > DRIFTS * min(factors):
         seen = ", ".join(f"x{optimum.factor:.2g} at {optimum.rung}" for optimum in optima)
-        edges.append(
-            f"the best learning rates drift with size ({seen}); sweep more rungs: training.tune.rungs"
+        warnings.append(
+            f"the best learning rates differ between sizes ({seen}) and {why}; raise training.tune.rungs"
         )
-    return edges
+    return _choice(factor, at, drift, why, tried, tuple(optima), warnings)
+
+
+def _choice(
+    factor: float,
+    at: float,
+    drift: float,
+    why: str,
+    tried: Sequence[float],
+    optima: tuple[RungOptimum, ...],
+    warnings: list[str],
+) -> Choice:
+    return Choice(
+        factor=factor,
+        at=at,
+        drift=drift,
+        why=why,
+        lowest=min(tried),
+        highest=max(tried),
+        optima=optima,
+        warnings=tuple(warnings),
+    )
+
+
+def _optimum(
+    rung: str, size: int, losses: Mapping[float, float | None]
+) -> tuple[RungOptimum | None, str | None]:
+    """A rung's optimum, and what to tell of it; a factor that diverged is a wall beside the others."""
+    tried = sorted(losses)
+    trained = [(loss, place) for place, factor in enumerate(tried) if (loss := losses[factor]) is not None]
+    if not trained:
+        return None, f"every learning rate of {rung} diverged; lower training.tune.factors"
+    loss, best = min(trained)
+    factor = tried[best]
+    if best in (0, len(tried) - 1):
+        text = (
+            f"the best learning rate of {rung} is the last one tried, x{factor:g} of the rule's; "
+            "widen training.tune.factors"
+        )
+        return RungOptimum(rung, size, factor, loss, bounded=False), text
+    near = [losses[one] for one in tried[best - 1 : best + 2]]
+    if any(one is None for one in near):
+        text = (
+            f"the best learning rate of {rung}, x{factor:g} of the rule's, stands beside one that diverged; "
+            "list closer training.tune.factors"
+        )
+        return RungOptimum(rung, size, factor, loss, bounded=True), text
+    logs = np.log(tried[best - 1 : best + 2])
+    curvature, slope, height = np.polyfit(logs - logs[1], np.array(near, dtype=float), 2)
+    # the one before is worse and the one after no better: the parabola opens upwards, between the neighbours
+    shift = -slope / (2 * curvature)
+    lowest = float(height + slope * shift / 2)
+    return RungOptimum(rung, size, math.exp(logs[1] + shift), lowest, bounded=True), None
+
+
+def _drift(optima: Sequence[RungOptimum]) -> tuple[float, str]:
+    """The power of the size that the best factor goes with, 0 where none is sure; and why."""
+    if len(optima) < 3:
+        return 0.0, "fewer than three rungs show no drift"
+    line = linregress(
+        [math.log(optimum.size) for optimum in optima], [math.log(optimum.factor) for optimum in optima]
+    )
+    if not line.pvalue < SURE:
+        return 0.0, f"no drift is sure (p = {line.pvalue:.2f})"
+    return float(line.slope), f"the best factor drifts with size (p = {line.pvalue:.3f})"
