@@ -9,7 +9,7 @@ from eval.files import InputError
 # The matrices of the blocks: attention's and the MLPs'.
 TARGETS = {
     "gpt2": ["c_attn", "c_fc", "c_proj"],
-    "bert": ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"],
+    "bert": ["query", "key", "value", "intermediate.dense", "output.dense"],
 }
 # A new head is trained whole, and so is the pooler that BERT's classifier stands on.
 HEADS = ("score", "classifier", "qa_outputs", "pooler")

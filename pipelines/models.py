@@ -53,6 +53,7 @@ PROBLEMS = {
 # Objectives that a head is drawn for where the model has none; a language model's has to be there.
 NEW_HEADS = ("classification", "multi-label", "regression", "span", "tagging")
 _NOT_FOR = {"gpt2": ("masked-lm",), "bert": ("causal-lm", "conditional-generation")}
+OUTPUTS = {"regression": 1, "span": 2}  # a number; the first and the last token
 DROPOUTS = {
     "gpt2": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
@@ -62,11 +63,12 @@ _NO_CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"  # an environment variable of 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """A tokenizer's special tokens: where a text begins and ends, and padding (a published GPT-2 has none)."""
+    """A tokenizer's special tokens: where a text begins and ends, and padding."""
 
     begin: int
     end: int
     pad: int | None
+    """None: a published GPT-2's has none."""
 
     @classmethod
     def of(cls, tokenizer: Any) -> SpecialIds:
@@ -149,11 +151,12 @@ def load_for(
     dropout: float | None = None,
     revision: str | None = None,
 ) -> Any:
-    """A saved model, or one of the hub, in float32 with the head of `objective`; a new head is drawn from `seed`.
+    """A saved model, or one of the hub, in float32 with the head of `objective`.
 
-    `labels` names the head's outputs. `dropout` None: the model's own. Code of its own is never run; pickled
-    weights, where there are no safetensors, are read by torch's `weights_only`. Raises InputError for what is
-    no GPT-2 or BERT, wants code, cannot learn the objective, or lacks weights that are not a new head's.
+    `labels` names the head's outputs; a new head is drawn from `seed`. `dropout` None: the model's own. Code
+    of its own is never run; pickled weights, where there are no safetensors, are read by torch's
+    `weights_only`. Raises InputError for what is no GPT-2 or BERT, wants code, cannot learn the objective, or
+    lacks weights that are not a new head's.
     """
     config, known = _config(folder, revision)
     if objective in _NOT_FOR.get(known.family, ()):
@@ -198,8 +201,8 @@ def _config(folder: Path | str, revision: str | None) -> tuple[Any, KnownModel]:
 
 def _head_settings(objective: str, labels: Sequence[str] | None) -> dict[str, Any]:
     settings: dict[str, Any] = {}
-    if objective == "regression":
-        settings["num_labels"] = 1
+    if objective in OUTPUTS:
+        settings["num_labels"] = OUTPUTS[objective]
     elif labels is not None:
         names = dict(enumerate(labels))
         settings |= {"id2label": names, "label2id": {name: index for index, name in names.items()}}

@@ -44,7 +44,7 @@ class Objective(torch.nn.Module):
         raise NotImplementedError
 
     def body(self, batch: Batch) -> Any:
-        """The model below its head: `last_hidden_state` (B, T, d), and a classifying BERT's `pooler_output`."""
+        """The model below its head: `last_hidden_state` (B, T, d), a classifying BERT's `pooler_output`."""
         if self.model.config.model_type == "gpt2":  # right-padded and causal: padding is never looked at
             return self.model.transformer(input_ids=batch["input_ids"], use_cache=False)
         return self.model.bert(

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from eval.files import InputError
-from pipelines.batches import Example, PackedWindows, Pairs, open_tokens
+from pipelines.batches import Example, MaskedWindows, PackedWindows, Pairs, open_tokens
 from pipelines.fused_loss import IGNORED
+from tests.pipelines.tiny import CLS, SEP, tiny_vocabulary
 
 
 def test_an_epoch_of_windows_holds_every_position_once_and_targets_are_the_next_token() -> None:
@@ -25,6 +26,46 @@ def test_windows_come_in_another_order_in_the_next_epoch_and_for_another_seed() 
     assert not torch.equal(data.batch(0)["input_ids"], data.batch(1)["input_ids"])
     assert not torch.equal(data.batch(0)["input_ids"], other.batch(0)["input_ids"])
     assert torch.equal(data.batch(1)["input_ids"], PackedWindows(stream, 4, 40, 0).batch(1)["input_ids"])
+
+
+def _masked(batch_size: int = 5, seed: int = 3, whole_words: bool = False) -> MaskedWindows:
+    """Twenty windows of 14 tokens between [CLS] and [SEP]; the id after 49 is 5."""
+    stream = (5 + np.arange(20 * 14) % 45).astype(np.uint16)
+    return MaskedWindows(stream, 16, batch_size, seed, tiny_vocabulary(), whole_words)
+
+
+def _unmasked(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.where(batch["targets"] == IGNORED, batch["input_ids"], batch["targets"])
+
+
+def test_an_epoch_of_masked_windows_holds_every_token_once_between_cls_and_sep() -> None:
+    data = _masked()
+    windows = torch.cat([_unmasked(data.batch(step)) for step in range(4)])
+    assert data.windows == 20
+    assert data.unique_tokens == 20 * 16
+    assert (windows[:, 0] == CLS).all()
+    assert (windows[:, -1] == SEP).all()
+    starts = {int((row[1] - 5) % 45) for row in windows}
+    assert starts == {14 * place % 45 for place in range(20)}
+    assert ((windows[:, 2:-1] - windows[:, 1:-2]) % 45 == 1).all()
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+def test_a_windows_masks_follow_from_seed_epoch_and_window_alone(whole_words: bool) -> None:
+    one, other = _masked(5, whole_words=whole_words), _masked(4, whole_words=whole_words)
+    first = [torch.cat([one.batch(step)[key] for step in range(4)]) for key in ("input_ids", "targets")]
+    again = [torch.cat([other.batch(step)[key] for step in range(5)]) for key in ("input_ids", "targets")]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+    def masks(data: MaskedWindows, steps: range) -> dict[int, list[int]]:
+        batches = [data.batch(step) for step in steps]
+        ids = torch.cat([_unmasked(batch) for batch in batches])
+        targets = torch.cat([batch["targets"] for batch in batches])
+        return {int(row[1]): hidden.tolist() for row, hidden in zip(ids, targets, strict=True)}
+
+    epoch = masks(one, range(4))
+    for another in (masks(one, range(4, 8)), masks(_masked(5, seed=4, whole_words=whole_words), range(4))):
+        assert sum(epoch[start] == another[start] for start in epoch) < len(epoch) / 2
 
 
 def _pairs(count: int = 23, batch_size: int = 4) -> Pairs:
@@ -54,6 +95,34 @@ def test_padding_is_never_scored() -> None:
         padding = torch.arange(batch["input_ids"].shape[1]) >= batch["lengths"][:, None]
         assert (batch["targets"][padding] == IGNORED).all()
         assert (batch["input_ids"][padding] == 0).all()
+
+
+def test_each_kind_of_target_has_its_form() -> None:
+    ids = ((9, 8, 7), (9, 8, 7, 6))
+
+    def targets(objective: str, *rows: object) -> torch.Tensor:
+        examples = [Example(row, target) for row, target in zip(ids, rows, strict=True)]
+        return Pairs(examples, 2, context=5, pad_id=0, seed=0, objective=objective).batch(0)["targets"]
+
+    def same(found: torch.Tensor, rows: list, dtype: torch.dtype = torch.int64) -> bool:
+        return found.dtype == dtype and sorted(found.tolist()) == sorted(rows)
+
+    assert same(targets("classification", 2, 0), [2, 0])
+    assert same(targets("regression", 0.5, -2.0), [0.5, -2.0], torch.float32)
+    assert same(targets("multi-label", (1.0, 0.0), (0.0, 0.0)), [[1.0, 0.0], [0.0, 0.0]], torch.float32)
+    assert same(targets("span", (0, 0), (1, 3)), [[0, 0], [1, 3]])
+    tags = [[IGNORED, 4, 1, IGNORED, IGNORED], [IGNORED, 2, IGNORED, 3, IGNORED]]
+    assert same(targets("tagging", (IGNORED, 4, 1), (IGNORED, 2, IGNORED, 3)), tags)
+    asked = [[8, 7, IGNORED, IGNORED, IGNORED], [IGNORED, 7, 6, IGNORED, IGNORED]]
+    assert same(targets("conditional-generation", ids[0], (IGNORED, IGNORED, 7, 6)), asked)
+
+
+def test_types_are_given_where_a_second_text_is() -> None:
+    pair = Example((9, 8, 7), 0, (0, 0, 1))
+    batch = Pairs([pair], 1, context=5, pad_id=0, seed=0, objective="classification").batch(0)
+    assert batch["types"].tolist() == [[0, 0, 1, 0, 0]]
+    alone = Pairs([Example((9, 8), 0, (0, 0))], 1, context=5, pad_id=0, seed=0, objective="classification")
+    assert "types" not in alone.batch(0)
 
 
 def test_a_broken_token_file_is_the_readers_mistake(tmp_path) -> None:

@@ -49,3 +49,27 @@ def test_torch_counts_the_same_products() -> None:
     vectors = count_non_embedding(SMALL) - 12 * SMALL.n_layer * SMALL.n_embd**2
     ours = forward_flops_per_token(SMALL, vocab_size, length)
     assert counter.get_total_flops() == length * (ours - 2 * vectors)
+
+
+def test_torch_counts_the_same_products_in_bert() -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import BertConfig, BertForMaskedLM
+
+    length, vocab_size, layers, width = 48, 300, SMALL.n_layer, SMALL.n_embd
+    config = BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=SMALL.n_head,
+        intermediate_size=4 * width,
+        attn_implementation="eager",
+    )
+    model = BertForMaskedLM(config).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros((1, length), dtype=torch.long))
+    matrices = 12 * layers * width**2 + width**2
+    vectors = count_non_embedding(SMALL, "bert") - matrices + vocab_size  # the head's bias among them
+    ours = forward_flops_per_token(SMALL, vocab_size, length, "bert")
+    assert counter.get_total_flops() == length * (ours - 2 * vectors)
+    assert training_flops_per_token(SMALL, vocab_size, length, "bert") == 3 * ours

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipelines.ladder import (
     Shape,
     build_rungs,
     choose_shape,
+    count_classifier,
     count_non_embedding,
     count_params,
     human_count,
@@ -49,6 +52,64 @@ def test_counts_are_those_of_the_real_model(shape: Shape, vocab_size: int, conte
         "non_embedding": total - tables,
         "matmul": total - tables + model.lm_head.weight.numel(),
     }
+
+
+BERTS = [Shape(1, 16, 1), Shape(2, 128, 2), Shape(4, 96, 3), Shape(12, 768, 12)]
+
+
+def _bert(shape: Shape, labels: int | None) -> Any:
+    """A real BERT without memory: for masked-LM, or with a classifier."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=3000,
+        max_position_embeddings=128,
+        hidden_size=shape.n_embd,
+        num_hidden_layers=shape.n_layer,
+        num_attention_heads=shape.n_head,
+        intermediate_size=4 * shape.n_embd,
+        num_labels=labels or 2,
+    )
+    with torch.device("meta"):
+        model = BertForMaskedLM(config) if labels is None else BertForSequenceClassification(config)
+    model.tie_weights()
+    return model
+
+
+@pytest.mark.parametrize("shape", BERTS, ids=str)
+def test_bert_counts_are_those_of_the_real_models(shape: Shape) -> None:
+    model = _bert(shape, None)
+    tables = model.bert.embeddings
+    embedding = sum(
+        table.weight.numel()
+        for table in (tables.word_embeddings, tables.position_embeddings, tables.token_type_embeddings)
+    )
+    head = model.cls.predictions.decoder
+    total = sum(parameter.numel() for parameter in model.parameters())
+    body = total - embedding - head.bias.numel()
+    assert count_params(shape, 3000, 128, "bert") == {
+        "total": total,
+        "non_embedding": body,
+        "matmul": body + head.weight.numel() + head.bias.numel(),
+    }
+    classifier = sum(parameter.numel() for parameter in _bert(shape, 5).parameters())
+    assert count_classifier(shape, 3000, 128, 5, "bert") == classifier
+
+
+def test_a_classifying_gpt2_is_counted() -> None:
+    import torch
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    config = GPT2Config(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=1, num_labels=7)
+    with torch.device("meta"):
+        total = sum(p.numel() for p in GPT2ForSequenceClassification(config).parameters())
+    assert count_classifier(Shape(2, 32, 1), 300, 64, 7) == total
+
+
+def test_bert_base_has_its_published_count() -> None:
+    """109,482,240: the encoder with its pooler, `BertModel`; 110M in Devlin 2018."""
+    assert count_classifier(Shape(12, 768, 12), 30_522, 512, 0, "bert") == 109_482_240
 
 
 def test_gpt2_small_has_its_published_counts() -> None:

@@ -1,73 +1,241 @@
-"""Objectives against transformers' own losses and gradients, in float32."""
+"""Objectives against transformers' own losses and gradients in float32, over batches that are padded."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from torch.nn import functional
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    BertConfig,
+    GPT2Config,
+)
 
-from pipelines.batches import Example, Pairs
+from pipelines.batches import Batch, Example, Pairs
+from pipelines.fast import tune_for_training
 from pipelines.fused_loss import IGNORED
-from pipelines.models import tune_for_training
 from pipelines.objectives import objective
-from tests.pipelines.tiny import CONTEXT, VOCABULARY, tiny_data, tiny_model
+from tests.pipelines.tiny import CONTEXT, PAD, VOCABULARY, tiny_data, tiny_masked, tiny_model
+
+HEADS: dict[str, Any] = {
+    "conditional-generation": AutoModelForCausalLM,
+    "classification": AutoModelForSequenceClassification,
+    "multi-label": AutoModelForSequenceClassification,
+    "regression": AutoModelForSequenceClassification,
+    "span": AutoModelForQuestionAnswering,
+    "tagging": AutoModelForTokenClassification,
+}
+PROBLEMS = {
+    "classification": "single_label_classification",
+    "multi-label": "multi_label_classification",
+    "regression": "regression",
+}
+OUTPUTS = {"classification": 3, "multi-label": 4, "regression": 1, "span": 2, "tagging": 5}
+ROWS = ((9, 8, 7), (9, 8, 7, 6, 5, 4), (11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21))
+TARGETS: dict[str, tuple[Any, ...]] = {
+    "conditional-generation": ((IGNORED, 8, 7), (*[IGNORED] * 4, 5, 4), (*[IGNORED] * 3, *range(14, 22))),
+    "classification": (2, 0, 1),
+    "multi-label": ((1.0, 0.0, 0.0, 1.0), (0.0,) * 4, (1.0,) * 4),
+    "regression": (0.5, -1.5, 2.0),
+    "span": ((0, 0), (2, 4), (1, 10)),
+    "tagging": ((IGNORED, 4, IGNORED), (IGNORED, 0, 1, IGNORED, 2, IGNORED), (*[IGNORED] * 10, 3)),
+}
+CASES = [("gpt2", name) for name in TARGETS] + [
+    ("bert", name) for name in TARGETS if name != "conditional-generation"
+]
 
 
-def _gradients(model) -> dict[str, torch.Tensor]:
-    return {name: p.grad.clone() for name, p in model.named_parameters()}
+def _model(family: str, name: str) -> Any:
+    torch.manual_seed(0)
+    more: dict[str, Any] = {"pad_token_id": PAD, "classifier_dropout": 0.0, "initializer_range": 0.3}
+    if name in OUTPUTS:
+        more |= {"num_labels": OUTPUTS[name], "problem_type": PROBLEMS.get(name)}
+    if family == "gpt2":
+        shape = {"n_positions": CONTEXT, "n_layer": 2, "n_embd": 16, "n_head": 2}
+        drop = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+        config: Any = GPT2Config(vocab_size=VOCABULARY, **shape, **drop, **more)
+    else:
+        shape = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 64}
+        drop = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
+        config = BertConfig(vocab_size=VOCABULARY, max_position_embeddings=CONTEXT, **shape, **drop, **more)
+    return HEADS[name].from_config(config).train()
 
 
-def test_a_causal_step_equals_transformers_loss_and_gradients() -> None:
-    batch = tiny_data().batch(0)
-    theirs = tiny_model()
-    # transformers shifts labels itself, so it is given the window with its last target at the end
-    ids = torch.cat([batch["input_ids"], batch["targets"][:, -1:]], dim=1)[:, 1:]
-    loss = theirs(input_ids=ids, labels=ids).loss
+def _batch(family: str, name: str, rows: slice = slice(None)) -> Batch:
+    types = [(0,) * (len(ids) // 2) + (1,) * (len(ids) - len(ids) // 2) for ids in ROWS]
+    examples = [
+        Example(ids, target, kind if family == "bert" else ())
+        for ids, target, kind in zip(ROWS, TARGETS[name], types, strict=True)
+    ][rows]
+    return Pairs(examples, len(examples), context=CONTEXT, pad_id=PAD, seed=0, objective=name).batch(0)
+
+
+def _theirs(model: Any, name: str, batch: Batch) -> torch.Tensor:
+    """transformers' own loss of the batch."""
+    mask = (torch.arange(batch["input_ids"].shape[1]) < batch["lengths"][:, None]).long()
+    given: dict[str, Any] = {"input_ids": batch["input_ids"], "attention_mask": mask}
+    if "types" in batch:
+        given["token_type_ids"] = batch["types"]
+    targets = batch["targets"]
+    if name == "span":
+        given |= {"start_positions": targets[:, 0], "end_positions": targets[:, 1]}
+    elif name == "conditional-generation":  # it shifts labels itself
+        given["labels"] = functional.pad(targets, (1, 0), value=IGNORED)[:, :-1]
+    else:
+        given["labels"] = targets
+    return model(**given).loss
+
+
+def _same_gradients(ours: Any, theirs: Any) -> None:
+    expected = {name: p.grad for name, p in theirs.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_loss_and_gradients_are_transformers_own(family: str, name: str) -> None:
+    # transformers counts padding among a span's answers, so there it gets rows without any
+    batch = _batch(family, name, slice(1, 2) if name == "span" else slice(None))
+    if name == "span":
+        batch = {key: value[:, :6] if value.ndim == 2 else value for key, value in batch.items()}
+    theirs = _model(family, name)
+    ours = tune_for_training(copy.deepcopy(theirs), on_cpu=True)
+    expected = _theirs(theirs, name, batch)
+    expected.backward()
+
+    module = objective(name, ours, torch.float32)
+    loss = module(batch) / module.count(batch)
     loss.backward()
 
-    ours = tune_for_training(tiny_model(), on_cpu=True)
-    nats, count = objective("causal-lm", ours, torch.float32)(
-        {"input_ids": ids[:, :-1], "targets": ids[:, 1:]}
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    _same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_a_batch_costs_what_its_rows_cost_alone_without_padding(family: str, name: str) -> None:
+    module = objective(name, tune_for_training(_model(family, name), on_cpu=True), torch.float32)
+    together = _batch(family, name)
+    nats, count = 0.0, 0.0
+    for row, ids in enumerate(ROWS):
+        alone = {
+            key: value[:, : len(ids)] if value.ndim == 2 and len(value[0]) == CONTEXT else value
+            for key, value in _batch(family, name, slice(row, row + 1)).items()
+        }
+        nats, count = nats + float(module(alone).detach()), count + module.count(alone)
+    assert module.count(together) == count
+    assert float(module(together).detach()) == pytest.approx(nats, rel=1e-5)
+
+
+def test_a_causal_step_is_transformers_own() -> None:
+    batch = tiny_data().batch(0)
+    theirs, ours = tiny_model(), tune_for_training(tiny_model(), on_cpu=True)
+    labels = functional.pad(batch["targets"], (1, 0), value=IGNORED)[:, :-1]  # it shifts them itself
+    expected = theirs(input_ids=batch["input_ids"], labels=labels).loss
+    expected.backward()
+    cut = {"input_ids": batch["input_ids"], "targets": batch["targets"].clone()}
+    cut["targets"][:, -1] = IGNORED  # transformers drops the last position, which has no token after it
+    module = objective("causal-lm", ours, torch.float32)
+    assert module.count(cut) == 4 * (CONTEXT - 1)
+    loss = module(cut) / module.count(cut)
+    loss.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    _same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_masked_step_is_transformers_own(padded: bool) -> None:
+    batch = dict(tiny_masked().batch(0))
+    mask = None
+    if padded:
+        batch["lengths"] = torch.tensor([16, 9, 12, 5])
+        mask = (torch.arange(CONTEXT) < batch["lengths"][:, None]).long()
+        batch["targets"] = batch["targets"].masked_fill(mask == 0, IGNORED)
+    theirs = tiny_model(family="bert")
+    ours = tune_for_training(tiny_model(family="bert"), on_cpu=True)
+    expected = theirs(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["targets"]).loss
+    expected.backward()
+    module = objective("masked-lm", ours, torch.float32)
+    loss = module(batch) / module.count(batch)
+    loss.backward()
+    assert module.count(batch) == float((batch["targets"] != IGNORED).sum())
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    _same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert"])
+def test_class_weights_and_smoothing_are_torchs(family: str) -> None:
+    weights, batch, model = (
+        [0.5, 2.0, 3.0],
+        _batch(family, "classification"),
+        _model(family, "classification"),
     )
-    (nats / count).backward()
-
-    assert int(count) == 4 * (CONTEXT - 1)
-    torch.testing.assert_close(nats / count, loss, rtol=1e-5, atol=1e-6)
-    expected = _gradients(theirs)
-    for name, gradient in _gradients(ours).items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)
-
-
-def test_a_padded_answer_costs_what_it_costs_alone() -> None:
-    examples = [
-        Example((5, 6, 7, 8), (IGNORED, IGNORED, 7, 8)),
-        Example(tuple(range(2, 14)), (IGNORED,) * 9 + (11, 12, 13)),
-    ]
-    module = objective("conditional-generation", tune_for_training(tiny_model(), on_cpu=True), torch.float32)
-    together, count = module(Pairs(examples, 2, context=CONTEXT, pad_id=1, seed=0).batch(0))
-    alone = [module(Pairs([example], 1, context=CONTEXT, pad_id=1, seed=0).batch(0)) for example in examples]
-    assert int(count) == 5
-    assert float(together.detach()) == pytest.approx(sum(float(nats.detach()) for nats, _ in alone), rel=1e-5)
-
-
-def test_classification_equals_transformers_padding_and_all() -> None:
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY,
-        n_positions=CONTEXT,
-        n_layer=1,
-        n_embd=8,
-        n_head=2,
-        num_labels=3,
-        pad_token_id=1,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
+    module = objective(
+        "classification",
+        tune_for_training(copy.deepcopy(model), on_cpu=True),
+        torch.float32,
+        label_smoothing=0.1,
+        class_weights=weights,
     )
-    model = GPT2ForSequenceClassification(config)
-    batch = Pairs(
-        [Example((9, 8, 7), 2), Example((9, 8, 7, 6, 5), 0)], 2, context=CONTEXT, pad_id=1, seed=0
-    ).batch(0)
     mask = (torch.arange(batch["input_ids"].shape[1]) < batch["lengths"][:, None]).long()
-    expected = model(input_ids=batch["input_ids"], attention_mask=mask, labels=batch["targets"]).loss
-    nats, count = objective("classification", tune_for_training(model, on_cpu=True), torch.float32)(batch)
-    assert int(count) == 2
-    torch.testing.assert_close(nats / 2, expected, rtol=1e-5, atol=1e-6)
+    logits = model(batch["input_ids"], attention_mask=mask, token_type_ids=batch.get("types")).logits
+    expected = functional.cross_entropy(
+        logits, batch["targets"], weight=torch.tensor(weights), label_smoothing=0.1
+    )
+    torch.testing.assert_close(module(batch) / module.count(batch), expected, rtol=1e-5, atol=1e-6)
+    plain = functional.cross_entropy(logits, batch["targets"], weight=torch.tensor(weights))
+    nats, count = module.measures(batch)["loss"]
+    assert nats / count == pytest.approx(float(plain.detach()), rel=1e-5)  # smoothing is training's
+
+
+def test_tokens_are_smoothed_as_torch_does() -> None:
+    model, batch = tiny_model(), tiny_data().batch(0)
+    expected = functional.cross_entropy(
+        model(input_ids=batch["input_ids"]).logits.flatten(0, 1),
+        batch["targets"].flatten(),
+        label_smoothing=0.2,
+    )
+    module = objective("causal-lm", tune_for_training(model, on_cpu=True), torch.float32, label_smoothing=0.2)
+    torch.testing.assert_close(module(batch) / module.count(batch), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "measure", "share"),
+    [("classification", "accuracy", 2 / 3), ("span", "accuracy", 2 / 3), ("tagging", "accuracy", 4 / 5),
+     ("multi-label", "f1_micro", 2 * 5 / (5 + 6))],
+)  # fmt: skip
+def test_measures_count_what_is_right(name: str, measure: str, share: float) -> None:
+    """A module that answers as it is told: all right but one."""
+    batch = _batch("bert", name)
+    targets = batch["targets"]
+    order = [int(length) for length in batch["lengths"]]  # rows come in an order of their own
+    wrong = order.index(6)
+    if name == "classification":
+        logits = functional.one_hot(targets.clone().index_fill(0, torch.tensor([wrong]), 1), 3) * 9.0
+    elif name == "multi-label":
+        logits = torch.where(targets > 0, 9.0, -9.0)
+        logits[order.index(11), 0] = -9.0
+    elif name == "span":
+        logits = functional.one_hot(targets, CONTEXT).transpose(1, 2) * 9.0
+        logits[wrong, :, 0] = logits[wrong, :, 0].roll(1)
+    else:
+        logits = functional.one_hot(targets.clamp(min=0), 5) * 9.0
+        logits[wrong, 1] = logits[wrong, 1].roll(1)
+    module = objective(name, _model("bert", name), torch.float32)
+    module.logits = lambda batch: logits
+    measured = module.measures(batch)
+    assert measured[measure][0] / measured[measure][1] == pytest.approx(share)
+    assert measured["loss"][0] > 1.0  # the one that is wrong
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_the_measured_loss_is_the_trained_one(family: str, name: str) -> None:
+    module, batch = objective(name, _model(family, name), torch.float32), _batch(family, name)
+    nats, count = module.measures(batch)["loss"]
+    assert nats == pytest.approx(float(module(batch).detach()))
+    assert count == module.count(batch)

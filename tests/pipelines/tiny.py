@@ -8,24 +8,48 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.batches import Batches, PackedWindows
+from eval.masking import MaskVocabulary
+from pipelines.batches import Batches, MaskedWindows, PackedWindows
+from pipelines.fast import tune_for_training
 from pipelines.ladder import Shape
-from pipelines.models import build_gpt2, tune_for_training
+from pipelines.models import SpecialIds, build_model
 from pipelines.objectives import objective
 from pipelines.optim import Optimisation
-from pipelines.train import Run, make_accelerator, train
 
 VOCABULARY, CONTEXT = 50, 16
+PAD, CLS, SEP, MASK = 1, 2, 3, 4
 
 
-def tiny_model(seed: int = 0) -> Any:
+def tiny_model(seed: int = 0, family: str = "gpt2") -> Any:
     torch.set_num_threads(1)
-    return build_gpt2(Shape(2, 16, 2), VOCABULARY, CONTEXT, eos_id=0, pad_id=1, seed=seed)
+    begin, end = (0, 0) if family == "gpt2" else (CLS, SEP)
+    return build_model(
+        family,
+        Shape(2, 16, 2),
+        vocab_size=VOCABULARY,
+        context=CONTEXT,
+        special=SpecialIds(begin, end, PAD),
+        seed=seed,
+    )
+
+
+def tiny_stream(size: int = 2000) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, VOCABULARY, size).astype(np.uint16)
 
 
 def tiny_data(batch_size: int = 4) -> PackedWindows:
-    stream = np.random.default_rng(0).integers(0, VOCABULARY, 2000).astype(np.uint16)
-    return PackedWindows(stream, CONTEXT, batch_size, seed=7)
+    return PackedWindows(tiny_stream(), CONTEXT, batch_size, seed=7)
+
+
+def tiny_vocabulary() -> MaskVocabulary:
+    """Ids 0 to 4 are special; the odd ones from 41 on continue a word."""
+    ids = np.arange(VOCABULARY)
+    continues = (ids > 40) & (ids % 2 == 1)
+    return MaskVocabulary(CLS, SEP, MASK, maskable=ids > 4, continues=continues, ordinary=ids[5:])
+
+
+def tiny_masked(batch_size: int = 4) -> MaskedWindows:
+    return MaskedWindows(tiny_stream(), CONTEXT, batch_size, 7, tiny_vocabulary())
 
 
 def how(steps: int = 12, learning_rate: float = 1e-2) -> Optimisation:
@@ -42,7 +66,9 @@ def how(steps: int = 12, learning_rate: float = 1e-2) -> Optimisation:
     )
 
 
-def make_run(folder: Path, data: Batches | None = None, **changes: Any) -> Run:
+def make_run(folder: Path, data: Batches | None = None, **changes: Any) -> Any:
+    from pipelines.train import Run
+
     settings: dict[str, Any] = {
         "batches": data or tiny_data(),
         "how": how(),
@@ -60,6 +86,10 @@ def train_tiny(
     folder: Path, model: Any = None, name: str = "causal-lm", **changes: Any
 ) -> tuple[Any, dict[str, Any]]:
     """Train; returns the model and the facts."""
+    from pipelines.ranks import make_accelerator
+
+    from pipelines.train import train
+
     folder.mkdir(parents=True, exist_ok=True)
     model = tiny_model() if model is None else model
     accelerator = make_accelerator("fp32")
