@@ -41,9 +41,9 @@ BETA1 = 0.9
 OLMO_FROM = 60_000_000  # non-embedding parameters; olmo-ladder was made for so many and more
 SWEEP_SHARE = 0.2  # of the ladder's own FLOPs that `auto` spends on a sweep at most
 
-# Fine-tuning. Published BERTs: Turc 2019 (arXiv 1908.08962, appendix): 4 epochs, the best of four rates on
-# validation. Published GPT-2s: Radford 2018 (section 4.1): rate 6.25e-5, 3 epochs. Models trained here: a
-# share of their pretraining rate.
+# Fine-tuning. Published BERTs: Turc 2019 (arXiv 1908.08962, their models' card): 4 epochs, the best of four
+# rates on validation. Published GPT-2s: Radford 2018 (section 4.1): rate 6.25e-5, 3 epochs. Models trained
+# here: a share of their pretraining rate.
 FINETUNE_RATE_SHARE = 1 / 3  # of the pretraining rate, for models under 10M parameters trained from scratch
 FINETUNE_EPOCHS = 2.0
 FINETUNE_WEIGHT_DECAY = 0.01  # Devlin 2018, appendix A.2; Radford 2018
@@ -213,14 +213,18 @@ def _choice(
 ) -> tuple[Choice, float]:
     """A rule's choice, and the width as a multiple of mup's base.
 
-    `mup` (Yang 2022) takes small-ladder's choice at the base's size and keeps its rate at every width: what
-    falls with width is in the parameter groups. Depth is not carried by it.
+    `mup` (Yang 2022) keeps the choice of a rung as deep and as wide as the base at every width: what falls
+    with width is in the parameter groups. Depth is not its matter: it has the rate of its size.
     """
     if rule != "mup":
         return RULES[rule](n, tokens), 1.0
     assert base_width is not None, "the plan knows the width that mup begins at"
-    multiple = width / base_width
-    return small_ladder(round(n / multiple**2), tokens), multiple
+    size = round(n * _block_size(base_width) / _block_size(width))
+    return RULES["olmo-ladder" if size >= OLMO_FROM else "small-ladder"](size, tokens), width / base_width
+
+
+def _block_size(width: int) -> int:
+    return 12 * width * width + 13 * width  # parameters of a layer, see pipelines.ladder
 
 
 def finetune_defaults(family: str, published: bool, pretraining_rate: float | None) -> FinetuneDefaults:
