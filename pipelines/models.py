@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -181,6 +182,11 @@ def load_for(
                 ignore_mismatched_sizes=True,  # a head for other labels is drawn anew
                 output_loading_info=True,
             )
+        except UnpicklingError as error:
+            raise InputError(
+                f"{folder}: its weights are a pickle of more than tensors, which is not read; "
+                "choose another, or save it as safetensors"
+            ) from error
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise _cannot_load(folder, error) from error
     new = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
