@@ -26,15 +26,15 @@ def wrap_lora(model: Any, *, r: int, alpha: float, dropout: float) -> Any:
         raise InputError("finetune.lora: needs peft; install it: pip install 'stepladder[lora]'") from error
     family = model.config.model_type
     heads = [name for name in HEADS if any(part.split(".")[-1] == name for part, _ in model.named_modules())]
-    settings = LoraConfig(
-        r=r,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=TARGETS[family],
-        fan_in_fan_out=family == "gpt2",  # its matrices are stored transposed
-        modules_to_save=heads or None,
-    )
-    return get_peft_model(model, settings)
+    settings: dict[str, Any] = {
+        "r": r,
+        "lora_alpha": alpha,
+        "lora_dropout": dropout,
+        "target_modules": TARGETS[family],
+        "fan_in_fan_out": family == "gpt2",  # its matrices are stored transposed
+        "modules_to_save": heads or None,
+    }
+    return get_peft_model(model, LoraConfig(**settings))
 
 
 def merge_lora(model: Any) -> Any:

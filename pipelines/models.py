@@ -110,6 +110,10 @@ def build_model(
     return BertForMaskedLM(_bert_config(shape, vocab_size, context, special, dropout))
 
 
+def _dropouts(family: str, share: float) -> dict[str, Any]:
+    return dict.fromkeys(DROPOUTS[family], share)
+
+
 def _gpt2_config(
     shape: Shape, vocab_size: int, context: int, special: SpecialIds, dropout: float
 ) -> GPT2Config:
@@ -123,7 +127,7 @@ def _gpt2_config(
         eos_token_id=special.end,
         pad_token_id=special.pad,
         initializer_range=initial_std(shape.n_embd),
-        **dict.fromkeys(DROPOUTS["gpt2"], dropout),
+        **_dropouts("gpt2", dropout),
     )
 
 
@@ -140,7 +144,7 @@ def _bert_config(
         type_vocab_size=TOKEN_TYPES,
         pad_token_id=special.pad,
         initializer_range=initial_std(shape.n_embd),
-        **dict.fromkeys(DROPOUTS["bert"], dropout),
+        **_dropouts("bert", dropout),
     )
 
 
@@ -165,8 +169,8 @@ def load_for(
     for name, value in _head_settings(objective, labels).items():
         setattr(config, name, value)
     if dropout is not None:
-        for name in DROPOUTS[known.family]:
-            setattr(config, name, dropout)
+        for name, value in _dropouts(known.family, dropout).items():
+            setattr(config, name, value)
         config.classifier_dropout = dropout
     if known.family == "gpt2" and config.pad_token_id is None:
         config.pad_token_id = config.eos_token_id  # else transformers' own classifier takes one row at a time
@@ -202,7 +206,8 @@ def _config(folder: Path | str, revision: str | None) -> tuple[Any, KnownModel]:
     except (OSError, ValueError) as error:
         raise _cannot_load(folder, error) from error
     known = read_config(raw, str(folder))
-    return {"gpt2": GPT2Config, "bert": BertConfig}[known.family].from_dict(raw), known
+    kinds: dict[str, Any] = {"gpt2": GPT2Config, "bert": BertConfig}
+    return kinds[known.family].from_dict(raw), known
 
 
 def _head_settings(objective: str, labels: Sequence[str] | None) -> dict[str, Any]:

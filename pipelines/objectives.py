@@ -125,6 +125,7 @@ class Classes(Rows):
     def __init__(self, model: Any, weights: Sequence[float] | None, label_smoothing: float) -> None:
         super().__init__(model)
         self.label_smoothing = label_smoothing
+        self.weights: Tensor | None
         self.row_weights = None if weights is None else torch.tensor(weights)  # stays on the processor
         self.register_buffer("weights", self.row_weights, persistent=False)
 
