@@ -1,10 +1,11 @@
-"""Sweep small rungs' learning rates at the quickstart's budget: the table behind `small-ladder`.
+"""Sweep small rungs' learning rates: the table behind `small-ladder`, and whether `mup` carries a rate.
 
     python benchmarks/learning_rate_sweep.py RUN_FOLDER [--shapes 1x32 2x64 5x128] [--rates 1e-3 ...]
-    [--batch-tokens 4096]
+    [--batch-tokens 4096] [--mup-base-width 32]
 
-RUN_FOLDER is a run that has prepared its tokens. Each row trains from scratch, cosine-free, on the recipe's
-schedule, and is scored by its validation loss in nats a token.
+RUN_FOLDER is a run that has prepared its tokens. Each row trains from scratch on warm-up, stable, decay, and
+is scored by its validation loss in nats a token. With a base width the rates are mup's, the same for every
+width where the best of them is the same in every shape's rows.
 """
 
 from __future__ import annotations
@@ -12,68 +13,50 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoTokenizer
 
 from pipelines.batches import PackedWindows, open_tokens
-from pipelines.fused_loss import IGNORED
+from pipelines.fast import tune_for_training
 from pipelines.ladder import Shape, count_non_embedding, parse_shape
-from pipelines.models import build_gpt2, tune_for_training
+from pipelines.models import SpecialIds, build_model
+from pipelines.mup import scale_model
 from pipelines.objectives import objective
 from pipelines.optim import Optimisation
-from pipelines.train import Diverged, Run, make_accelerator, train
+from pipelines.ranks import make_accelerator
+from pipelines.train import Diverged, Run, Validation, train, validation_loss
 
 CONTEXT = 256
-
-
-def validation_nats(module: torch.nn.Module, stream: np.ndarray, windows: int) -> float:
-    """Mean nats a token over the first windows of the validation stream."""
-    rows = stream[: windows * CONTEXT + 1].astype(np.int64)
-    ids = torch.from_numpy(rows[:-1].reshape(windows, CONTEXT))
-    targets = torch.from_numpy(rows[1:].reshape(windows, CONTEXT))
-    assert IGNORED < 0
-    total = 0.0
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        for start in range(0, windows, 16):
-            part = {"input_ids": ids[start : start + 16], "targets": targets[start : start + 16]}
-            total += float(module(part)[0])
-    return total / (windows * CONTEXT)
+VALIDATION_WINDOWS = 256
 
 
 def measure(
-    tokens: Path,
-    shape: Shape,
-    rate: float,
-    batch_tokens: int,
-    budget: float,
-    beta2: float,
-    warmup: float,
-    decay: float,
-    seed: int,
+    options: argparse.Namespace, tokens: Path, shape: Shape, rate: float, batch_tokens: int
 ) -> float | None:
-    """Validation loss after training; None when it diverged."""
-    tokenizer = AutoTokenizer.from_pretrained(tokens / "tokenizer")
-    model = build_gpt2(shape, len(tokenizer), CONTEXT, tokenizer.eos_token_id, tokenizer.pad_token_id, seed)
-    steps = round(budget / batch_tokens)
+    """Validation loss, in nats a token, after training; None when it diverged."""
+    steps = round(options.budget / batch_tokens)
+    multiple = shape.n_embd / options.mup_base_width if options.mup_base_width else 1.0
     how = Optimisation(
         learning_rate=rate,
         steps=steps,
-        warmup_steps=round(warmup * steps),
+        warmup_steps=round(options.warmup * steps),
         schedule="wsd",
-        decay_fraction=decay,
+        decay_fraction=options.decay,
         weight_decay=0.1,
         beta1=0.9,
-        beta2=beta2,
+        beta2=options.beta2,
         clip=1.0,
+        optimizer=options.optimizer,
+        mup_multiple=multiple,
     )
+    module = make_module(tokens, shape, multiple, options.seed)
     accelerator = make_accelerator("bf16")
-    module = objective("causal-lm", tune_for_training(model, on_cpu=True), torch.bfloat16)
-    data = PackedWindows(open_tokens(tokens / "train.npy"), CONTEXT, batch_tokens // CONTEXT, seed)
+    rows = batch_tokens // CONTEXT
     with tempfile.TemporaryDirectory() as folder:
         run = Run(
-            batches=data,
+            batches=PackedWindows(open_tokens(tokens / "train.npy"), CONTEXT, rows, options.seed),
             how=how,
             folder=Path(folder),
             log_every_tokens=None,
@@ -86,18 +69,38 @@ def measure(
             train(module, run, accelerator)
         except Diverged:
             return None
-    stream = open_tokens(tokens / "validation.npy")
-    return validation_nats(module, stream, min(256, (len(stream) - 1) // CONTEXT))
+    held_out = PackedWindows(open_tokens(tokens / "validation.npy"), CONTEXT, 16, seed=0)
+    windows = min(VALIDATION_WINDOWS, held_out.unique_tokens // CONTEXT)
+    return validation_loss(module, Validation(held_out, windows // 16))
+
+
+def make_module(tokens: Path, shape: Shape, multiple: float, seed: int) -> Any:
+    """A new GPT-2 with its objective, as a run's pretraining stage would make them."""
+    tokenizer = AutoTokenizer.from_pretrained(tokens / "tokenizer")
+    model = build_model(
+        "gpt2",
+        shape,
+        vocab_size=len(tokenizer),
+        context=CONTEXT,
+        special=SpecialIds.of(tokenizer),
+        seed=seed,
+    )
+    tune_for_training(scale_model(model, multiple), on_cpu=not torch.cuda.is_available())
+    return objective("causal-lm", model, torch.bfloat16)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--shapes", nargs="+", default=["1x32", "2x64", "5x128"])
     parser.add_argument("--rates", nargs="+", type=float, default=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3])
     parser.add_argument("--batch-tokens", nargs="+", type=int, default=[4096])
     parser.add_argument("--budget", type=float, default=1e6)
     parser.add_argument("--head-size", type=int, default=32)
+    parser.add_argument("--optimizer", choices=["adamw", "sgd", "rmsprop", "adafactor"], default="adamw")
+    parser.add_argument("--mup-base-width", type=int, help="rates are mup's; without it, plain ones")
     parser.add_argument("--beta2", type=float, default=0.95)
     parser.add_argument("--warmup", type=float, default=0.1)
     parser.add_argument("--decay", type=float, default=0.2)
@@ -110,22 +113,10 @@ def main() -> None:
         shape = parse_shape(text, options.head_size)
         for batch_tokens in options.batch_tokens:
             for rate in options.rates:
-                loss = measure(
-                    tokens,
-                    shape,
-                    rate,
-                    batch_tokens,
-                    options.budget,
-                    options.beta2,
-                    options.warmup,
-                    options.decay,
-                    options.seed,
-                )
+                loss = measure(options, tokens, shape, rate, batch_tokens)
                 shown = "diverged" if loss is None else f"{loss:.4f}"
-                print(
-                    f"{text:6} {count_non_embedding(shape):13,} {batch_tokens:13,} {rate:14.4g}  {shown}",
-                    flush=True,
-                )
+                row = f"{text:6} {count_non_embedding(shape):13,} {batch_tokens:13,} {rate:14.4g}  {shown}"
+                print(row, flush=True)
 
 
 if __name__ == "__main__":
