@@ -47,7 +47,7 @@ def read_config(config: Mapping[str, Any], where: str) -> KnownModel:
     Raises InputError for another architecture, for one that needs code of its own (never run), and for shapes
     that `Shape` cannot say: an MLP that is not four times as wide as the model.
     """
-    family = config.get("model_type")
+    family = config.get("model_type") or _unnamed(config)
     if "auto_map" in config:
         raise InputError(f"{where}: needs code of its own, which is never run; choose a plain GPT-2 or BERT")
     if family is None:
@@ -76,6 +76,12 @@ def read_config(config: Mapping[str, Any], where: str) -> KnownModel:
 def published(name: str) -> KnownModel | None:
     """A published model by its name on the hub, from a table: nothing is fetched. None: not in it."""
     return _PUBLISHED.get(name)
+
+
+def _unnamed(config: Mapping[str, Any]) -> str | None:
+    """BERT's first configurations, such as Google's own, do not say what they are; their keys do."""
+    is_bert = "type_vocab_size" in config and all(key in config for key in _KEYS["bert"])
+    return "bert" if is_bert else None
 
 
 def _count(config: Mapping[str, Any], key: str, where: str) -> int:

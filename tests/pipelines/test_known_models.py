@@ -94,6 +94,11 @@ def test_a_config_is_counted_as_the_model_it_describes(config: dict[str, Any]) -
     assert known.shape == Shape(2, 64, heads)
 
 
+def test_berts_first_configs_are_known_by_their_keys() -> None:
+    unnamed = {key: value for key, value in _bert().items() if key != "model_type"}
+    assert read_config(unnamed, "here") == read_config(_bert(), "here")
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from eval.files import InputError
+from eval.loading import count_params as evaluation_counts
 from pipelines.fast import tune_for_training
 from pipelines.ladder import Shape, count_params
 from pipelines.models import SpecialIds, build_model, initial_std, load_for, save_model
@@ -76,7 +77,9 @@ def test_a_built_model_has_its_counts_its_deviation_and_no_dropout(family: str) 
         family, shape, vocab_size=300, context=32, special=SpecialIds(2, 3, 0), seed=0
     ).train()
     total = sum(parameter.numel() for parameter in model.parameters())
-    assert total == count_params(shape, 300, 32, family)["total"]
+    counts = count_params(shape, 300, 32, family)
+    assert counts["total"] == total
+    assert counts == evaluation_counts(model)  # what is planned is what evaluation finds
     assert float(model.get_input_embeddings().weight.detach()[4:].std()) == pytest.approx(
         initial_std(64), rel=0.05
     )

@@ -168,6 +168,16 @@ def test_a_masked_step_is_transformers_own(padded: bool) -> None:
     _same_gradients(ours, theirs)
 
 
+@pytest.mark.parametrize(("family", "name"), [("gpt2", "causal-lm"), ("bert", "masked-lm")])
+def test_activation_checkpointing_changes_no_gradient(family: str, name: str) -> None:
+    batch = {"gpt2": tiny_data, "bert": tiny_masked}[family]().batch(0)
+    models = [tune_for_training(tiny_model(family=family).train(), on_cpu=True) for _ in range(2)]
+    models[1].gradient_checkpointing_enable()
+    for model in models:
+        objective(name, model, torch.float32)(batch).backward()
+    _same_gradients(*models)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "bert"])
 def test_class_weights_and_smoothing_are_torchs(family: str) -> None:
     weights, batch, model = (
