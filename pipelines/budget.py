@@ -48,8 +48,11 @@ FINETUNE_RATE_SHARE = 1 / 3  # of the pretraining rate, for models under 10M par
 FINETUNE_EPOCHS = 2.0
 FINETUNE_WEIGHT_DECAY = 0.01  # Devlin 2018, appendix A.2; Radford 2018
 FINETUNE_BETA2 = 0.999
-BERT_RATES, BERT_EPOCHS = (3e-4, 1e-4, 5e-5, 3e-5), 4.0
-GPT_RATES, GPT_EPOCHS = (6.25e-5,), 3.0
+PUBLISHED: dict[str, tuple[tuple[float, ...], float]] = {
+    # family: (learning rates, epochs)
+    "bert": ((3e-4, 1e-4, 5e-5, 3e-5), 4.0),
+    "gpt2": ((6.25e-5,), 3.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,12 +236,9 @@ def finetune_defaults(family: str, published: bool, pretraining_rate: float | No
     `published`: somebody else's model, which gets its family's published grid. `pretraining_rate`: the peak
     rate of a model trained here; None where its run does not say, and the published grid is tried.
     """
+    rates, epochs = PUBLISHED[family]
     if not published and pretraining_rate is not None:
         rates, epochs = (pretraining_rate * FINETUNE_RATE_SHARE,), FINETUNE_EPOCHS
-    elif family == "bert":
-        rates, epochs = BERT_RATES, BERT_EPOCHS
-    else:
-        rates, epochs = GPT_RATES, GPT_EPOCHS
     return FinetuneDefaults(
         epochs=epochs,
         learning_rates=rates,

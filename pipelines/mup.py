@@ -105,16 +105,16 @@ def width_slopes(changes: Mapping[int, Mapping[str, float]]) -> dict[str, float]
 def _parts(model: Any) -> _Parts:
     if hasattr(model, "transformer"):
         body = model.transformer
-        tables, blocks, norm = (body.wte, body.wpe), (body.h,), body.ln_f
+        tables = [body.wte, body.wpe]
+        blocks, norm = [body.h], body.ln_f
     else:
         body = model.bert
-        tied = hasattr(model, "cls")
-        tables = [
-            getattr(body.embeddings, f"{name}_embeddings") for name in ("word", "position", "token_type")
-        ]
-        dense = [model.cls.predictions.transform.dense] if tied else [body.pooler] if body.pooler else []
-        blocks = (body.encoder.layer, *dense)
-        norm = model.cls.predictions.transform.LayerNorm if tied else None
+        names = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+        tables = [getattr(body.embeddings, name) for name in names]
+        head = model.cls.predictions.transform if hasattr(model, "cls") else None
+        dense = head.dense if head is not None else body.pooler
+        blocks = [one for one in (body.encoder.layer, dense) if one is not None]
+        norm = head.LayerNorm if head is not None else None
     return _Parts(
         tables=tuple(table.weight for table in tables),
         hidden=tuple(one for block in blocks for one in block.parameters() if one.ndim == 2),
