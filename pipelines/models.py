@@ -258,7 +258,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write the `save_pretrained` layout beside `folder`, then rename it: the folder is whole or absent."""
     beside = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    model.save_pretrained(beside)
-    tokenizer.save_pretrained(beside)
+    with _quiet():
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
     shutil.rmtree(folder, ignore_errors=True)
     beside.replace(folder)
