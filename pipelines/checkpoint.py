@@ -1,8 +1,8 @@
-"""Checkpoints of a rung in training: written beside, synced, renamed; verified when read; no pickle anywhere.
+"""Checkpoints of a training: written beside, synced, renamed; verified when read; no pickle anywhere.
 
-A checkpoint is a folder `step-00000120/` with `model.safetensors`, `optimizer.safetensors` and, last,
-`state.json`, which holds the step, a hash of each tensor file and whatever facts the loop wants back. A
-folder that does not verify is set aside.
+A checkpoint is a folder with `model.safetensors`, `optimizer.safetensors` and, last, `state.json`, which has
+the step, a hash of each tensor file and whatever facts the loop wants back. A training resumes from those in
+`checkpoints/step-…`; one that does not verify is set aside.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from eval.files import InputError, hash_file, read_text, write_json
+from pipelines.optim import load_optimizer_tensors
 
 KEPT = 2
 TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
+Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,28 +38,32 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path,
-    step: int,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    facts: Mapping[str, Any],
+    folder: Path, step: int, model: Tensors, optimizer: Tensors, facts: Mapping[str, Any]
 ) -> None:
     """Leave `folder/step-…`, whole or not at all, and keep the last `KEPT`."""
-    name = f"step-{step:08d}"
-    beside = folder / f".{name}.tmp"
+    write_checkpoint(folder / f"step-{step:08d}", step, model, optimizer, facts)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_checkpoint(
+    path: Path, step: int, model: Tensors, optimizer: Tensors, facts: Mapping[str, Any]
+) -> None:
+    """Make the folder `path` a checkpoint; until it is whole, what stood there before stays.
+
+    `model` by parameter name, `optimizer` as `optim.optimizer_tensors` gives it.
+    """
+    beside = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    save_file(dict(model.named_parameters()), beside / "model.safetensors")
-    save_file(_optimizer_tensors(optimizer), beside / "optimizer.safetensors")
-    for file in TENSOR_FILES:
+    for file, tensors in zip(TENSOR_FILES, (model, optimizer), strict=True):
+        save_file(dict(tensors), beside / file)
         _sync(beside / file)
     hashes = {file: hash_file(beside / file) for file in TENSOR_FILES}
     write_json(beside / "state.json", {"step": step, "sha256": hashes, "facts": dict(facts)})
-    shutil.rmtree(folder / name, ignore_errors=True)
-    beside.replace(folder / name)
-    _sync(folder)
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
+    beside.replace(path)
+    _sync(path.parent)
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -65,8 +71,8 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     warnings: list[str] = []
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            return _load(path), warnings
-        except (InputError, SafetensorError, OSError, ValueError, KeyError) as error:
+            return load_checkpoint(path), warnings
+        except (InputError, OSError) as error:
             aside = path.with_name(f"broken-{path.name}")
             shutil.rmtree(aside, ignore_errors=True)
             path.replace(aside)
@@ -74,38 +80,40 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, warnings
 
 
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint of a folder. Raises InputError for one that is not there, not whole or altered."""
+    try:
+        state = json.loads(read_text(path / "state.json"))
+        for file, expected in state["sha256"].items():
+            if hash_file(path / file) != expected:
+                raise InputError(f"{path / file}: does not have the hash it was written with")
+        model, optimizer = (load_file(path / file) for file in TENSOR_FILES)
+        return Checkpoint(int(state["step"]), model, optimizer, dict(state["facts"]))
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: no whole checkpoint ({error!r:.120})") from error
+
+
 def restore(checkpoint: Checkpoint, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Copy a checkpoint's weights and optimiser moments into a model and optimiser built the same way."""
+    """Copy a checkpoint's weights and optimiser state into a model and optimiser built the same way."""
+    restore_weights(checkpoint, model)
+    load_optimizer_tensors(optimizer, checkpoint.optimizer)
+
+
+def restore_weights(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
+    """Copy a checkpoint's weights. Raises InputError for those of another model."""
+    parameters = dict(model.named_parameters())
+    for name in parameters.keys() ^ checkpoint.model.keys():
+        raise InputError(f"checkpoint: {name} is in one of checkpoint and model only; it is another model's")
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in parameters.items():
+            if parameter.shape != checkpoint.model[name].shape:
+                raise InputError(
+                    f"checkpoint: {name} is {list(checkpoint.model[name].shape)}, the model's "
+                    f"{list(parameter.shape)}; it is another model's"
+                )
             parameter.copy_(checkpoint.model[name])
-    for index, parameter in enumerate(_parameters(optimizer)):
-        optimizer.state[parameter] = {
-            key: checkpoint.optimizer[f"{index}.{key}"].to(parameter.device)
-            for key in ("step", "exp_avg", "exp_avg_sq")
-        }
-
-
-def _load(path: Path) -> Checkpoint:
-    state = json.loads(read_text(path / "state.json"))
-    for file, expected in state["sha256"].items():
-        if hash_file(path / file) != expected:
-            raise ValueError(f"{file} does not have the hash it was written with")
-    model, optimizer = (load_file(path / file) for file in TENSOR_FILES)
-    return Checkpoint(int(state["step"]), model, optimizer, state["facts"])
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """AdamW's state, flat: `<parameter's index>.<exp_avg | exp_avg_sq | step>`."""
-    return {
-        f"{index}.{key}": value.contiguous()
-        for index, parameter in enumerate(_parameters(optimizer))
-        for key, value in optimizer.state[parameter].items()
-    }
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _sync(path: Path) -> None:

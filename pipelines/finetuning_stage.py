@@ -13,6 +13,7 @@ from eval.files import read_json, write_json
 from eval.tasks.encoding import pad_id
 from pipelines.batches import Pairs
 from pipelines.budget import FINETUNE_RATE_SHARE
+from pipelines.early_stopping import Validation, validation_measures
 from pipelines.examples import Examples, make_examples
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
@@ -21,7 +22,6 @@ from pipelines.models import load_for, save_model
 from pipelines.optim import optimisation
 from pipelines.stages import Job, Tell
 from pipelines.store import read_manifest
-from pipelines.train import Validation, validation_loss
 from pipelines.training_setup import Training, train_model
 from pipelines.using.task_file import TaskFile, write_task_file
 
@@ -121,7 +121,8 @@ def _train(
     facts, module = train_model(job, tell, model, training)
     if _watches(job):
         held_out = _pairs(job, make_examples(job, tokenizer, "validation"), tokenizer)
-        facts["validation_loss_nats"] = validation_loss(module, Validation(held_out, held_out.steps_an_epoch))
+        watched = Validation(held_out, held_out.steps_an_epoch)
+        facts["validation_loss_nats"] = validation_measures(module, watched)["loss"]
     if settings["lora"]:
         model = merge_lora(model)
     save_model(model, tokenizer, folder / "model")

@@ -17,7 +17,8 @@ TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
 LANGUAGE_TASKS = {"causal-lm": ("perplexity",), "masked-lm": ("masked-lm", "pseudo-perplexity")}
 # Tasks whose rows are made from a corpus of Python source.
 CODE_TASKS = ("code-to-docstring", "module-classification")
-COUNTED_RIGHT = ("classification", "tagging")  # kinds of tasks that have an accuracy while training
+# What training can be watched by beside its loss, by kind of task.
+WATCHED = {"classification": "accuracy", "tagging": "accuracy", "span": "accuracy", "multi-label": "f1_micro"}
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -107,8 +108,10 @@ def _check_finetune(recipe: Recipe) -> None:
         if task.name in CODE_TASKS and recipe.corpus is None:
             raise mistake(f"{task.name} is made from a corpus of Python source; add one", *at, "task")
         stopping = finetune.early_stopping
-        if stopping and stopping.metric == "accuracy" and task.kind not in COUNTED_RIGHT:
-            raise mistake(f"{task.kind} has no accuracy; write loss", *at, "early_stopping", "metric")
+        if stopping and stopping.metric not in ("loss", WATCHED.get(task.kind)):
+            known = " or ".join(["loss", *([WATCHED[task.kind]] if task.kind in WATCHED else [])])
+            text = f"{task.kind} has no {stopping.metric}; write {known}"
+            raise mistake(text, *at, "early_stopping", "metric")
         if finetune.class_weights is not None and task.kind != "classification":
             raise mistake(f"{task.kind} has no classes to weigh; remove it", *at, "class_weights")
         if finetune.label_smoothing and task.kind not in ("classification", "generation"):

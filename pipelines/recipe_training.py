@@ -35,7 +35,7 @@ class Tune(Settings):
 class EarlyStopping(Settings):
     """Stop when a validation metric no longer betters, and keep the best weights."""
 
-    metric: Literal["loss", "accuracy"] = "loss"
+    metric: Literal["loss", "accuracy", "f1_micro"] = "loss"
     """What is watched on the validation split."""
     patience: Count = 3
     """Stop after this many validations without a better one."""

@@ -12,12 +12,16 @@ import torch
 from eval.files import InputError, read_text, write_json
 from pipelines.batches import Batches
 from pipelines.compiling import decide_compile
+from pipelines.early_stopping import Validation
 from pipelines.fast import tune_for_training
 from pipelines.objectives import Objective, objective
 from pipelines.optim import Optimisation
 from pipelines.ranks import make_accelerator
 from pipelines.stages import Job, Message, StageFailed, Tell
-from pipelines.train import Diverged, Progress, Run, Validation, train
+from pipelines.trackers import check_trackers, end_trackers, start_trackers
+from pipelines.train import MICRO_TOKENS, Diverged, Run, train
+from pipelines.training_log import Progress
+from pipelines.utilisation import peak_flops
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -62,9 +66,15 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     """
     decisions = decide(job, training.folder)
     loop = job.loop
+    check_trackers(loop.trackers)
     accelerator = make_accelerator(
-        decisions["precision"], sharding=loop.sharding, deepspeed=loop.deepspeed, trackers=loop.trackers
+        decisions["precision"],
+        sharding=loop.sharding,
+        deepspeed=loop.deepspeed,
+        trackers=loop.trackers,
+        folder=training.folder,
     )
+    start_trackers(accelerator, job.stage.id, job.stage.settings)
     tune_for_training(model, on_cpu=accelerator.device.type == "cpu")
     if loop.activation_checkpointing:
         model.gradient_checkpointing_enable()
@@ -87,10 +97,12 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
         on_progress=on_progress,
         on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),
         highest_loss_nats=training.highest_loss_nats,
+        seed=job.stage.settings["seed"],
         micro_tokens=decisions["micro_tokens"],
         on_micro_change=on_micro_change,
         compile=decisions["compile"],
         flops_per_token=training.flops_per_token,
+        peak_flops=_peak(training, decisions["precision"], accelerator),
         validation=training.validation,
         start=training.start,
         keep_at=training.keep_at,
@@ -99,7 +111,16 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
         facts = train(module, run, accelerator)
     except Diverged as error:
         raise StageFailed(f"diverged: {error}") from error
+    finally:
+        end_trackers(accelerator)
     return facts | decisions, module
+
+
+def _peak(training: Training, precision: str, accelerator: Any) -> float | None:
+    """What the machine could do, where it is known how much the training does."""
+    if training.flops_per_token is None:
+        return None
+    return peak_flops(accelerator.device, DTYPES[precision])
 
 
 def _decide_more(
@@ -122,10 +143,6 @@ def _decide_more(
         decisions |= {"compile": job.loop.compile == "on"}
     write_json(training.folder / "decisions.json", decisions)
     return decisions
-
-
-# A step's batch goes through the model in parts of at most this many padded tokens; memory, not meaning.
-MICRO_TOKENS = 4096
 
 
 def _precision() -> str:

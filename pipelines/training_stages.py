@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 from eval.files import read_json
 from eval.masking import MaskVocabulary
 from pipelines.batches import Batches, MaskedWindows, PackedWindows, open_tokens
+from pipelines.early_stopping import Validation, validation_measures
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
 from pipelines.models import SpecialIds, build_model, load_for, save_model
@@ -19,7 +20,6 @@ from pipelines.optim import Optimisation, decay_start, optimisation
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
-from pipelines.train import Validation, validation_loss
 from pipelines.training_setup import Training, refuse_small_vocabulary, train_model
 
 
@@ -55,7 +55,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     if "validation_tokens" in settings:  # a sweep: only its loss is wanted
         held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
         steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
-        facts |= {"validation_loss_nats": validation_loss(module, Validation(held_out, steps))}
+        facts |= {"validation_loss_nats": validation_measures(module, Validation(held_out, steps))["loss"]}
     else:
         save_model(model, tokenizer, job.folder / "model")
     return _facts(job, facts, data, how, flops_per_token) | {

@@ -11,9 +11,11 @@ import torch
 from pipelines import checkpoint, train
 from pipelines.batches import Example, Pairs
 from pipelines.fused_loss import IGNORED
-from pipelines.models import load_for, tune_for_training
+from pipelines.fast import tune_for_training
+from pipelines.models import load_for
 from pipelines.objectives import objective
-from pipelines.train import Diverged, make_accelerator
+from pipelines.ranks import make_accelerator
+from pipelines.train import Diverged
 from tests.pipelines.tiny import CONTEXT, VOCABULARY, how, make_run, tiny_model, train_tiny, weights
 
 
