@@ -14,7 +14,7 @@ from pipelines.executors.local import Execution, choose_jobs, run_stages
 from pipelines.plan import Plan, Stage, make_plan
 from pipelines.progress import RunView
 from pipelines.recipe_file import LoadedRecipe
-from pipelines.stages import Outcome
+from pipelines.stages import LoopSettings, Outcome
 from pipelines.store import RunFolder
 from pipelines.summary import write_summary
 
@@ -69,12 +69,7 @@ def _run_stages(
             run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
             view.ended(outcome)
 
-        training = loaded.recipe.training
-        how = Execution(
-            jobs=jobs,
-            checkpoint_every_s=training.checkpoint_every_s,
-            log_every_tokens=training.log_every_tokens,
-        )
+        how = Execution(jobs=jobs, loop=LoopSettings.of(loaded))
         outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
     run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
     return outcomes

@@ -23,7 +23,7 @@ from types import TracebackType
 
 from pipelines.estimate import usable_cores
 from pipelines.plan import Plan, Stage
-from pipelines.stages import Job, Message, Outcome, run_stage
+from pipelines.stages import Job, LoopSettings, Message, Outcome, run_stage
 from pipelines.store import RunFolder
 
 WATCH_S = 0.5
@@ -38,8 +38,7 @@ class Execution:
     """How a plan is run here; nothing of it changes what is made, but for `threads` the last bits."""
 
     jobs: int
-    checkpoint_every_s: float
-    log_every_tokens: int | None = None
+    loop: LoopSettings = LoopSettings()
 
     @property
     def threads(self) -> int:
@@ -49,7 +48,7 @@ class Execution:
 
 def choose_jobs(plan: Plan) -> int:
     """How many stages to run side by side: one a core for small rungs, else one in all."""
-    sizes = [stage.settings["params"]["non_embedding"] for stage in plan.stages if stage.kind == "pretrain"]
+    sizes = [stage.settings["params"]["non_embedding"] for stage in plan.stages if stage.kind in ("pretrain", "sweep")]
     if GPU.exists() or max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
         return 1
     return max(1, min(usable_cores(), len(sizes)))
@@ -88,7 +87,7 @@ def _weights(plan: Plan) -> dict[str, float]:
     """The work from a stage to the end of its longest chain, roughly, in FLOPs: the longest starts first."""
     own: dict[str, float] = {}
     for stage in plan.stages:
-        if stage.kind == "pretrain":
+        if stage.kind in ("pretrain", "sweep"):
             own[stage.id] = float(
                 stage.flops or stage.settings["params"]["non_embedding"] * stage.settings["tokens"]
             )
@@ -180,8 +179,7 @@ class _Runner:
             folder=self.run.folder(stage).resolve(),
             inputs={name: self.run.folder(self.plan.stage(name)).resolve() for name in stage.inputs},
             threads=self.how.threads,
-            checkpoint_every_s=self.how.checkpoint_every_s,
-            log_every_tokens=self.how.log_every_tokens,
+            loop=self.how.loop,
         )
 
 
