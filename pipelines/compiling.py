@@ -88,9 +88,6 @@ def decide_compile(
     module: an objective before its first step; no weight moves, and random states are restored. autocast: a
     fresh context for each pass. Short runs are settled by the time of a few eager passes.
     """
-    reason = why_not(device)
-    if reason is not None:
-        return Decision(False, f"{reason}: eager", None, None, None)
     batch = batches.batch(0)
     passes = how.steps * batch["input_ids"].numel() / _probe_batch(batch, device)["input_ids"].numel()
     path = _cache_path(_key(module, batch, autocast, device))
@@ -100,6 +97,9 @@ def decide_compile(
         if eager * passes < WORTH_A_PROBE_S.get(device.type, 120.0):
             seconds = eager * passes
             return Decision(False, f"about {seconds:.0f} s in eager mode: too short", seconds, None, None)
+        reason = why_not(device)  # asked late: it loads the compiler, which takes seconds
+        if reason is not None:
+            return Decision(False, f"{reason}: eager", eager * passes, None, None)
         speeds = _measure_compiled(module, _probe_batch(batch, device), autocast, device, eager)
         if speeds is None:
             return Decision(False, "torch.compile failed on this model: eager", eager * passes, None, None)
