@@ -49,6 +49,8 @@ def run(
     folder = out or Path("runs") / loaded.recipe.name
     console = Console(highlight=False)
     summary = run_recipe(loaded, folder, jobs, console)
+    if summary is None:  # one of a launcher's other processes
+        return
     what = f"done in {summary.seconds:.0f} s" if summary.worked else "nothing to do, all of it was there"
     print(f"{what}\nreport: {summary.report}")
     if summary.failed:

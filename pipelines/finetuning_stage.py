@@ -20,6 +20,7 @@ from pipelines.ladder import Shape
 from pipelines.lora import merge_lora, wrap_lora
 from pipelines.models import load_for, save_model
 from pipelines.optim import optimisation
+from pipelines.ranks import said_by_first
 from pipelines.stages import Job, Tell
 from pipelines.store import read_manifest
 from pipelines.training_setup import Training, train_model
@@ -41,36 +42,64 @@ def finetune(job: Job, tell: Tell) -> dict[str, Any]:
         facts = _train(job, tell, tokenizer, examples, rates[0], job.folder)
     else:
         facts = _best_of(job, tell, tokenizer, examples, rates)
-    write_task_file(
-        job.folder / "model",
-        TaskFile(
-            task=settings["task"],
-            definition=settings["definition"],
-            objective=settings["objective"],
-            max_tokens=settings["max_tokens"],
-        ),
-    )
+    if job.rank == 0:
+        write_task_file(
+            job.folder / "model",
+            TaskFile(
+                task=settings["task"],
+                definition=settings["definition"],
+                objective=settings["objective"],
+                max_tokens=settings["max_tokens"],
+            ),
+        )
     return _with_pretraining(job, source, facts) | {"rows": len(examples.members)}
 
 
 def _best_of(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rates: list[float]) -> dict[str, Any]:
-    """Try each rate, keep the model with the lowest validation loss; a finished trial is not run again."""
-    trials: dict[float, dict[str, Any]] = {}
+    """Try each rate, keep the model with the lowest validation loss; a finished trial is not run again.
+
+    `chosen.json` is written before anything is moved or deleted, so that a kill in between loses nothing.
+    """
+    chosen = job.folder / "chosen.json"
+    if not said_by_first(chosen.is_file()):
+        trials = {rate: _trial(job, tell, tokenizer, examples, rate) for rate in rates}
+        if job.rank == 0:
+            write_json(chosen, _choose(trials))
+    if job.rank != 0:
+        return {"tokens": 0, "unique_tokens": 0, "stage_flops": 0, "annealed": True}  # the first one's count
+    facts: dict[str, Any] = read_json(chosen)
+    for name in ("model", "log.jsonl", "validation.jsonl", "decisions.json"):
+        source, target = _trial_folder(job, facts["learning_rate"]) / name, job.folder / name
+        if source.exists():
+            if target.is_dir():
+                shutil.rmtree(target)
+            source.replace(target)
     for rate in rates:
-        folder = job.folder / f"trial-{rate:g}"
-        done = folder / "facts.json"
-        if not done.is_file():
-            folder.mkdir(exist_ok=True)
-            write_json(done, _train(job, tell, tokenizer, examples, rate, folder))
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        trials[rate] = read_json(done)
+        shutil.rmtree(_trial_folder(job, rate), ignore_errors=True)
+    return facts
+
+
+def _trial_folder(job: Job, rate: float) -> Path:
+    return job.folder / f"trial-{rate:g}"
+
+
+def _trial(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rate: float) -> dict[str, Any]:
+    folder = _trial_folder(job, rate)
+    done = folder / "facts.json"
+    if said_by_first(done.is_file()):
+        return said_by_first(read_json(done) if job.rank == 0 else None)
+    folder.mkdir(exist_ok=True)
+    facts = _train(job, tell, tokenizer, examples, rate, folder)
+    if job.rank == 0:
+        write_json(done, facts)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return facts
+
+
+def _choose(trials: dict[float, dict[str, Any]]) -> dict[str, Any]:
+    """The facts of the trial with the lowest validation loss, with what else was tried."""
     losses = {rate: facts["validation_loss_nats"] for rate, facts in trials.items()}
     best = min(losses, key=lambda rate: losses[rate])
-    shutil.rmtree(job.folder / "model", ignore_errors=True)
-    for name in ("model", "log.jsonl", "decisions.json"):
-        (job.folder / f"trial-{best:g}" / name).replace(job.folder / name)
-    for rate in rates:
-        shutil.rmtree(job.folder / f"trial-{rate:g}")
     return trials[best] | {
         "rates_tried": [
             {"learning_rate": rate, "validation_loss_nats": loss} for rate, loss in losses.items()
@@ -125,7 +154,8 @@ def _train(
         facts["validation_loss_nats"] = validation_measures(module, watched)["loss"]
     if settings["lora"]:
         model = merge_lora(model)
-    save_model(model, tokenizer, folder / "model")
+    if job.rank == 0:
+        save_model(model, tokenizer, folder / "model")
     shape, outputs = Shape(**settings["shape"]), examples.outputs or len(tokenizer)
     flops = _flops(data, facts.get("step", steps), shape, outputs, settings["family"])
     return facts | {

@@ -111,7 +111,7 @@ def parameter_groups(model: torch.nn.Module, how: Optimisation) -> list[dict[str
 
 
 def make_optimizer(model: torch.nn.Module, how: Optimisation) -> torch.optim.Optimizer:
-    """The optimiser that `how` names, fused where torch has it so; `set_rate` sets its learning rates.
+    """The optimiser that `how` names, in torch's fastest form for it; `set_rate` sets its learning rates.
 
     AdamW is Loshchilov and Hutter's (2019). SGD and RMSprop add weight decay to the gradient. Adafactor's
     (Shazeer and Stern 2018) learning rate is relative: a parameter moves by that share of its root mean
@@ -124,7 +124,8 @@ def make_optimizer(model: torch.nn.Module, how: Optimisation) -> torch.optim.Opt
     if how.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, betas=(how.beta1, how.beta2), eps=EPSILON, fused=True)
     if how.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=how.momentum, fused=True)
+        # not fused: that form does not take sharded parameters
+        return torch.optim.SGD(groups, lr=rate, momentum=how.momentum, foreach=True)
     if how.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, momentum=how.momentum, eps=EPSILON, foreach=True)
     assert how.optimizer == "adafactor", how.optimizer
@@ -167,7 +168,16 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
         parameter = parameters[int(index)]
         # torch keeps its step counts where it made them, on the processor, unless the optimiser is fused
         place = parameter.device if name != "step" or optimizer.defaults.get("fused") else value.device
-        optimizer.state[parameter][name] = value.clone().to(place)
+        optimizer.state[parameter][name] = _sharded_as(parameter, value.clone().to(place))
+
+
+def _sharded_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A whole moment as its parameter lies over the ranks, where that is sharded."""
+    if not hasattr(parameter, "device_mesh") or value.shape != parameter.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:

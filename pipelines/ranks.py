@@ -90,6 +90,15 @@ def _deepspeed(path: Path) -> Any:
     return DeepSpeedPlugin(hf_ds_config=read_json(path))
 
 
+def said_by_first(value: Any) -> Any:
+    """The first process's `value`, in every process: what lies on disk may change between two looks."""
+    if world_size() == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value], from_process=0)[0]
+
+
 def parts_of(batch: Batch, micro_tokens: int, rank: int, world: int) -> list[tuple[Batch, bool]]:
     """This rank's share of a step's batch, in parts of about `micro_tokens` padded tokens, of a row at least.
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from eval.files import InputError
 from pipelines.disk import as_input_error
+from pipelines.executors import ranks
 from pipelines.executors.local import Execution, choose_jobs, run_stages
 from pipelines.plan import Plan, Stage, make_plan
 from pipelines.progress import RunView
@@ -30,15 +31,19 @@ class RunSummary:
     seconds: float
 
 
-def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Console) -> RunSummary:
+def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Console) -> RunSummary | None:
     """Do everything of a recipe that is not done, in `out`, and make the report.
 
-    Raises InputError for a user's mistake: a folder of another recipe or in use, a corpus that is not there,
+    None in a launcher's processes but the first, which tells and writes for all. Raises InputError for a
+    user's mistake: a folder of another recipe or in use, a corpus that is not there,
     a full disk.
     """
     began = time.monotonic()
     plan = make_plan(loaded)
     run = RunFolder(out)
+    if ranks.rank() > 0:
+        ranks.follow_stages(plan, run, LoopSettings.of(loaded))
+        return None
     run.check_owner(plan.recipe)
     try:
         with run.locked():
@@ -69,8 +74,12 @@ def _run_stages(
             run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
             view.ended(outcome)
 
-        how = Execution(jobs=jobs, loop=LoopSettings.of(loaded))
-        outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
+        loop = LoopSettings.of(loaded)
+        if ranks.ranks() > 1:
+            outcomes = ranks.run_stages(plan, run, loop, view.told, on_start, on_outcome)
+        else:
+            how = Execution(jobs=jobs, loop=loop)
+            outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
     run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
     return outcomes
 

@@ -73,6 +73,8 @@ class Job:
     inputs: dict[str, Path]
     threads: int
     loop: LoopSettings = LoopSettings()
+    rank: int = 0
+    """This process's number where several work on the stage: the first one writes."""
 
     def input(self, kind: str) -> Path:
         """The folder of the one input whose id begins with `kind`."""
@@ -136,6 +138,15 @@ def run_stage(job: Job, tell: Tell) -> Outcome:
         write_manifest(job.stage, job.folder, facts, seconds)
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
         return Outcome(job.stage.id, "done", seconds)
+
+
+def follow_stage(job: Job) -> None:
+    """Work on a stage beside the process that runs it, and leave nothing.
+
+    What fails for all of them is the first one's to tell.
+    """
+    with contextlib.suppress(StageFailed):
+        _function(job.stage)(job, lambda message: None)
 
 
 def _function(stage: Stage) -> Callable[[Job, Tell], dict[str, Any]]:

@@ -95,7 +95,8 @@ class _Loop:
 
     def resume(self) -> int:
         """Go back to the newest checkpoint, else to where a shorter training left off; the steps done."""
-        checkpoint, warnings = load_newest(self.run.folder / "checkpoints")
+        with self.accelerator.main_process_first():  # it sets broken ones aside
+            checkpoint, warnings = load_newest(self.run.folder / "checkpoints")
         for warning in warnings:
             self.run.on_warning(warning)
         begun = None if self.run.start is None else load_checkpoint(self.run.start)

@@ -53,8 +53,7 @@ def decide(job: Job, folder: Path | None = None) -> dict[str, Any]:
     else:
         asked = job.stage.settings["precision"]
         decisions = {"precision": _precision() if asked == "auto" else asked, "threads": job.threads}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, decisions)
+        _keep(job, path, decisions)
     torch.set_num_threads(decisions["threads"])
     return decisions
 
@@ -86,7 +85,7 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
 
     def on_micro_change(micro_tokens: int) -> None:
         decisions["micro_tokens"] = micro_tokens
-        write_json(training.folder / "decisions.json", decisions)
+        _keep(job, training.folder / "decisions.json", decisions)
 
     run = Run(
         batches=training.batches,
@@ -130,7 +129,8 @@ def _decide_more(
     if "compile" in decisions:
         return decisions
     decisions["micro_tokens"] = job.loop.micro_tokens or MICRO_TOKENS
-    if job.loop.compile == "auto" and not training.padded:
+    # ranks would each measure something else, and must do the same
+    if job.loop.compile == "auto" and not training.padded and accelerator.num_processes == 1:
         decision = decide_compile(
             module,
             training.batches,
@@ -141,8 +141,14 @@ def _decide_more(
         decisions |= {"compile": decision.compile, "compile_reason": decision.reason}
     else:
         decisions |= {"compile": job.loop.compile == "on"}
-    write_json(training.folder / "decisions.json", decisions)
+    _keep(job, training.folder / "decisions.json", decisions)
     return decisions
+
+
+def _keep(job: Job, path: Path, decisions: dict[str, Any]) -> None:
+    if job.rank == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, decisions)
 
 
 def _precision() -> str:

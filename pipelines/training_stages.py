@@ -56,7 +56,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
         held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
         steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
         facts |= {"validation_loss_nats": validation_measures(module, Validation(held_out, steps))["loss"]}
-    else:
+    elif job.rank == 0:
         save_model(model, tokenizer, job.folder / "model")
     return _facts(job, facts, data, how, flops_per_token) | {
         "params": count_params(shape, len(tokenizer), settings["context"], settings["family"]),

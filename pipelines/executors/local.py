@@ -38,7 +38,7 @@ class Execution:
     """How a plan is run here; nothing of it changes what is made, but for `threads` the last bits."""
 
     jobs: int
-    loop: LoopSettings = LoopSettings()
+    loop: LoopSettings
 
     @property
     def threads(self) -> int:
@@ -48,7 +48,11 @@ class Execution:
 
 def choose_jobs(plan: Plan) -> int:
     """How many stages to run side by side: one a core for small rungs, else one in all."""
-    sizes = [stage.settings["params"]["non_embedding"] for stage in plan.stages if stage.kind in ("pretrain", "sweep")]
+    sizes = [
+        stage.settings["params"]["non_embedding"]
+        for stage in plan.stages
+        if stage.kind in ("pretrain", "sweep")
+    ]
     if GPU.exists() or max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
         return 1
     return max(1, min(usable_cores(), len(sizes)))

@@ -1,0 +1,95 @@
+"""Run a plan's stages under a launcher such as `torchrun`: all processes train, the first does the rest.
+
+    torchrun --nproc-per-node 8 --no-python stepladder run RECIPE
+
+Every process goes through the same plan in the same order. The first says of each stage whether there is
+work, and writes; in a training stage all of them work, in any other they wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+from pipelines.estimate import usable_cores
+from pipelines.plan import Plan, Stage
+from pipelines.stages import Job, LoopSettings, Message, Outcome, follow_stage, run_stage
+from pipelines.store import RunFolder
+
+TRAINING = ("sweep", "pretrain", "finetune")
+PATIENCE = timedelta(days=2)  # that ranks wait for the first one's corpus
+
+
+def ranks() -> int:
+    """How many processes a launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """This process's number among them, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def run_stages(
+    plan: Plan,
+    run: RunFolder,
+    loop: LoopSettings,
+    on_message: Callable[[Message], None],
+    on_start: Callable[[Stage], None],
+    on_outcome: Callable[[Outcome], None],
+) -> dict[str, Outcome]:
+    """Bring every stage to an end, in the first process; how each ended. The others call `follow_stages`."""
+    from pipelines.ranks import said_by_first
+
+    _join()
+    outcomes: dict[str, Outcome] = {}
+    for stage in plan.stages:
+        outcome = _settled(stage, run, outcomes)
+        said_by_first(outcome is None)
+        if outcome is None:
+            on_start(stage)
+            outcome = run_stage(_job(plan, run, stage, loop), on_message)
+            on_outcome(outcome)
+        outcomes[stage.id] = outcome
+    return outcomes
+
+
+def follow_stages(plan: Plan, run: RunFolder, loop: LoopSettings) -> None:
+    """Work beside the first process: the training stages, in the plan's order."""
+    from pipelines.ranks import said_by_first
+
+    _join()
+    for stage in plan.stages:
+        if said_by_first(None) and stage.kind in TRAINING:
+            follow_stage(_job(plan, run, stage, loop))
+
+
+def _settled(stage: Stage, run: RunFolder, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """How a stage ended that needs no work: made before, failed before, or failed with its input."""
+    if run.manifest(stage) is not None:
+        return Outcome(stage.id, "done", 0.0)
+    failed = [name for name in stage.inputs if outcomes[name].status == "failed"]
+    reason = f"needs {failed[0]}, which failed" if failed else run.failure(stage)
+    return Outcome(stage.id, "failed", 0.0, reason) if reason else None
+
+
+def _job(plan: Plan, run: RunFolder, stage: Stage, loop: LoopSettings) -> Job:
+    return Job(
+        stage=stage,
+        run=plan.recipe,
+        base=plan.base.resolve(),
+        folder=run.folder(stage).resolve(),
+        inputs={name: run.folder(plan.stage(name)).resolve() for name in stage.inputs},
+        threads=max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
+        loop=loop,
+        rank=rank(),
+    )
+
+
+def _join() -> None:
+    """Form the group of processes, over gloo on processors, over NCCL on GPUs."""
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
