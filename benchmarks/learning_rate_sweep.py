@@ -19,6 +19,7 @@ import torch
 from transformers import AutoTokenizer
 
 from pipelines.batches import PackedWindows, open_tokens
+from pipelines.early_stopping import Validation, validation_measures
 from pipelines.fast import tune_for_training
 from pipelines.ladder import Shape, count_non_embedding, parse_shape
 from pipelines.models import SpecialIds, build_model
@@ -26,7 +27,7 @@ from pipelines.mup import scale_model
 from pipelines.objectives import objective
 from pipelines.optim import Optimisation
 from pipelines.ranks import make_accelerator
-from pipelines.train import Diverged, Run, Validation, train, validation_loss
+from pipelines.train import Diverged, Run, train
 
 CONTEXT = 256
 VALIDATION_WINDOWS = 256
@@ -71,7 +72,7 @@ def measure(
             return None
     held_out = PackedWindows(open_tokens(tokens / "validation.npy"), CONTEXT, 16, seed=0)
     windows = min(VALIDATION_WINDOWS, held_out.unique_tokens // CONTEXT)
-    return validation_loss(module, Validation(held_out, windows // 16))
+    return validation_measures(module, Validation(held_out, max(1, windows // 16)))["loss"]
 
 
 def make_module(tokens: Path, shape: Shape, multiple: float, seed: int) -> Any:

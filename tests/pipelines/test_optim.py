@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -200,6 +202,30 @@ def test_the_state_loaded_is_a_copy() -> None:
     load_optimizer_tensors(optimizer, taken)
     take_steps(module, optimizer, how, range(2, 4))
     assert all(torch.equal(value, kept[key]) for key, value in taken.items())
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "rmsprop"])
+def test_sharded_parameters_get_sharded_moments_back(name: str, tmp_path: Path) -> None:
+    """As under FSDP: parameters are distributed tensors, checkpoints hold whole ones."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        module, how = make_module(), make_how(name)
+        fully_shard(module)
+        optimizer = make_optimizer(module, how)
+        take_steps(module, optimizer, how, range(3))
+        whole = {
+            key: value.full_tensor() if isinstance(value, DTensor) else value
+            for key, value in optimizer_tensors(optimizer).items()
+        }
+        whole = {key: value.clone() for key, value in whole.items()}
+        take_steps(module, optimizer, how, range(3, 4))
+        load_optimizer_tensors(optimizer, whole)
+        state = optimizer_tensors(optimizer)
+        assert state.keys() == whole.keys()
+        assert any(isinstance(value, DTensor) for value in state.values())
+        take_steps(module, optimizer, how, range(4, 5))
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_another_models_state_is_refused() -> None:
