@@ -10,6 +10,11 @@ The head is the token table here (they are tied), so it cannot have an output ma
 in the norm before it instead, whose gain and bias begin at 1/m and move at 1/m of the learning rate: Adam's
 steps do not see a gradient's size, so that every step computes what a factor in the model would. Attention's
 scale needs nothing: heads are equally wide on every rung, so 1/d and 1/sqrt(d) differ by a constant.
+
+Measured on bytes of tinyshakespeare (2 layers, 150 steps of 1,024, one seed, rates 0.002 to 0.032 by
+doubling): the best rate is 0.016 at widths 32, 64 and 128, from a base of 32; without mup it is 0.016,
+0.008, 0.004 and, at 256, 0.002. What is saved is the search: tuned one by one the widths 64 and 128 ended
+lower than with mup, by 0.02 and 0.11 nats.
 """
 
 from __future__ import annotations
