@@ -173,11 +173,13 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
 
 def _sharded_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """A whole moment as its parameter lies over the ranks, where that is sharded."""
-    if not hasattr(parameter, "device_mesh") or value.shape != parameter.shape:
+    mesh = getattr(parameter, "device_mesh", None)  # of a DTensor; importing that takes a second
+    if mesh is None or value.shape != parameter.shape:
         return value
-    from torch.distributed.tensor import distribute_tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
 
-    return distribute_tensor(value, parameter.device_mesh, parameter.placements)
+    assert isinstance(parameter, DTensor)
+    return distribute_tensor(value, mesh, parameter.placements)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
