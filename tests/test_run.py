@@ -219,7 +219,7 @@ def test_a_second_run_in_the_same_folder_says_so_and_stops(tmp_path: Path) -> No
 
 def test_a_rung_that_diverges_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     recipe = RECIPE.replace("60e3", "6e3").replace(
-        "small-ladder,", "fixed, learning_rate: 1.0e+4, warmup_tokens: 0,"
+        "small-ladder,", "fixed, learning_rate: 100, warmup_tokens: 0,"
     )
     write_recipe(tmp_path, recipe)
     done = stepladder("run", "tiny.yaml", cwd=tmp_path)

@@ -15,7 +15,7 @@ from pipelines.disk import as_input_error, disk_is_full
 from pipelines.executors import local
 from pipelines.executors.local import Execution, choose_jobs, run_stages
 from pipelines.plan import Plan, Stage
-from pipelines.stages import Job, Outcome
+from pipelines.stages import Job, LoopSettings, Outcome
 from pipelines.store import RunFolder, write_manifest
 
 
@@ -57,7 +57,7 @@ def test_a_dead_worker_costs_a_retry_and_only_the_culprit_fails(
     outcomes = run_stages(
         PLAN,
         run,
-        Execution(jobs=2, checkpoint_every_s=1.0),
+        Execution(jobs=2, loop=LoopSettings()),
         on_message=lambda message: None,
         on_start=lambda stage: None,
         on_outcome=lambda outcome: told.append(outcome.stage),
@@ -122,7 +122,7 @@ def test_a_disk_that_fills_while_a_stage_works_ends_the_run_in_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.folder / "train.npy"))
 
     monkeypatch.setitem(stages.PREPARE, "corpus", full)
-    job = Job(_stage("corpus"), "tiny", tmp_path, tmp_path / "stage", {}, threads=1, checkpoint_every_s=1.0)
+    job = Job(_stage("corpus"), "tiny", tmp_path, tmp_path / "stage", {}, threads=1)
     with pytest.raises(InputError, match=r"train\.npy: no space left on the disk"):
         stages.run_stage(job, lambda message: None)
     assert not (tmp_path / "stage" / "manifest.json").exists()
