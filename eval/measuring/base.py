@@ -12,7 +12,7 @@ from eval.metrics import ItemMetric, Score, score
 from eval.model import Model
 from eval.settings import EvalSettings
 from eval.tasks.base import Row, Task
-from eval.tasks.rows import choose_evenly
+from eval.tasks.rows import choose_evenly, has_rows, read_rows
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Asked:
     data: Path
     settings: EvalSettings
     seed: int
+
+    @property
+    def train(self) -> list[Row]:
+        """The train rows, for baselines; none where the folder has none."""
+        return read_rows(self.task, self.data, "train") if has_rows(self.data, "train") else []
 
     @property
     def groups(self) -> list[str] | None:
@@ -82,22 +87,23 @@ def forward(model: Model) -> str:
     return f"context:{model.context}|dtype:{model.dtype}"
 
 
-def label_names(model: Model, labels: Sequence[str]) -> list[str]:
-    """The model's own name of each output; it must know the task's labels and no others.
+def label_names(
+    model: Model, train: set[str], measured: set[str], data: Path, what: str = "label"
+) -> list[str]:
+    """The model's own name of each output, checked against the task's labels.
 
-    Raises `InputError` where it does not.
+    Those are the labels of the train rows; without train rows the model's own. Raises `InputError` for a label
+    measured that is none of them, and for a model that knows others.
     """
     named = {int(index): str(name) for index, name in model.network.config.id2label.items()}
     names = [named[index] for index in sorted(named)]
-    if sorted(names) != sorted(labels):
+    labels = sorted(train or set(names))
+    if unknown := sorted(measured - set(labels)):
+        where = "train; add rows or remove it" if train else f"the model's {', '.join(labels)}"
+        raise InputError(f"{data}: {what} {unknown[0]!r} is not in {where}")
+    if sorted(names) != labels:
         raise InputError(
             f"config.json: id2label has {', '.join(sorted(names))} where the task's labels are "
-            f"{', '.join(sorted(labels))}; fine-tune with id2label set to them"
+            f"{', '.join(labels)}; fine-tune with id2label set to them"
         )
     return names
-
-
-def require_known(found: set[str], labels: Sequence[str], data: Path, what: str = "label") -> None:
-    """Raise `InputError` for a label measured that is not in the train rows."""
-    if unknown := sorted(found - set(labels)):
-        raise InputError(f"{data}: {what} {unknown[0]!r} is not in train; add rows or remove it")

@@ -12,7 +12,7 @@ from eval.model import Model, generate
 from eval.requests import GenerateRequest
 from eval.tasks.base import Generation
 from eval.tasks.encoding import encode_prompts, stop_ids
-from eval.tasks.rows import read_rows
+from eval.tasks.rows import has_rows, read_rows
 
 
 def measure_generation(model: Model, task: Generation, asked: Asked) -> Measured:
@@ -38,19 +38,22 @@ def measure_generation(model: Model, task: Generation, asked: Asked) -> Measured
             for i, (row, output) in enumerate(zip(rows, outputs, strict=True))
         ],
         samples=asked.samples(read, [task.reference(row) for row in rows], outputs),
-        baselines=[_constant_baseline(task, metrics, references, asked)],
+        baselines=_constant(task, metrics, references, asked),
     )
 
 
-def _constant_baseline(
+def _constant(
     task: Generation, metrics: Sequence[ItemMetric], references: Sequence[list[str]], asked: Asked
-) -> Baseline:
-    candidates = [task.reference(row) for row in read_rows(task, asked.data, "train")]
+) -> list[Baseline]:
+    """The best train target under everything; nothing where there are no rows to choose it from."""
+    candidates = [task.reference(row) for row in asked.train]
+    if not candidates or not has_rows(asked.data, "validation"):
+        return []
     tuned_on = [task.reference(row) for row in read_rows(task, asked.data, "validation")]
     constant = best_constant(candidates, tuned_on)
     how = "one train target for all, the best of all by BLEU on validation"
     scores, _ = asked.score_all(metrics, [constant] * len(references), references, how)
-    return Baseline("best-constant", scores)
+    return [Baseline("best-constant", scores)]
 
 
 def _first_line(text: str) -> str:

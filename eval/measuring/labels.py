@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from eval.baselines import majority_label
-from eval.measuring.base import Asked, Baseline, Measured, forward, label_names, require_known
-from eval.metrics import Score, metric_by_name
+from eval.measuring.base import Asked, Baseline, Measured, forward, label_names
+from eval.metrics import ItemMetric, Score, metric_by_name
 from eval.metrics.correlation import correlate
 from eval.model import Model
 from eval.reading import read_texts
 from eval.requests import ReadRequest
 from eval.tasks.base import Classification, MultiLabel, Regression, Row
 from eval.tasks.encoding import encode_for_label
-from eval.tasks.rows import read_rows
 
 
 def measure_classification(model: Model, task: Classification, asked: Asked) -> Measured:
     """Predicted against true labels; the baseline says the most frequent training label always."""
     rows = asked.rows
-    train_labels = [task.label(row) for row in read_rows(task, asked.data, "train")]
-    labels = sorted(set(train_labels))
+    train_labels = [task.label(row) for row in asked.train]
     references = [task.label(row) for row in rows]
-    require_known(set(references), labels, asked.data)
-    names = label_names(model, labels)
+    names = label_names(model, set(train_labels), set(references), asked.data)
     outputs = [names[index] for index in _logits(model, task, asked).argmax(-1)]
 
-    metrics = [metric_by_name(name, labels) for name in task.metrics]
+    metrics = [metric_by_name(name, sorted(names)) for name in task.metrics]
     scores, _ = asked.score_all(metrics, outputs, references, forward(model))
-    constant = [majority_label(train_labels)] * len(rows)
-    always, _ = asked.score_all(metrics, constant, references, "always the most frequent train label")
     return Measured(
         scores=scores,
         items=[
@@ -37,7 +35,7 @@ def measure_classification(model: Model, task: Classification, asked: Asked) -> 
             for row, label, output in zip(rows, references, outputs, strict=True)
         ],
         samples=asked.samples([_read(task, row) for row in rows], references, outputs),
-        baselines=[Baseline("majority-class", always)],
+        baselines=_constant("majority-class", asked, metrics, train_labels, references),
     )
 
 
@@ -47,18 +45,15 @@ def measure_multi_label(model: Model, task: MultiLabel, asked: Asked) -> Measure
     The baseline says the most frequent training label of every text.
     """
     rows = asked.rows
-    train_labels = [label for row in read_rows(task, asked.data, "train") for label in row["labels"]]
-    labels = sorted(set(train_labels))
+    train_labels = [label for row in asked.train for label in row["labels"]]
     references = [list(row["labels"]) for row in rows]
-    require_known({label for row in references for label in row}, labels, asked.data)
-    names = label_names(model, labels)
+    there = {label for row in references for label in row}
+    names = label_names(model, set(train_labels), there, asked.data)
     chosen = _logits(model, task, asked) > 0
     outputs = [sorted(names[index] for index in np.flatnonzero(row)) for row in chosen]
 
-    metrics = [metric_by_name(name, labels) for name in task.metrics]
+    metrics = [metric_by_name(name, sorted(names)) for name in task.metrics]
     scores, _ = asked.score_all(metrics, outputs, references, f"threshold:0.5|{forward(model)}")
-    constant = [[majority_label(train_labels)]] * len(rows)
-    always, _ = asked.score_all(metrics, constant, references, "always the most frequent train label")
     return Measured(
         scores=scores,
         items=[
@@ -70,7 +65,7 @@ def measure_multi_label(model: Model, task: MultiLabel, asked: Asked) -> Measure
             [", ".join(reference) for reference in references],
             [", ".join(output) for output in outputs],
         ),
-        baselines=[Baseline("most-frequent-label", always)],
+        baselines=_constant("most-frequent-label", asked, metrics, train_labels, references),
     )
 
 
@@ -103,6 +98,17 @@ def measure_regression(model: Model, task: Regression, asked: Asked) -> Measured
             [f"{value:.4g}" for value in outputs],
         ),
     )
+
+
+def _constant(
+    name: str, asked: Asked, metrics: Sequence[ItemMetric], train: Sequence[str], references: Sequence[Any]
+) -> list[Baseline]:
+    """The most frequent label of the train rows under everything; nothing without train rows."""
+    if not train:
+        return []
+    constant = [majority_label(train)] * len(references)
+    always, _ = asked.score_all(metrics, constant, references, "always the most frequent train label")
+    return [Baseline(name, always)]
 
 
 def _logits(model: Model, task: Classification | MultiLabel | Regression, asked: Asked) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from eval.baselines import majority_label
-from eval.measuring.base import Asked, Baseline, Measured, forward, label_names, require_known
+from eval.measuring.base import Asked, Baseline, Measured, forward, label_names
 from eval.metrics import metric_by_name
 from eval.metrics.f1_entity import marks_entities
 from eval.model import Model
@@ -14,7 +14,6 @@ from eval.reading import read_tokens
 from eval.requests import ReadRequest
 from eval.tasks.base import Row, Tagging
 from eval.tasks.encoding import encode_tags
-from eval.tasks.rows import read_rows
 
 
 def measure_tagging(model: Model, task: Tagging, asked: Asked) -> Measured:
@@ -22,11 +21,10 @@ def measure_tagging(model: Model, task: Tagging, asked: Asked) -> Measured:
 
     The baseline gives each word its most frequent training tag, an unknown word the most frequent of all.
     """
-    rows, train = asked.rows, read_rows(task, asked.data, "train")
-    labels = sorted({tag for row in train for tag in row["tags"]})
+    rows, train = asked.rows, asked.train
     references = [list(row["tags"]) for row in rows]
-    require_known({tag for tags in references for tag in tags}, labels, asked.data, "tag")
-    names = label_names(model, labels)
+    there = {tag for tags in references for tag in tags}
+    names = label_names(model, {tag for row in train for tag in row["tags"]}, there, asked.data, "tag")
     encoded = encode_tags(task, model.tokenizer, rows, names, model.context)
     requests = [ReadRequest(part.ids, part.types) for part in encoded]
     logits = read_tokens(model, requests, batch_tokens=asked.settings.batch_tokens)
@@ -34,10 +32,13 @@ def measure_tagging(model: Model, task: Tagging, asked: Asked) -> Measured:
     for part, answer in zip(encoded, logits, strict=True):
         outputs[part.row] += [names[index] for index in answer[part.places].argmax(-1).tolist()]
 
-    wanted = [name for name in task.metrics if name != "f1_entity" or marks_entities(labels)]
+    wanted = [name for name in task.metrics if name != "f1_entity" or marks_entities(names)]
     metrics = [metric_by_name(name, per_word=True) for name in wanted]
     scores, statistics = asked.score_all(metrics, outputs, references, forward(model))
-    always, _ = asked.score_all(metrics, _by_word(train, rows), references, "each word's usual train tag")
+    baselines = []
+    if train:
+        usual, _ = asked.score_all(metrics, _by_word(train, rows), references, "each word's usual train tag")
+        baselines = [Baseline("usual-tag", usual)]
     return Measured(
         scores=scores,
         items=[
@@ -50,7 +51,7 @@ def measure_tagging(model: Model, task: Tagging, asked: Asked) -> Measured:
             [" ".join(tags) for tags in references],
             [" ".join(tags) for tags in outputs],
         ),
-        baselines=[Baseline("usual-tag", always)],
+        baselines=baselines,
     )
 
 

@@ -87,7 +87,6 @@ def train_tiny(
 ) -> tuple[Any, dict[str, Any]]:
     """Train; returns the model and the facts."""
     from pipelines.ranks import make_accelerator
-
     from pipelines.train import train
 
     folder.mkdir(parents=True, exist_ok=True)
