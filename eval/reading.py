@@ -70,8 +70,10 @@ def _masked_logits(
     at = (torch.tensor(rows, device=ids.device), torch.tensor(places, device=ids.device))
     if network.config.model_type == "bert":
         hidden = network.bert(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, T, d)
-        return network.cls(hidden[at])  # type: ignore[no-any-return]
-    return network(input_ids=ids, attention_mask=mask).logits[at]  # type: ignore[no-any-return]
+        logits: Tensor = network.cls(hidden[at])
+    else:
+        logits = network(input_ids=ids, attention_mask=mask).logits[at]
+    return logits
 
 
 def _inputs(model: Model, requests: Sequence[ReadRequest]) -> dict[str, Tensor]:

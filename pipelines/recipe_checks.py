@@ -109,8 +109,8 @@ def _check_finetune(recipe: Recipe) -> None:
             raise mistake(f"{task.name} is made from a corpus of Python source; add one", *at, "task")
         stopping = finetune.early_stopping
         if stopping and stopping.metric not in ("loss", WATCHED.get(task.kind)):
-            known = " or ".join(["loss", *([WATCHED[task.kind]] if task.kind in WATCHED else [])])
-            text = f"{task.kind} has no {stopping.metric}; write {known}"
+            there = " or ".join(["loss", *([WATCHED[task.kind]] if task.kind in WATCHED else [])])
+            text = f"{task.kind} has no {stopping.metric}; write {there}"
             raise mistake(text, *at, "early_stopping", "metric")
         if finetune.class_weights is not None and task.kind != "classification":
             raise mistake(f"{task.kind} has no classes to weigh; remove it", *at, "class_weights")

@@ -92,8 +92,8 @@ def label_names(
 ) -> list[str]:
     """The model's own name of each output, checked against the task's labels.
 
-    Those are the labels of the train rows; without train rows the model's own. Raises `InputError` for a label
-    measured that is none of them, and for a model that knows others.
+    Those are the labels of the train rows; without train rows the model's own. Raises `InputError` for a
+    label measured that is none of them, and for a model that knows others.
     """
     named = {int(index): str(name) for index, name in model.network.config.id2label.items()}
     names = [named[index] for index in sorted(named)]

@@ -49,7 +49,7 @@ def correlate(
     return Correlation(value, float(np.std(values, ddof=1)))
 
 
-def _members(items: int, groups: Sequence[str] | None) -> list[Array]:
+def _members(items: int, groups: Sequence[str] | None) -> list[np.ndarray]:
     """The items of each group; each item by itself without groups."""
     if groups is None:
         return [np.array([item]) for item in range(items)]
@@ -57,7 +57,7 @@ def _members(items: int, groups: Sequence[str] | None) -> list[Array]:
     return [np.flatnonzero(index == group) for group in range(index.max() + 1)]
 
 
-def _draw(name: str, predictions: Array, references: Array, members: list[Array], draw: Array) -> float:
+def _draw(name: str, predictions: Array, references: Array, members: list[np.ndarray], draw: Array) -> float:
     chosen = np.concatenate([members[group] for group in draw])
     return measure(name, predictions[chosen], references[chosen])
 

@@ -60,8 +60,8 @@ class Face(evaluate.Metric):
             sets = not isinstance(predictions[0], str)
             members = [item if sets else [item] for item in (*predictions, *references)]
             metric = metric_by_name(name, sorted({one for item in members for one in item}), per_word=sets)
-        value = metric.aggregate(metric.statistics(predictions, references).sum(axis=0))
-        return {metric.name: float(value), "signature": metric.signature()}
+        total = metric.aggregate(metric.statistics(predictions, references).sum(axis=0))
+        return {metric.name: float(total), "signature": metric.signature()}
 
 
 def load(name: str) -> Face:

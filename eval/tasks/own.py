@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from eval.tasks.base import (
     KINDS,
     Classification,
@@ -20,7 +22,8 @@ _PLAIN = {"multi-label": MultiLabel, "regression": Regression, "span": Span, "ta
 
 def make_task(name: str, settings: TaskSettings) -> Task:
     """The task of that name as the settings describe it; equal settings make equal tasks."""
-    more = {} if settings.metrics is None else {"metrics": settings.metrics}
+    metrics = settings.metrics
+    more: dict[str, Any] = {} if metrics is None else {"metrics": metrics}
     if settings.kind == "classification":
         fields = KINDS["classification"].fields
         return Classification(name=name, fields=fields, text=_text, label=_label, **more)

@@ -139,7 +139,6 @@ def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
          "3:13: tokenizer.train", "bpe is not for bert; write wordpiece"),
         ("context: 64", "objective: masked-lm", "4:1: objective", "gpt2 does not learn masked-lm"),
         ("  tokens: 60e3", "  tokens: [500, 400]", "9:3: budget.tokens", "does not rise"),
-        ("  learning_rate: 3e-4", "  schedule: cosine\nfamily: bert", "3:13: tokenizer.train", "write wordpiece"),
         ("  learning_rate: 3e-4", "  rule: tune\n  learning_rate: 1e-3", "12:3: training.learning_rate",
          "rule 'tune' finds the learning rate"),
         ("    shapes: [1x32, 2x32]", "    pretrained: [gpt2]", "3:1: tokenizer",

@@ -129,7 +129,7 @@ def test_a_missing_recipe_names_what_there_is(tmp_path: Path) -> None:
         load_recipe("quikstart")
     with pytest.raises(InputError, match=r"^conf/smok\.yaml: no such recipe file.*did you mean 'smoke'\?$"):
         load_recipe("conf/smok.yaml")
-    with pytest.raises(InputError, match=r"name a file, or choose from bert-miniatures, .*, quickstart, smoke$"):
+    with pytest.raises(InputError, match=r"choose from bert-miniatures, .*, quickstart, smoke$"):
         load_recipe(str(tmp_path / "zzz.yaml"))
 
 
@@ -162,7 +162,8 @@ def test_the_quickstart_is_the_ladder_that_the_readme_promises() -> None:
 
 def test_the_template_is_a_recipe_that_shows_every_section(tmp_path: Path) -> None:
     loaded = load(tmp_path, template())
-    assert loaded.recipe.model_fields_set >= set(Recipe.model_fields) - {"data", "objective", "tasks", "finetune"}
+    unset = {"data", "objective", "tasks", "finetune"}
+    assert loaded.recipe.model_fields_set >= set(Recipe.model_fields) - unset
 
 
 def test_what_the_template_comments_out_are_real_keys(tmp_path: Path) -> None:
