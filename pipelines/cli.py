@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -105,6 +105,10 @@ def schema() -> None:
     print(json.dumps(recipe_schema(), indent=2))
 
 
+# What typer raises for unknown options and missing arguments; it exports this class's child alone.
+_Misuse: Any = typer.BadParameter.__base__
+
+
 class _Stopped(BaseException):
     """Ctrl-C or SIGTERM; a class of its own, because typer takes KeyboardInterrupt for itself."""
 
@@ -118,7 +122,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        app()
+        app(standalone_mode=False)
+    except _Misuse as error:
+        command = " ".join(["stepladder", *sys.argv[1:2]]) if error.ctx and error.ctx.parent else "stepladder"
+        print(f"error: {error.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
+        sys.exit(2)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -130,5 +138,6 @@ def main() -> None:
         print(f"error: {as_input_error(error, Path.cwd())}", file=sys.stderr)
         sys.exit(2)
     except _Stopped as stopped:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        goes_on = "; the same command goes on from the last checkpoint" if sys.argv[1:2] == ["run"] else ""
+        print(f"stopped{goes_on}", file=sys.stderr)
         sys.exit(128 + stopped.args[0])

@@ -245,6 +245,7 @@ def _start_worker(queue: Queue[Message | None], stop: Event, parent: int) -> Non
     threading.Thread(target=_watch, args=(stop, parent), daemon=True).start()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
