@@ -15,7 +15,6 @@ from eval.files import InputError, write_atomic
 app = typer.Typer(
     name="stepladder",
     help="Train a ladder of language models, measure every rung, predict the next before it is shown.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -122,7 +121,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        app(standalone_mode=False)
+        app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _Misuse as error:
         command = " ".join(["stepladder", *sys.argv[1:2]]) if error.ctx and error.ctx.parent else "stepladder"
         print(f"error: {error.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
