@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 
 from pipelines.estimate import usable_cores
 from pipelines.ladder import Shape, human_count
@@ -18,9 +17,11 @@ _LEFT = ("rung", "shape")  # columns of words; numbers stand to the right
 
 
 def plan_table(plan: Plan) -> list[dict[str, str]]:
-    """One row a rung, texts by column name."""
-    runs = groupby(_pretrained(plan), lambda stage: str(stage.settings["rung"]))
-    return [_row(rung, list(stages)) for rung, stages in runs]
+    """One row a rung and length of its training, texts by column name."""
+    rows: dict[tuple[str, int | None], list[Stage]] = {}
+    for stage in _shown(plan):
+        rows.setdefault((str(stage.settings["rung"]), stage.tokens), []).append(stage)
+    return [_row(rung, stages) for (rung, _), stages in rows.items()]
 
 
 def plan_summary(plan: Plan) -> str:
@@ -31,8 +32,13 @@ def plan_summary(plan: Plan) -> str:
     memory = max((stage.memory_bytes or 0 for stage in runs), default=0) or None
     tokens = _count(_sum(stage.tokens for stage in runs))
     flops = _flops(_sum(stage.flops for stage in runs))
+    trained = f"{len(runs)} pretrainings: {tokens} tokens, {flops} FLOPs" if runs else "nothing is pretrained"
+    swept = [stage for stage in plan.stages if stage.kind == "sweep"]
+    if swept:
+        cost = _flops(_sum(stage.flops for stage in swept))
+        trained += f"\nbefore them {len(swept)} short ones to find the learning rate: {cost} FLOPs"
     return (
-        f"{len(plan.stages)} stages, {len(runs)} pretrainings: {tokens} tokens, {flops} FLOPs\n"
+        f"{len(plan.stages)} stages, {trained}\n"
         f"estimated, with fine-tuning and evaluation: {_time(seconds)} on {usable_cores()} cores, "
         f"{_bytes(memory)} memory a process, {_bytes(disk)} disk\n"
         f"{_NOTE}"
@@ -57,15 +63,24 @@ def _pretrained(plan: Plan) -> list[Stage]:
     return [stage for stage in plan.stages if stage.kind == "pretrain"]
 
 
+def _shown(plan: Plan) -> list[Stage]:
+    """The stages that the table is of: trainings, or models taken in where nothing is trained."""
+    return _pretrained(plan) or [stage for stage in plan.stages if stage.kind == "fetch"]
+
+
 def _row(rung: str, seeds: list[Stage]) -> dict[str, str]:
     stage = seeds[0]
-    params, hyper = stage.settings["params"], stage.settings["hyper"]
-    return {
+    params, hyper = stage.settings["params"], stage.settings.get("hyper")
+    size = {
         "rung": rung,
         "shape": str(Shape(**stage.settings["shape"])),
         "seeds": str(len(seeds)),
         "total": _exact(params["total"]),
         "non-emb.": _exact(params["non_embedding"]),
+    }
+    if hyper is None:
+        return size
+    return size | {
         "tokens": _count(stage.tokens),
         "steps": _exact(hyper["steps"]),
         "batch": _exact(hyper["batch_tokens"]),

@@ -65,22 +65,40 @@ def summarise(
     run: RunFolder, plan: Plan, loaded: LoadedRecipe, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
     """The content of run.json: provenance, every rung's settings and fate, curves, samples."""
-    corpus = run.manifest(plan.stage("prepare-corpus"))
-    tokens = run.manifest(plan.stage("prepare-tokens"))
+    corpus, tokens = (_manifest(run, plan, name) for name in ("prepare-corpus", "prepare-tokens"))
     pretrained = [stage for stage in plan.stages if stage.kind == "pretrain"]
+    models = [stage for stage in plan.stages if stage.kind in ("pretrain", "fetch")]
     return {
         "run": plan.recipe,
         "made": now(),
         "command": loaded.command,
         "recipe_yaml": loaded.text,
-        **_trained_on(run, pretrained),
+        **_trained_on(run, models),
         "corpus": corpus and {"settings": corpus["settings"], **corpus["facts"]},
         "tokenizer": tokens and {**tokens["settings"], **tokens["facts"]},
-        "rungs": [_rung(run, stage, outcomes) for stage in pretrained],
+        "rungs": [_rung(run, stage, outcomes) for stage in models],
+        "learning_rate_sweep": _sweep(run, plan),
         "stages": [_stage(run, stage, outcomes) for stage in plan.stages],
-        "curves": [_curve(run, stage) for stage in pretrained],
+        "curves": [_curve(run, stage) for stage in _longest(pretrained)],
         "samples": _samples(run, plan),
     }
+
+
+def _manifest(run: RunFolder, plan: Plan, stage_id: str) -> dict[str, Any] | None:
+    """The manifest of a stage that a plan may not have: models that exist bring their own tokens."""
+    stage = plan.find(stage_id)
+    return None if stage is None else run.manifest(stage)
+
+
+def _longest(pretrained: list[Stage]) -> list[Stage]:
+    """Of each rung and seed the longest training, whose log holds the shorter ones' steps."""
+    return list({(stage.settings["rung"], stage.settings["seed"]): stage for stage in pretrained}.values())
+
+
+def _sweep(run: RunFolder, plan: Plan) -> dict[str, Any] | None:
+    """What was tried and chosen, where the learning rate was swept."""
+    tune = _manifest(run, plan, "tune-ladder")
+    return None if tune is None else tune["facts"]
 
 
 def _trained_on(run: RunFolder, pretrained: list[Stage]) -> dict[str, Any]:
@@ -127,7 +145,8 @@ def _rung(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict
         "seed": settings["seed"],
         "shape": settings["shape"],
         "params": facts.get("params", settings["params"]),
-        "hyper": settings["hyper"],
+        "hyper": _hyper(settings, facts),
+        "stage": stage.kind,
         "status": outcome.status if outcome else "waiting",
         "reason": outcome.reason if outcome else "not run yet",
         **{
@@ -144,6 +163,15 @@ def _rung(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict
                 "final_loss_nats",
             )
         },
+    }
+
+
+def _hyper(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the rung was trained, with the learning rate that a sweep corrected; None where it was fetched."""
+    if "hyper" not in settings:
+        return None
+    return settings["hyper"] | {
+        name: facts[name] for name in ("learning_rate",) if facts.get(name) is not None
     }
 
 

@@ -97,6 +97,7 @@ def _identity(series: Series) -> dict[str, Any]:
         "floor",
         "ceiling",
         "unit",
+        "length",
     )
     return {name: getattr(series, name) for name in names}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from eval.files import InputError
 from eval.results import METRICS, STAGES, Result, same
+from scaling_report.budgets import split_by_budget
 
 AXES = ("non_embedding", "total", "matmul", "flops", "tokens")
 BASELINE_FAMILY = "baseline"
@@ -73,6 +74,8 @@ class Series:
     floor: float | None
     ceiling: float | None
     unit: str
+    length: str | None
+    """To which of several budgets its runs were trained, in words; None where there was one."""
     points: tuple[Point, ...]
     baselines: tuple[Baseline, ...]
 
@@ -101,9 +104,10 @@ class Frame:
 def from_results(results: Iterable[Result], x: str = "non_embedding") -> Frame:
     """Sort results into series, in reading order: language modelling before tasks, test before train.
 
-    `x` is the axis that orders the rungs. Left out and listed: missing values, runs whose learning rate had
-    not decayed, results without a rung, exact repeats. Raises `InputError` where one run has two different
-    values.
+    A rung that was trained to several lengths has a point in a series for each, the longest first: a law over
+    size must not mix them. `x` is the axis that orders the rungs. Left out and listed: missing values, runs
+    whose learning rate had not decayed, results without a rung, exact repeats. Raises `InputError` where one
+    run has two different values.
     """
     left_out: Counter[LeftOut] = Counter()
     groups: dict[tuple[str | None, ...], list[Result]] = defaultdict(list)
@@ -120,7 +124,7 @@ def from_results(results: Iterable[Result], x: str = "non_embedding") -> Frame:
     for group in sorted(groups.values(), key=_reading_order):
         runs, repeats = _drop_repeats(group)
         left_out.update(repeats)
-        series.append(_make_series(runs, baselines, x, taken))
+        series += [_make_series(part, baselines, x, taken, length) for part, length in split_by_budget(runs)]
     return Frame(tuple(series), _counted(left_out))
 
 
@@ -160,6 +164,8 @@ def _title(result: Result) -> str:
     metric = METRIC_NAMES[result.metric]
     if result.stage == "pretrain":
         return f"{metric[0].upper()}{metric[1:]}, {result.split}"
+    if result.stage == "fetch":
+        return f"{metric[0].upper()}{metric[1:]} of the models as they came, {result.split}"
     return f"{result.task}: {metric}, {result.split}"
 
 
@@ -192,11 +198,14 @@ def _drop_repeats(group: Sequence[Result]) -> tuple[list[Result], Counter[LeftOu
     return list(kept.values()), repeats
 
 
-def _make_series(runs: Sequence[Result], baselines: Sequence[Result], x: str, taken: set[str]) -> Series:
+def _make_series(
+    runs: Sequence[Result], baselines: Sequence[Result], x: str, taken: set[str], length: str | None
+) -> Series:
+    """`length`: to which of several budgets the runs were trained; None where there is one."""
     first = runs[0]
     return Series(
-        id=_free_id("-".join((first.stage, first.task, first.metric, first.split)), taken),
-        title=_title(first),
+        id=_free_id("-".join((first.stage, first.task, first.metric, first.split, length or "")), taken),
+        title=_title(first) + (f", at {length}" if length else ""),
         task=first.task,
         metric=first.metric,
         split=first.split,
@@ -209,6 +218,7 @@ def _make_series(runs: Sequence[Result], baselines: Sequence[Result], x: str, ta
         floor=first.floor,
         ceiling=first.ceiling,
         unit=METRICS[first.metric].unit,
+        length=length,
         points=tuple(sorted((_point(run) for run in runs), key=lambda point: _size_order(point, x))),
         baselines=_matching(first, baselines),
     )

@@ -142,7 +142,7 @@ def _settings(rungs: Sequence[Run]) -> Table:
             rung["precision"] or MISSING,
         )
         for rung in rungs
-        for hyper in (rung["hyper"],)
+        if (hyper := rung["hyper"]) is not None
     )
     columns = (
         Column("Rung", numeric=False),
@@ -182,11 +182,7 @@ def training_facts(run: Run) -> tuple[tuple[str, str], ...]:
     seconds = [rung["seconds"] for rung in done if rung["seconds"] is not None]
     facts = []
     if tokens:
-        ends = (
-            sorted({short(min(tokens)), short(max(tokens))}, key=len)
-            if len(tokens) > 1
-            else [short(tokens.pop())]
-        )
+        ends = list(dict.fromkeys((short(min(tokens)), short(max(tokens)))))
         facts.append((" to ".join(ends), "training tokens a rung"))
     if seconds:
         facts.append((duration(sum(seconds)), "of training, all rungs together"))

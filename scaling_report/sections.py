@@ -107,7 +107,8 @@ def _share_above(series: Series) -> str:
 
 def metric_title(series: Series) -> str:
     """The metric and split as a heading, its task being the heading above: "ROUGE-L, test"."""
-    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}"
+    length = f", at {series['length']}" if series["length"] else ""
+    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}"
 
 
 def best_baseline(series: Series) -> Mapping[str, Any] | None:

@@ -36,7 +36,7 @@ def listed(words: Sequence[str]) -> str:
 def quantity(series: Series) -> str:
     """What is measured, in running text: "bits per byte", "accuracy of module-classification"."""
     name = METRIC_NAMES[series.metric]
-    return name if series.stage == "pretrain" else f"{name} of {series.task}"
+    return name if series.stage in ("pretrain", "fetch") else f"{name} of {series.task}"
 
 
 def capital(sentence: str) -> str:
