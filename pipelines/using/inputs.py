@@ -1,0 +1,128 @@
+"""Rows to work on, from a file or standard input, a row at a time: .jsonl, .csv, .parquet, lines of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from eval.files import InputError
+from pipelines.corpus_lines import open_bytes
+from pipelines.corpus_tables import LONGEST_CSV_FIELD, PARQUET_ROWS
+
+STDIN = "-"
+TEXT = "text"  # the one column of lines of text
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """`values` by column; `where` begins every error about the row, `number` counts from 1."""
+
+    number: int
+    where: str
+    values: Mapping[str, Any]
+
+
+def read_inputs(file: str) -> Iterator[InputRow]:
+    """The rows of a file in its order; `-` is standard input: JSON Lines if it begins with `{`, else text.
+
+    The kind is told by the ending: .jsonl, .csv or .parquet (each also .gz); any other is text, a line a row,
+    in the column `text`. Raises InputError for what is missing, empty, broken or binary.
+    """
+    rows = _read_stdin() if file == STDIN else _read_file(Path(file).expanduser())
+    first = next(rows, None)
+    if first is None:
+        name = "standard input" if file == STDIN else file
+        raise InputError(f"{name}: has no rows; give at least one")
+    return chain([first], rows)
+
+
+def _read_file(path: Path) -> Iterator[InputRow]:
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    if kind == ".parquet":
+        yield from _read_parquet(path)
+        return
+    reader = {".jsonl": _json_lines, ".csv": _csv}.get(kind, _lines)
+    with open_bytes(path) as file:
+        yield from reader(file, str(path))
+
+
+def _read_stdin() -> Iterator[InputRow]:
+    lines = iter(sys.stdin.buffer)
+    first = next(lines, None)
+    if first is None:
+        return
+    reader = _json_lines if first.lstrip(b"\xef\xbb\xbf \t").startswith(b"{") else _lines
+    yield from reader(chain([first], lines), "standard input")
+
+
+def _lines(lines: Iterable[bytes], name: str) -> Iterator[InputRow]:
+    for number, line in enumerate(lines, start=1):
+        yield InputRow(number, f"{name}:{number}", {TEXT: _decoded(line, f"{name}:{number}").rstrip("\r\n")})
+
+
+def _decoded(line: bytes, where: str) -> str:
+    if b"\0" in line:
+        raise InputError(f"{where}: holds zero bytes, so is no text; give .jsonl, .csv, .parquet or text")
+    try:
+        return line.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: byte {line[error.start]:#04x} is not UTF-8; save it as UTF-8") from error
+
+
+def _json_lines(lines: Iterable[bytes], name: str) -> Iterator[InputRow]:
+    number = 0
+    for place, line in enumerate(lines, start=1):
+        where = f"{name}:{place}"
+        text = _decoded(line, where)
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            reason = f"{error.msg} at column {error.colno}"
+            raise InputError(f"{where}: not JSON ({reason}); mend or remove the line") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: not an object but a {type(row).__name__}; write {{...}} on the line")
+        number += 1
+        yield InputRow(number, where, row)
+
+
+def _csv(file: BinaryIO, name: str) -> Iterator[InputRow]:
+    csv.field_size_limit(LONGEST_CSV_FIELD)
+    rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        for number, row in enumerate(rows, start=1):
+            where = f"{name}:{rows.line_num}"
+            if None in row or None in row.values():
+                wanted = f"the {len(rows.fieldnames or ())} of the first line"
+                raise InputError(f"{where}: has other columns than {wanted}; mend the line")
+            yield InputRow(number, where, row)
+    except csv.Error as error:
+        raise InputError(f"{name}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
+    except UnicodeDecodeError as error:
+        byte = f"{error.object[error.start]:#04x}"
+        raise InputError(f"{name}: byte {byte} is not UTF-8; save it as UTF-8") from error
+
+
+def _read_parquet(path: Path) -> Iterator[InputRow]:
+    import pyarrow
+    from pyarrow import parquet
+
+    number = 0
+    try:
+        with open_bytes(path) as file:  # parquet is read from its end, which a packed file has no way to
+            source = io.BytesIO(file.read()) if path.suffix.lower() == ".gz" else file
+            for batch in parquet.ParquetFile(source).iter_batches(PARQUET_ROWS):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield InputRow(number, f"{path}: row {number}", row)
+    except pyarrow.ArrowInvalid as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error

@@ -1,0 +1,109 @@
+"""A loaded model with what it takes to predict: which head it has, what its task is, how rows become tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.files import InputError, read_json
+from eval.loading import load_model
+from eval.model import Model
+from eval.settings import EvalSettings
+from eval.tasks.base import Generation, Task
+from pipelines.using.task_file import TaskFile, own_task, read_task_file
+
+# What the class of a saved model says it is for, by the end of the class's name.
+_HEADS = {
+    "ForSequenceClassification": "classification",
+    "ForTokenClassification": "tagging",
+    "ForQuestionAnswering": "span",
+}
+_PROBLEMS = {"regression": "regression", "multi_label_classification": "multi-label"}
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """`model` answers, `task` says what is asked; `own`: texts are framed as the model's task was taught.
+
+    A model from elsewhere reads what its own tokenizer makes of a text, as in transformers' pipelines.
+    `columns`: field -> the column it is in, where the names differ.
+    """
+
+    model: Model
+    task: Task
+    own: bool
+    columns: Mapping[str, str]
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the head's outputs, in their order."""
+        names = {int(index): str(name) for index, name in self.model.network.config.id2label.items()}
+        return [names[index] for index in sorted(names)]
+
+
+def load_predictor(folder: Path, columns: Mapping[str, str], *, batch_tokens: int) -> Predictor:
+    """Load the model in `folder` with its head. `columns` go before those that its task file names.
+
+    Raises InputError for a folder that is no checkpoint, and for a model that was taught no task.
+    """
+    found = read_task_file(folder)
+    task = found.make() if found else own_task(_kind(folder), folder.name)
+    settings = EvalSettings(context=None, batch_tokens=batch_tokens)
+    model = load_model(folder, task, settings)
+    if found is not None:
+        model = _shortened(model, found)
+    return Predictor(model, task, found is not None, {**(found.columns if found else {}), **columns})
+
+
+def load_writer(folder: Path, *, batch_tokens: int) -> Predictor:
+    """Load the model in `folder` to write with: one taught to write for a source, or a language model.
+
+    Raises InputError for models that do not write.
+    """
+    found = read_task_file(folder)
+    task = found.make() if found else own_task("generation", folder.name)
+    if not isinstance(task, Generation):
+        raise InputError(f"{folder}: learnt {task.name}, which is {task.kind}; use `stepladder predict`")
+    if found is None and (head := _head(folder)) is not None:
+        raise InputError(f"{folder}: has a head for {head} and does not write; use `stepladder predict`")
+    model = load_model(folder, task, EvalSettings(batch_tokens=batch_tokens))
+    return Predictor(_shortened(model, found) if found else model, task, found is not None, {})
+
+
+def _shortened(model: Model, found: TaskFile) -> Model:
+    """Reading no more than the task was taught and measured on, so that answers are those that were scored."""
+    context = min(model.context, found.max_tokens)
+    return Model(model.network, model.tokenizer, context, model.pad, model.dtype)
+
+
+def _kind(folder: Path) -> str:
+    """The kind of task that a model from elsewhere has a head for."""
+    config = read_config(folder)
+    head = _head(folder)
+    if head is None:
+        named = ", ".join(config.get("architectures") or ()) or "no class named"
+        raise InputError(
+            f"{folder}: a language model without a task ({named}); `stepladder generate` writes with a "
+            "GPT-2, fine-tuning teaches it or a BERT a task to predict"
+        )
+    if head == "classification":
+        outputs = len(config.get("id2label") or {0: "", 1: ""})
+        # transformers' own reading: one output without a word is a yes or no by itself
+        return _PROBLEMS.get(config.get("problem_type") or "", "multi-label" if outputs == 1 else head)
+    return head
+
+
+def _head(folder: Path) -> str | None:
+    """What the saved class is for; None for a language model, or a class that is not named."""
+    named = read_config(folder).get("architectures") or ()
+    return next((kind for name in named for end, kind in _HEADS.items() if name.endswith(end)), None)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json. Raises InputError for one that is missing, broken or no object."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise InputError(f"{folder / 'config.json'}: not an object; save the model again")
+    return config
