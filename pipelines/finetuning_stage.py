@@ -19,7 +19,7 @@ from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
 from pipelines.lora import merge_lora, wrap_lora
 from pipelines.models import load_for, save_model
-from pipelines.optim import optimisation
+from pipelines.optim import Optimisation, optimisation
 from pipelines.ranks import said_by_first
 from pipelines.stages import Job, Tell
 from pipelines.store import read_manifest
@@ -113,27 +113,17 @@ def _train(
 ) -> dict[str, Any]:
     """One training at one rate, its model saved in `folder/model`; facts of this stage alone."""
     settings = job.stage.settings
-    labels = examples.labels
     model = load_for(
         settings["objective"],
         _source(job) / "model",
-        labels,
+        examples.labels,
         settings["seed"],
         dropout=settings["dropout"],
     )
     if settings["lora"]:
         model = wrap_lora(model, **settings["lora"])
     data = _pairs(job, examples, tokenizer)
-    steps = max(1, math.ceil(settings["epochs"] * data.steps_an_epoch))
-    how = optimisation(
-        settings
-        | {
-            "learning_rate": rate,
-            "steps": steps,
-            "warmup_steps": round(settings["warmup_fraction"] * steps),
-            "decay_fraction": 1.0,
-        }
-    )
+    how = _how(settings, rate, data)
     training = Training(
         objective=settings["objective"],
         batches=data,
@@ -145,7 +135,7 @@ def _train(
             "label_smoothing": settings["label_smoothing"],
             "class_weights": examples.weights(settings["class_weights"]),
         },
-        validation=_watched(job, tokenizer, steps),
+        validation=_watched(job, tokenizer, how.steps),
     )
     facts, module = train_model(job, tell, model, training)
     if _watches(job):
@@ -156,15 +146,26 @@ def _train(
         model = merge_lora(model)
     if job.rank == 0:
         save_model(model, tokenizer, folder / "model")
-    shape, outputs = Shape(**settings["shape"]), examples.outputs or len(tokenizer)
-    flops = _flops(data, facts.get("step", steps), shape, outputs, settings["family"])
     return facts | {
         "learning_rate": rate,
         "unique_tokens": min(facts["tokens"], data.unique_tokens),
-        "stage_flops": flops,
-        "step": facts.get("step", steps),
+        "stage_flops": _flops(data, facts, settings, examples.outputs or len(tokenizer)),
         "annealed": how.annealed,
     }
+
+
+def _how(settings: dict[str, Any], rate: float, data: Pairs) -> Optimisation:
+    """The optimisation of a whole number of steps; what decays, decays over all that follows the warm-up."""
+    steps = max(1, math.ceil(settings["epochs"] * data.steps_an_epoch))
+    return optimisation(
+        settings
+        | {
+            "learning_rate": rate,
+            "steps": steps,
+            "warmup_steps": round(settings["warmup_fraction"] * steps),
+            "decay_fraction": 1.0,
+        }
+    )
 
 
 def _pairs(job: Job, examples: Examples, tokenizer: Any) -> Pairs:
@@ -229,6 +230,9 @@ def _with_pretraining(job: Job, source: Path, facts: dict[str, Any]) -> dict[str
     }
 
 
-def _flops(data: Pairs, steps: int, shape: Shape, outputs: int, family: str) -> int:
-    lengths = [length for step in range(steps) for length in data.lengths(step)]
+def _flops(data: Pairs, facts: dict[str, Any], settings: dict[str, Any], outputs: int) -> int:
+    """Model FLOPs of all steps taken, those after the best ones too; each row at its own length."""
+    shape, family = Shape(**settings["shape"]), settings["family"]
+    taken = range(facts.get("trained_steps", facts["step"]))
+    lengths = [length for step in taken for length in data.lengths(step)]
     return sum(length * training_flops_per_token(shape, outputs, length, family) for length in lengths)

@@ -80,6 +80,19 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     module = objective(training.objective, model, DTYPES[decisions["precision"]], **training.options)
     decisions = _decide_more(job, decisions, module, training, accelerator)
 
+    run = _run(job, tell, training, decisions, accelerator)
+    try:
+        facts = train(module, run, accelerator)
+    except Diverged as error:
+        raise StageFailed(f"diverged: {error}") from error
+    finally:
+        end_trackers(accelerator)
+    return facts | decisions, module
+
+
+def _run(job: Job, tell: Tell, training: Training, decisions: dict[str, Any], accelerator: Any) -> Run:
+    """What the loop is asked to do; what it says goes to whoever watches the stage."""
+
     def on_progress(progress: Progress) -> None:
         tell(Message(job.stage.id, "progress", vars(progress)))
 
@@ -87,12 +100,12 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
         decisions["micro_tokens"] = micro_tokens
         _keep(job, training.folder / "decisions.json", decisions)
 
-    run = Run(
+    return Run(
         batches=training.batches,
         how=training.how,
         folder=training.folder,
-        log_every_tokens=loop.log_every_tokens,
-        checkpoint_every_s=loop.checkpoint_every_s,
+        log_every_tokens=job.loop.log_every_tokens,
+        checkpoint_every_s=job.loop.checkpoint_every_s,
         on_progress=on_progress,
         on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),
         highest_loss_nats=training.highest_loss_nats,
@@ -106,13 +119,6 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
         start=training.start,
         keep_at=training.keep_at,
     )
-    try:
-        facts = train(module, run, accelerator)
-    except Diverged as error:
-        raise StageFailed(f"diverged: {error}") from error
-    finally:
-        end_trackers(accelerator)
-    return facts | decisions, module
 
 
 def _peak(training: Training, precision: str, accelerator: Any) -> float | None:

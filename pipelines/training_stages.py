@@ -185,5 +185,5 @@ def _facts(
         "flops_per_token": flops_per_token,
         "stage_flops": flops - flops_per_token * begun,
         "step": facts.get("step", how.steps),
-        "annealed": how.annealed,
+        "annealed": how.annealed and not facts.get("stopped_early", False),
     }
