@@ -13,8 +13,8 @@ SHOWN = 4  # models of a run that an error lists
 def find_model(name: str) -> Path:
     """The folder with the config.json of the model that `name` means; a hub name is fetched.
 
-    Of a stage's folder it is the `model/` in it. Raises InputError for a file, a folder without a model, a run
-    with several (with some of them), and a name that neither this machine nor the hub has.
+    Of a stage's folder it is the `model/` in it. Raises InputError for a file, a folder without a model, a
+    run with several (with some of them), and a name that neither this machine nor the hub has.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -43,4 +43,6 @@ def _inside(folder: Path) -> Path:
         there = ", ".join(str(path) for path in models[:SHOWN])
         more = f" and {len(models) - SHOWN} more" if len(models) > SHOWN else ""
         raise InputError(f"{folder}: holds {len(models)} models; name one of {there}{more}")
-    raise InputError(f"{folder}: no model (config.json is not there); name a folder that save_pretrained wrote")
+    raise InputError(
+        f"{folder}: no model (config.json is not there); name a folder that save_pretrained wrote"
+    )

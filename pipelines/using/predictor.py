@@ -1,9 +1,10 @@
-"""A loaded model with what it takes to predict: which head it has, what its task is, how rows become tokens."""
+"""A loaded model with what it takes to predict: which head it has, and what its task is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from eval.loading import load_model
 from eval.model import Model
 from eval.settings import EvalSettings
 from eval.tasks.base import Generation, Task
+from eval.tasks.encoding import stop_ids
 from pipelines.using.task_file import TaskFile, own_task, read_task_file
 
 # What the class of a saved model says it is for, by the end of the class's name.
@@ -42,25 +44,30 @@ class Predictor:
         names = {int(index): str(name) for index, name in self.model.network.config.id2label.items()}
         return [names[index] for index in sorted(names)]
 
+    @cached_property
+    def stops(self) -> list[int]:
+        """The tokens that end an answer of a task: end of text, and every token with a line break."""
+        return stop_ids(self.model.tokenizer)
 
-def load_predictor(folder: Path, columns: Mapping[str, str], *, batch_tokens: int) -> Predictor:
+
+def load_predictor(folder: Path, columns: Mapping[str, str]) -> Predictor:
     """Load the model in `folder` with its head. `columns` go before those that its task file names.
 
     Raises InputError for a folder that is no checkpoint, and for a model that was taught no task.
     """
     found = read_task_file(folder)
     task = found.make() if found else own_task(_kind(folder), folder.name)
-    settings = EvalSettings(context=None, batch_tokens=batch_tokens)
-    model = load_model(folder, task, settings)
+
+    model = load_model(folder, task, EvalSettings())
     if found is not None:
         model = _shortened(model, found)
     return Predictor(model, task, found is not None, {**(found.columns if found else {}), **columns})
 
 
-def load_writer(folder: Path, *, batch_tokens: int) -> Predictor:
+def load_writer(folder: Path, columns: Mapping[str, str]) -> Predictor:
     """Load the model in `folder` to write with: one taught to write for a source, or a language model.
 
-    Raises InputError for models that do not write.
+    `columns` as for `load_predictor`; the field is `prompt`. Raises InputError for models that do not write.
     """
     found = read_task_file(folder)
     task = found.make() if found else own_task("generation", folder.name)
@@ -68,12 +75,15 @@ def load_writer(folder: Path, *, batch_tokens: int) -> Predictor:
         raise InputError(f"{folder}: learnt {task.name}, which is {task.kind}; use `stepladder predict`")
     if found is None and (head := _head(folder)) is not None:
         raise InputError(f"{folder}: has a head for {head} and does not write; use `stepladder predict`")
-    model = load_model(folder, task, EvalSettings(batch_tokens=batch_tokens))
-    return Predictor(_shortened(model, found) if found else model, task, found is not None, {})
+    model = load_model(folder, task, EvalSettings())
+    if found is None:
+        return Predictor(model, task, False, columns)
+    source = {"prompt": found.columns["source"]} if "source" in found.columns else {}
+    return Predictor(_shortened(model, found), task, True, {**source, **columns})
 
 
 def _shortened(model: Model, found: TaskFile) -> Model:
-    """Reading no more than the task was taught and measured on, so that answers are those that were scored."""
+    """Reading no more than the task was taught and measured on: answers are those that were scored."""
     context = min(model.context, found.max_tokens)
     return Model(model.network, model.tokenizer, context, model.pad, model.dtype)
 

@@ -47,7 +47,7 @@ def own_task(kind: str, name: str) -> Task:
 
 
 def write_task_file(model: Path, task: TaskFile) -> None:
-    """Leave `stepladder.json` in a model's folder; without the names of files, which mean nothing elsewhere."""
+    """Leave `stepladder.json` in a model's folder; without names of files, which mean nothing elsewhere."""
     if task.definition is not None:
         task = replace(task, definition={k: v for k, v in task.definition.items() if k != "files"})
     write_json(model / NAME, asdict(task))
@@ -63,11 +63,13 @@ def read_task_file(model: Path) -> TaskFile | None:
         found.make()
     except (TypeError, ValidationError, AttributeError, InputError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is no task file ({reason}); fine-tune the model again, or delete it") from error
+        raise InputError(
+            f"{path}: is no task file ({reason}); fine-tune the model again, or delete it"
+        ) from error
     return found
 
 
 def _settings(definition: Mapping[str, Any]) -> TaskSettings:
-    """Settings that do not say where rows are: every place is taken out, and one that is never looked at put in."""
+    """Settings without the places of rows; in their stead is one that is never looked at."""
     rest = {name: value for name, value in definition.items() if name not in _PLACES}
     return TaskSettings(**rest, files={"test": "-"})  # type: ignore[arg-type]
