@@ -92,6 +92,16 @@ def _some_text(value: Any, where: str, labels: Sequence[str]) -> str:
     return str(value)
 
 
+def _joined(value: Any, where: str, labels: Sequence[str]) -> str:
+    """A text, or a list of its sentences."""
+    return _some_text(" ".join(_texts(value, where, labels)), where, labels)
+
+
+def _first(value: Any, where: str, labels: Sequence[str]) -> str:
+    """A text, or the first of several that would do."""
+    return _texts(value, where, labels)[0]
+
+
 def _texts(value: Any, where: str, labels: Sequence[str]) -> list[str]:
     """One text or several, at least one."""
     found = [value] if isinstance(value, str) else value
@@ -202,8 +212,8 @@ _READERS: dict[str, Callable[[Any, str, Sequence[str]], Any]] = {
     "label": _label,
     "labels": _labels,
     "value": _number,
-    "source": _some_text,
-    "target": _some_text,
+    "source": _joined,
+    "target": _first,
     "references": _texts,
     "question": _some_text,
     "context": _some_text,

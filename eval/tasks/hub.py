@@ -12,6 +12,7 @@ from eval.tasks.settings import TaskHub
 
 ASK_TIMEOUT_S = 5.0  # for the hub to answer at all; its client would try for half a minute
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+TABLES = "refs/convert/parquet"  # the branch of the hub's own tables, also of data sets made by scripts
 
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
@@ -59,11 +60,11 @@ def _load(name: str, hub: TaskHub, split: str, revision: str | None) -> Any:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
-    folder = Path(hub.name).is_dir()
+    # In the hub's own tables a configuration is a folder.
+    part = {"data_dir": hub.config} if hub.revision == TABLES else {"name": hub.config}
+    where = {} if Path(hub.name).is_dir() else {"revision": revision}
     try:
-        return datasets.load_dataset(
-            hub.name, hub.config, split=split, **({} if folder else {"revision": revision})
-        )
+        return datasets.load_dataset(hub.name, split=split, **part, **where)
     except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
         raise _cannot_load(hub, error) from error
 
@@ -75,7 +76,7 @@ def _rows(hub: TaskHub, split: str, rows: Any) -> Rows:
 
 def _cannot_load(hub: TaskHub, error: Exception) -> InputError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InputError(
-        f"hub data set {hub.name!r}: cannot be loaded ({reason}); check name, config, revision and splits, "
-        "or fetch it where there is a network"
-    )
+    advice = "check name, config, revision and splits, or fetch it where there is a network"
+    if "scripts are no longer supported" in reason:
+        advice = f"set revision: {TABLES} for the hub's own tables of it"
+    return InputError(f"hub data set {hub.name!r}: cannot be loaded ({reason}); {advice}")

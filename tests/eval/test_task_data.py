@@ -206,8 +206,8 @@ def test_a_hub_set_is_read_at_the_commit_that_its_name_stands_for(
 ) -> None:
     asked = []
 
-    def load_dataset(name: str, config: str | None, *, split: str, revision: str) -> Rows:
-        asked.append((name, config, split, revision))
+    def load_dataset(path: str, *, split: str, revision: str, name: str | None) -> Rows:
+        asked.append((path, name, split, revision))
         if split == "dev":
             raise ValueError('Unknown split "dev". Should be one of train.')
         return [{"idx": n, "sentence": f"{split} {n}", "label": n % 2} for n in range(3)]
@@ -230,6 +230,26 @@ def test_a_hub_set_is_read_at_the_commit_that_its_name_stands_for(
     hub["splits"] = {"test": "dev"}
     with pytest.raises(InputError, match=r"hub data set 'nyu-mll/glue': cannot be loaded \(Unknown split"):
         load_rows("sst2", TaskSettings(**NAMED, hub=hub), tmp_path)
+
+
+def test_the_hubs_own_tables_are_read_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder laid out as that branch is; `datasets` itself reads it."""
+    sets = tmp_path / "scitldr"
+    for config in ("Abstract", "FullText"):
+        for split in ("train", "validation", "test"):
+            path = sets / config / split / "0000.parquet"
+            path.parent.mkdir(parents=True)
+            rows = [{"paper_id": "p", "source": [config, "and more."], "target": [f"in {split}", "so"]}]
+            write_table(path, rows)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    hub = {"name": str(sets), "config": "Abstract", "revision": "refs/convert/parquet"}
+    columns = {"id": "paper_id", "references": "target"}
+    rows, facts = load_rows("t", TaskSettings(kind="generation", hub=hub, columns=columns), tmp_path)
+    assert rows["test"] == [
+        {"id": "p", "source": "Abstract and more.", "target": "in test", "references": ["in test", "so"]}
+    ]
+    assert facts["missing"] == {"revision": "a folder"}
 
 
 def test_settings_round_trip_and_make_equal_tasks() -> None:
