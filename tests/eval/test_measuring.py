@@ -360,3 +360,26 @@ def test_a_models_other_labels_are_refused(checkpoint: Make, data: Path) -> None
         InputError, match="id2label has x, y, z where the task's labels are left, middle, right"
     ):
         evaluate(folder, task_of("classification"), data / "classification", settings=FAST)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("kind", "metric"), [("classification", "accuracy"), ("multi-label", "f1_micro"), ("tagging", "accuracy")]
+)
+def test_training_watches_what_evaluation_reports(
+    checkpoint: Make, data: Path, family: str, kind: str, metric: str
+) -> None:
+    """Rows padded and batched by training, scored by its objective: the same share is right."""
+    from pipelines.batches import Pairs
+    from pipelines.examples import _KINDS
+    from pipelines.objectives import objective
+
+    found, network, tokenizer = measured(checkpoint, data, family, kind)
+    task, rows = task_of(kind), rows_in(data / kind)
+    examples = _KINDS[type(task)](task, tokenizer, rows, rows, 64)
+    batches = Pairs(examples.members, 3, 64, tokenizer.pad_token_id, seed=0, objective=kind)
+    learns = objective(kind, network, torch.float32)
+    parts = [learns.measures(batches.batch(step))[metric] for step in range(batches.steps_an_epoch)]
+    share = sum(value for value, _ in parts) / sum(count for _, count in parts)
+    assert value(found, metric).value == pytest.approx(share)
