@@ -6,11 +6,14 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eval.files import InputError, write_atomic
+
+if TYPE_CHECKING:
+    from pipelines.recipe_file import LoadedRecipe
 
 app = typer.Typer(
     name="stepladder",
@@ -37,6 +40,10 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Stages side by side; chosen for this machine when left out.")
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER", help="Upload the finished models to the hub, private, as OWNER's."),
+    ] = None,
 ) -> None:
     """Train, measure and report a recipe; what is already there is not done again."""
     from rich.console import Console
@@ -45,6 +52,10 @@ def run(
     from pipelines.run import run_recipe
 
     loaded = load_recipe(recipe, overrides or ())
+    if push_to_hub is not None:
+        from pipelines.publish import check_token
+
+        check_token()
     folder = out or Path("runs") / loaded.recipe.name
     console = Console(highlight=False)
     summary = run_recipe(loaded, folder, jobs, console)
@@ -52,9 +63,31 @@ def run(
         return
     what = f"done in {summary.seconds:.0f} s" if summary.worked else "nothing to do, all of it was there"
     print(f"{what}\nreport: {summary.report}")
+    if push_to_hub is not None:
+        _publish(loaded, folder, push_to_hub)
     if summary.failed:
         names = ", ".join(outcome.stage for outcome in summary.failed)
         raise InputError(f"{folder}: {len(summary.failed)} stages failed ({names}); the report lists why")
+
+
+def _publish(loaded: LoadedRecipe, folder: Path, owner: str) -> None:
+    from pipelines.plan import make_plan
+    from pipelines.publish import publish_run
+    from pipelines.store import RunFolder
+
+    publish_run(RunFolder(folder), make_plan(loaded), owner, print)
+
+
+@app.command()
+def push(
+    model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
+    repo: Annotated[str, typer.Argument(help="Where to: owner/name.")],
+    public: Annotated[bool, typer.Option(help="Let everybody see it.")] = False,
+) -> None:
+    """Upload a model to the Hugging Face hub, with your own token."""
+    from pipelines.publish import publish
+
+    print(f"published: {publish(model, repo, private=not public)}")
 
 
 @app.command()

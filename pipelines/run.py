@@ -12,6 +12,7 @@ from eval.files import InputError
 from pipelines.disk import as_input_error
 from pipelines.executors import ranks
 from pipelines.executors.local import Execution, choose_jobs, run_stages
+from pipelines.model_card import write_cards
 from pipelines.plan import Plan, Stage, make_plan
 from pipelines.progress import RunView
 from pipelines.recipe_file import LoadedRecipe
@@ -51,6 +52,7 @@ def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Conso
             outcomes = _run_stages(loaded, plan, run, jobs or choose_jobs(plan), console)
             worked = any(outcome.seconds > 0 for outcome in outcomes.values())
             write_summary(run, plan, loaded, outcomes)
+            write_cards(run, plan, loaded)
             report = _report(run, loaded)
     except OSError as error:
         raise as_input_error(error, out) from error
