@@ -38,8 +38,8 @@ LOADERS = {
 LIMITS = """\
 ## Limits
 
-A measuring instrument of a scaling ladder: small, trained briefly, never tuned to be safe or useful. No licence
-is given here: it follows from that of the data, which Stepladder does not know.
+A measuring instrument of a scaling ladder: small, trained briefly, never tuned to be safe or useful. No
+licence is given here: it follows from that of the data, which Stepladder does not know.
 """
 
 
