@@ -1,4 +1,4 @@
-"""The commands that use a model: predict, generate, serve, push. Nothing heavy before one of them is called."""
+"""The commands that use a model: predict, generate, serve, push; nothing heavy before one is called."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -79,7 +80,7 @@ def generate(
     column: Columns = None,
     batch_tokens: BatchTokens = 16384,
 ) -> None:
-    """Write after a prompt, or after every prompt of a file; the likeliest text unless sampling is asked for."""
+    """Write after a prompt, or after every prompt of a file: the likeliest text, or sampled ones."""
     with _tidy():
         from pipelines.using.folders import find_model
         from pipelines.using.inputs import InputRow, read_inputs
@@ -120,10 +121,12 @@ def serve(
     """Serve a model that writes, as OpenAI's interface: hands over to `transformers serve`."""
     with _tidy():
         from pipelines.using.folders import find_model
-        from pipelines.using.serve import check_packages, serve_model
+        from pipelines.using.serve import check_packages, serve_model, served_name
 
         check_packages()
-        serve_model(find_model(model), host, port)
+        folder = find_model(model)
+        with _quiet():
+            serve_model(folder, served_name(model), host, port)
 
 
 def push(
@@ -135,10 +138,10 @@ def push(
 ) -> None:
     """Publish a model's folder on the hub with your own token (`hf auth login`, or HF_TOKEN)."""
     with _tidy():
-        from pipelines.publish import push_model
+        from pipelines.publish import publish
         from pipelines.using.folders import find_model
 
-        print(push_model(find_model(model), repo, private=not public))
+        print(f"published: {publish(find_model(model), repo, private=not public)}")
 
 
 def _columns(given: Sequence[str]) -> Mapping[str, str]:
@@ -170,22 +173,32 @@ def _print_texts(answer: Mapping[str, Any]) -> None:
         print("warning: the prompt was longer than the model reads and lost its end", file=sys.stderr)
 
 
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM; no KeyboardInterrupt, which typer and asyncio take for themselves."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _Stopped(number)
+
+
 @contextlib.contextmanager
 def _tidy() -> Iterator[None]:
     """Ctrl-C and a reader that goes away (`| head`) end the command without a word more than is needed."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, _stop) for number in numbers]
     try:
         yield
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except _Stopped as stopped:
         print("stopped", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
+        raise SystemExit(128 + stopped.args[0]) from None
     except BrokenPipeError:
         # what Python would flush at its end has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -69,17 +69,29 @@ def load_writer(folder: Path, columns: Mapping[str, str]) -> Predictor:
 
     `columns` as for `load_predictor`; the field is `prompt`. Raises InputError for models that do not write.
     """
-    found = read_task_file(folder)
+    found = check_writes(folder)
     task = found.make() if found else own_task("generation", folder.name)
-    if not isinstance(task, Generation):
-        raise InputError(f"{folder}: learnt {task.name}, which is {task.kind}; use `stepladder predict`")
-    if found is None and (head := _head(folder)) is not None:
-        raise InputError(f"{folder}: has a head for {head} and does not write; use `stepladder predict`")
     model = load_model(folder, task, EvalSettings())
     if found is None:
         return Predictor(model, task, False, columns)
     source = {"prompt": found.columns["source"]} if "source" in found.columns else {}
     return Predictor(_shortened(model, found), task, True, {**source, **columns})
+
+
+def check_writes(folder: Path) -> TaskFile | None:
+    """The task that a writing model was taught, None for a language model; reads no weights.
+
+    Raises InputError for a folder that is no checkpoint, and for a model that does not write.
+    """
+    found = read_task_file(folder)
+    if found is not None and not isinstance(task := found.make(), Generation):
+        raise InputError(f"{folder}: learnt {task.name}, which is {task.kind}; use `stepladder predict`")
+    config = read_config(folder)
+    if found is None and (head := _head(folder)) is not None:
+        raise InputError(f"{folder}: has a head for {head} and does not write; use `stepladder predict`")
+    if config.get("model_type") == "bert" and not config.get("is_decoder"):
+        raise InputError(f"{folder}: a bert fills gaps and does not write; name a GPT-2")
+    return found
 
 
 def _shortened(model: Model, found: TaskFile) -> Model:
