@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
+from pipelines.cli_using import register
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")
@@ -76,18 +79,6 @@ def _publish(loaded: LoadedRecipe, folder: Path, owner: str) -> None:
     from pipelines.store import RunFolder
 
     publish_run(RunFolder(folder), make_plan(loaded), owner, print)
-
-
-@app.command()
-def push(
-    model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    repo: Annotated[str, typer.Argument(help="Where to: owner/name.")],
-    public: Annotated[bool, typer.Option(help="Let everybody see it.")] = False,
-) -> None:
-    """Upload a model to the Hugging Face hub, with your own token."""
-    from pipelines.publish import publish
-
-    print(f"published: {publish(model, repo, private=not public)}")
 
 
 @app.command()

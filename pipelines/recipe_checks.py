@@ -9,6 +9,7 @@ from pipelines.ladder import count_non_embedding
 from pipelines.recipe_fields import mistake
 
 if TYPE_CHECKING:
+    from eval.tasks.settings import TaskSettings
     from pipelines.recipe import Recipe
 
 OBJECTIVES = {"gpt2": "causal-lm", "bert": "masked-lm"}
@@ -107,6 +108,9 @@ def _check_finetune(recipe: Recipe) -> None:
             raise mistake(f"{task.name} asks for text, which bert does not write; use gpt2", *at, "task")
         if task.name in CODE_TASKS and recipe.corpus is None:
             raise mistake(f"{task.name} is made from a corpus of Python source; add one", *at, "task")
+        own = recipe.tasks.get(finetune.task)
+        if own is not None and _train_rows(own) is None:
+            raise mistake(f"{task.name} names no train rows to learn from; add them to tasks", *at, "task")
         stopping = finetune.early_stopping
         if stopping and stopping.metric not in ("loss", WATCHED.get(task.kind)):
             there = " or ".join(["loss", *([WATCHED[task.kind]] if task.kind in WATCHED else [])])
@@ -116,6 +120,13 @@ def _check_finetune(recipe: Recipe) -> None:
             raise mistake(f"{task.kind} has no classes to weigh; remove it", *at, "class_weights")
         if finetune.label_smoothing and task.kind not in ("classification", "generation"):
             raise mistake(f"{task.kind} has no labels to smooth; remove it", *at, "label_smoothing")
+
+
+def _train_rows(own: TaskSettings) -> object:
+    """Where a task's train rows are; None where it names none."""
+    if own.files is not None:
+        return own.files.train
+    return own.hub and own.hub.splits.train
 
 
 def _check_measured(recipe: Recipe) -> None:
