@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,10 @@ def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) ->
 
 
 def _deepspeed(path: Path) -> Any:
-    try:
-        import deepspeed  # noqa: F401
-        from accelerate import DeepSpeedPlugin
-    except ImportError as error:
-        raise InputError("training.deepspeed: DeepSpeed is not installed; pip install deepspeed") from error
+    if find_spec("deepspeed") is None:
+        raise InputError("training.deepspeed: DeepSpeed is not installed; pip install deepspeed")
+    from accelerate import DeepSpeedPlugin
+
     return DeepSpeedPlugin(hf_ds_config=read_json(path))
 
 

@@ -159,6 +159,7 @@ def _rung(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict
                 "precision",
                 "threads",
                 "tokens_per_second",
+                "flops_utilisation",
                 "seconds",
                 "final_loss_nats",
             )

@@ -102,7 +102,7 @@ def _sizes(rungs: Sequence[Run]) -> Table:
 
 
 def _outcomes(rungs: Sequence[Run]) -> Table:
-    titles = ("Seed", "Tokens", "Unique tokens", "Final loss, nats", "Tokens/s", "Time")
+    titles = ("Seed", "Tokens", "Unique tokens", "Final loss, nats", "Tokens/s", "Of peak FLOP/s", "Time")
     rows = tuple(
         (
             rung["rung"],
@@ -111,6 +111,7 @@ def _outcomes(rungs: Sequence[Run]) -> Table:
             integer(rung["unique_tokens"]),
             significant(rung["final_loss_nats"]),
             integer(rung["tokens_per_second"]),
+            MISSING if (share := rung.get("flops_utilisation")) is None else f"{100 * share:.1f} %",
             duration(rung["seconds"]),
             rung["status"],
         )
