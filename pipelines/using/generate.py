@@ -23,7 +23,7 @@ from eval.tasks.base import Generation
 from eval.tasks.encoding import begin_id, encode_prompts
 from eval.windows import batch_by_length
 from pipelines.using.inputs import TEXT, InputRow
-from pipelines.using.predict import ENDLESS, Answer, as_text, first_line, take_text
+from pipelines.using.predict import ENDLESS, Answer, as_text, first_line, name_row
 from pipelines.using.predictor import Predictor
 
 CHUNK = 64  # prompts read and answered at a time
@@ -95,15 +95,12 @@ def write_texts(
     """
     remaining = iter(rows)
     while chunk := list(islice(remaining, CHUNK)):
-        texts = [
-            as_text(take_text(row, "prompt", writer.columns, "source", TEXT), row, "prompt") for row in chunk
-        ]
+        texts = [as_text(writer.columns.find(row, "prompt", "source", TEXT), row, "prompt") for row in chunk]
         prompts = _encode(writer, chunk, texts, how)
         written = _write(writer, prompts, how, batch_tokens)
         for row, text, prompt, found in zip(chunk, texts, prompts, written, strict=True):
             answer = {"text": found[0]} if how.samples == 1 else {"texts": found}
-            number = row.values.get("id", row.number)
-            yield {"id": number, "prompt": text, **answer, "truncated": prompt.truncated}
+            yield {"id": name_row(row, writer), "prompt": text, **answer, "truncated": prompt.truncated}
 
 
 def _encode(writer: Predictor, rows: Sequence[InputRow], texts: Sequence[str], how: Writing) -> list[_Prompt]:

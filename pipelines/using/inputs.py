@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +27,37 @@ class InputRow:
     number: int
     where: str
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds a field: `asked` by the reader, `usual` in the files the model was taught with."""
+
+    asked: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, row: InputRow, name: str, *others: str) -> Any:
+        """The value of a field: in the column asked for; else in the usual one, its own, or one of `others`.
+
+        Raises InputError where none of them is there, with those that are.
+        """
+        column = self.column(row, name, *others)
+        if column is not None:
+            return row.values[column]
+        wanted = self.asked.get(name) or self.usual.get(name, name)
+        there = ", ".join(map(str, row.values)) or "none"
+        raise InputError(
+            f"{row.where}: no column {wanted!r} for {name}; there are {there}; "
+            f"name one with --column {name}=NAME"
+        )
+
+    def column(self, row: InputRow, name: str, *others: str) -> str | None:
+        """The column that `find` would take; None where there is none."""
+        if name in self.asked:
+            wanted: tuple[str, ...] = (self.asked[name],)
+        else:
+            wanted = (self.usual.get(name, name), name, *others)
+        return next((column for column in wanted if column in row.values), None)
 
 
 def read_inputs(file: str) -> Iterator[InputRow]:

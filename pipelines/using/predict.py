@@ -53,23 +53,13 @@ def predict(predictor: Predictor, rows: Iterable[InputRow], *, batch_tokens: int
     while chunk := list(islice(remaining, CHUNK)):
         read = [_read(row, predictor) for row in chunk]
         for row, values in zip(chunk, answer(predictor, read, batch_tokens), strict=True):
-            yield {"id": row.values.get(predictor.columns.get("id", "id"), row.number), **values}
+            yield {"id": name_row(row, predictor), **values}
 
 
-def take_text(row: InputRow, field: str, columns: Mapping[str, str], *others: str) -> Any:
-    """The value of `field`: in its column, else in one of its own name, else in one of `others`.
-
-    Raises InputError where none of them is there.
-    """
-    wanted = columns.get(field, field)
-    for column in (wanted, field, *others):
-        if column in row.values:
-            return row.values[column]
-    there = ", ".join(map(str, row.values)) or "none"
-    raise InputError(
-        f"{row.where}: no column {wanted!r} for {field}; there are {there}; "
-        f"name one with --column {field}=NAME"
-    )
+def name_row(row: InputRow, predictor: Predictor) -> Any:
+    """The row's own id, else its number."""
+    column = predictor.columns.column(row, "id")
+    return row.number if column is None else row.values[column]
 
 
 def as_text(value: Any, row: InputRow, field: str) -> str:
@@ -84,12 +74,11 @@ def _read(row: InputRow, predictor: Predictor) -> dict[str, Any]:
     needed, optional = _NEEDS[predictor.task.kind]
     found: dict[str, Any] = {}
     for field in needed:
-        value = take_text(row, field, predictor.columns, *((TEXT,) if field in _LINES else ()))
+        value = predictor.columns.find(row, field, *((TEXT,) if field in _LINES else ()))
         found[field] = _words(value, row) if field == "words" else as_text(value, row, field)
     for field in optional:
-        column = predictor.columns.get(field, field)
-        if column in row.values:
-            found[field] = as_text(row.values[column], row, field)
+        if field in predictor.columns.asked or predictor.columns.column(row, field) is not None:
+            found[field] = as_text(predictor.columns.find(row, field), row, field)
     return found
 
 

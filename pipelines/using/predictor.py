@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from eval.files import InputError, read_json
 from eval.loading import load_model
@@ -14,6 +16,7 @@ from eval.model import Model
 from eval.settings import EvalSettings
 from eval.tasks.base import Generation, Task
 from eval.tasks.encoding import stop_ids
+from pipelines.using.inputs import Columns
 from pipelines.using.task_file import TaskFile, own_task, read_task_file
 
 # What the class of a saved model says it is for, by the end of the class's name.
@@ -30,13 +33,13 @@ class Predictor:
     """`model` answers, `task` says what is asked; `own`: texts are framed as the model's task was taught.
 
     A model from elsewhere reads what its own tokenizer makes of a text, as in transformers' pipelines.
-    `columns`: field -> the column it is in, where the names differ.
+    `columns`: where the fields of a row are.
     """
 
     model: Model
     task: Task
     own: bool
-    columns: Mapping[str, str]
+    columns: Columns
 
     @property
     def labels(self) -> list[str]:
@@ -51,17 +54,17 @@ class Predictor:
 
 
 def load_predictor(folder: Path, columns: Mapping[str, str]) -> Predictor:
-    """Load the model in `folder` with its head. `columns` go before those that its task file names.
+    """Load the model in `folder` with its head. `columns`: field -> column, where the reader names one.
 
     Raises InputError for a folder that is no checkpoint, and for a model that was taught no task.
     """
     found = read_task_file(folder)
     task = found.make() if found else own_task(_kind(folder), folder.name)
-
-    model = load_model(folder, task, EvalSettings())
-    if found is not None:
-        model = _shortened(model, found)
-    return Predictor(model, task, found is not None, {**(found.columns if found else {}), **columns})
+    model = _load(folder, task)
+    if found is None:  # its tokenizer may know of positions that the model keeps to itself
+        model = _shortened(model, model.tokenizer.model_max_length)
+        return Predictor(model, task, False, Columns(columns))
+    return Predictor(_shortened(model, found.max_tokens), task, True, Columns(columns, found.columns))
 
 
 def load_writer(folder: Path, columns: Mapping[str, str]) -> Predictor:
@@ -71,11 +74,11 @@ def load_writer(folder: Path, columns: Mapping[str, str]) -> Predictor:
     """
     found = check_writes(folder)
     task = found.make() if found else own_task("generation", folder.name)
-    model = load_model(folder, task, EvalSettings())
+    model = _load(folder, task)
     if found is None:
-        return Predictor(model, task, False, columns)
+        return Predictor(model, task, False, Columns(columns))
     source = {"prompt": found.columns["source"]} if "source" in found.columns else {}
-    return Predictor(_shortened(model, found), task, True, {**source, **columns})
+    return Predictor(_shortened(model, found.max_tokens), task, True, Columns(columns, source))
 
 
 def check_writes(folder: Path) -> TaskFile | None:
@@ -94,10 +97,18 @@ def check_writes(folder: Path) -> TaskFile | None:
     return found
 
 
-def _shortened(model: Model, found: TaskFile) -> Model:
-    """Reading no more than the task was taught and measured on: answers are those that were scored."""
-    context = min(model.context, found.max_tokens)
-    return Model(model.network, model.tokenizer, context, model.pad, model.dtype)
+def _load(folder: Path, task: Task) -> Model:
+    """Load a model, or say in a line that its files are broken."""
+    try:
+        return load_model(folder, task, EvalSettings())
+    except (SafetensorError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{folder}: cannot be loaded ({reason}); save or fetch the model again") from error
+
+
+def _shortened(model: Model, limit: int) -> Model:
+    """Reading at most `limit` tokens: as many as the task was taught and measured on, so answers are those."""
+    return replace(model, context=min(model.context, limit))
 
 
 def _kind(folder: Path) -> str:
