@@ -107,7 +107,7 @@ def _load(folder: Path, task: Task) -> Model:
 
 
 def _shortened(model: Model, limit: int) -> Model:
-    """Reading at most `limit` tokens: as many as the task was taught and measured on, so answers are those."""
+    """Reading at most `limit` tokens: what the task was taught and measured with, so answers are those."""
     return replace(model, context=min(model.context, limit))
 
 
