@@ -156,13 +156,15 @@ def _columns(given: Sequence[str]) -> Mapping[str, str]:
 
 
 def _write(answers: Iterator[Mapping[str, Any]], write: Any) -> None:
-    """Write all; on a terminal nothing but the answers, else how many were cut."""
+    """Write all, then say how many were cut."""
     cut = 0
     for answer in answers:
         write(answer)
         cut += bool(answer["truncated"])
     if cut:
-        print(f"warning: {cut} rows were longer than the model reads and lost their end", file=sys.stderr)
+        what = "1 row was" if cut == 1 else f"{cut} rows were"
+        end = "its end" if cut == 1 else "their ends"
+        print(f"warning: {what} longer than the model reads and lost {end}", file=sys.stderr)
 
 
 def _print_texts(answer: Mapping[str, Any]) -> None:
