@@ -213,7 +213,7 @@ def _encode(predictor: Predictor, rows: Sequence[Mapping[str, Any]], limit: int)
     task, tokenizer = predictor.task, predictor.model.tokenizer
     if predictor.own:
         assert task.kind in ("classification", "multi-label", "regression")
-        return encode_for_label(task, tokenizer, rows, limit)  # type: ignore[arg-type]
+        return encode_for_label(task, tokenizer, rows, limit)
     found = []
     for row in rows:  # one at a time, since some rows may be pairs
         encoded = tokenizer(

@@ -72,4 +72,4 @@ def read_task_file(model: Path) -> TaskFile | None:
 def _settings(definition: Mapping[str, Any]) -> TaskSettings:
     """Settings without the places of rows; in their stead is one that is never looked at."""
     rest = {name: value for name, value in definition.items() if name not in _PLACES}
-    return TaskSettings(**rest, files={"test": "-"})  # type: ignore[arg-type]
+    return TaskSettings(**rest, files={"test": "-"})
