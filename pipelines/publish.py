@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from pipelines.plan import Plan
     from pipelines.store import RunFolder
 
-# What makes up a model; anything else in its folder stays here.
+# What makes up a model; anything else in its folder stays here, and so does what lies in folders of it, such
+# as checkpoints (the hub's `*` takes a `/` for a letter like any other).
 FILES = ("README.md", "*.json", "*.safetensors", "*.txt", "*.jinja")
+NOT_FILES = ("*/*", ".*")
 NAME = re.compile(r"[\w-][\w.-]{0,95}")
 
 
@@ -30,17 +32,16 @@ def publish(model: Path, repo: str, *, private: bool = True, api: Any = None) ->
     if not all(NAME.fullmatch(part) for part in repo.split("/")) or repo.count("/") != 1:
         raise InputError(f"{repo!r}: no name of a model on the hub; write owner/name")
     api = api or _api()
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         api.upload_folder(
             repo_id=repo,
             folder_path=str(model),
             allow_patterns=list(FILES),
+            ignore_patterns=list(NOT_FILES),
             commit_message="Upload a model trained with Stepladder",
         )
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except Exception as error:  # the client's own, and those of an HTTP library that it has changed before
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{repo}: the hub did not take it ({reason}); check the name and your rights"
