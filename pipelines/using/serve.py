@@ -6,8 +6,8 @@ may lack: a chat template, and what ends an answer. The model's own folder is ne
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import socket
 import tempfile
 from importlib.util import find_spec
@@ -49,9 +49,10 @@ def serve_model(folder: Path, name: str, host: str, port: int) -> None:
     check_address(host, port)
     from transformers.cli.serve import Serve
 
-    with tempfile.TemporaryDirectory(prefix="stepladder-serve-") as place, contextlib.chdir(place):
-        link_model(folder, Path(name), task)
+    with tempfile.TemporaryDirectory(prefix="stepladder-serve-") as place:
+        link_model(folder, Path(place) / name, task)
         keep_in_context(read_config(folder)["architectures"][0])
+        os.chdir(place)  # where the name is the folder's; this process does nothing else any more
         print(f'serving http://{host}:{port}/v1 with model="{name}"; Ctrl-C ends it', flush=True)
         Serve(force_model=name, host=host, port=port, log_level="error")
 

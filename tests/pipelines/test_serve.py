@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -115,9 +116,14 @@ def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Its address, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "serve", str(folder)]
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", "serve", folder.name]
     process = subprocess.Popen(
-        [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder.parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     address = f"http://127.0.0.1:{port}"
     try:
