@@ -31,11 +31,11 @@ name: kills
 corpus: {source: python-stdlib, max_bytes: 3e6}
 tokenizer: {train: bpe, vocab_size: 512}
 context: 64
-ladder: {rungs: {shapes: [1x32, 2x64]}, head_size: 16}
-budget: {tokens: [200000, 400000]}
-training: {rule: small-ladder, batch_tokens: 1024, dropout: 0.1, checkpoint_every_s: 0.5}
+ladder: {rungs: {shapes: [1x32, 2x48]}, head_size: 16}
+budget: {tokens: [100000, 200000]}
+training: {rule: small-ladder, batch_tokens: 1024, dropout: 0.1, checkpoint_every_s: 0.3}
 finetune:
-  - {task: module-classification, epochs: 4, max_rows: 800}
+  - {task: module-classification, epochs: 2, max_rows: 800}
   - {task: code-to-docstring, epochs: 1, max_rows: 400, dropout: 0.1, early_stopping: {every: 0.2}}
 eval: {tasks: [perplexity], max_items: 4, bootstrap: 100}
 report: {holdout: 0, bootstrap: 100}

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from bare_gpt import BareGPT
-from pipelines.ranks import make_accelerator
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -31,6 +30,7 @@ from pipelines.fused_loss import IGNORED
 from pipelines.ladder import Shape
 from pipelines.objectives import objective
 from pipelines.optim import Optimisation
+from pipelines.ranks import make_accelerator
 from pipelines.train import Run, train
 
 # (warm steps, timed steps) -> tokens a second over the timed ones, and what they took beyond their forward

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from eval.files import hash_file, write_jsonl
 from eval.tasks.data import load_rows
 from eval.tasks.settings import TaskSettings
-
-from eval.files import hash_file, write_jsonl
 
 
 def load_own_rows(settings: Mapping[str, Any], base: Path, out: Path) -> dict[str, Any]:

@@ -95,7 +95,10 @@ def _theirs(model: Any, name: str, batch: Batch) -> torch.Tensor:
 def _same_gradients(ours: Any, theirs: Any) -> None:
     expected = {name: p.grad for name, p in theirs.named_parameters()}
     for name, parameter in ours.named_parameters():
-        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
+        theirs_grad = expected[name]
+        # float32 sums in another order: rounding is of the size of a tensor's largest entries, not of each
+        close = 1e-5 * float(theirs_grad.abs().max())
+        torch.testing.assert_close(parameter.grad, theirs_grad, rtol=1e-4, atol=max(close, 1e-6))
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
