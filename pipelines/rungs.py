@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 SAMPLED_BYTES = 2**20  # of the beginning and the end of each weight file, for a fingerprint in no time
 WEIGHTS = (".safetensors", ".bin")
+# What a later run wants to know of the models that it goes on from.
+CARRIED_FACTS = ("tokens", "unique_tokens", "flops", "step", "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Existing:
     """A model to start from. `model`: an absolute folder, or a hub name with its revision, if any.
 
-    `before`: what its own run says of it (tokens, flops, …); empty for anybody else's.
+    `before`: what its own run says of it (CARRIED_FACTS); empty for anybody else's.
     """
 
     model: str
@@ -135,7 +137,7 @@ def _from_run(recipe: Recipe, run: Path) -> list[LadderRung]:
                 model=str(model),
                 revision=None,
                 fingerprint=_fingerprint(model, where),
-                before={key: facts.get(key) for key in ("tokens", "unique_tokens", "flops", "step")},
+                before={key: facts.get(key) for key in CARRIED_FACTS},
             )
             for seed, (_, model, facts) in sorted(seeds.items())
         }

@@ -17,6 +17,7 @@ from pipelines.ladder import Shape, count_params
 from pipelines.models import SpecialIds, build_model, load_for, save_model
 from pipelines.mup import scale_model
 from pipelines.optim import Optimisation, decay_start, optimisation
+from pipelines.rungs import CARRIED_FACTS
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
@@ -82,7 +83,7 @@ def fetch(job: Job, tell: Tell) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     refuse_small_vocabulary(model, tokenizer, where)
     save_model(model, tokenizer, job.folder / "model")
-    before = dict.fromkeys(("tokens", "unique_tokens", "flops", "step")) | settings["before"]
+    before = dict.fromkeys(CARRIED_FACTS) | settings["before"]
     return before | {
         "params": settings["params"],
         "stage_flops": 0,

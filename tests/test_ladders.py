@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from pipelines.plan import make_plan
+from pipelines.recipe_file import load_recipe
+
 pytestmark = pytest.mark.slow
 
 _CHANCE = random.Random(7)
@@ -124,6 +127,21 @@ def test_the_rates_tried_stand_in_the_manifest(place: Path) -> None:
         assert set(tried) == {3e-3, 1e-2}
         assert facts["learning_rate"] == min(tried, key=lambda rate: tried[rate])
         assert not list(path.parent.glob("trial-*"))
+
+
+def test_models_of_a_run_are_fine_tuned_at_a_share_of_the_rate_they_were_trained_at(place: Path) -> None:
+    task = BERT[BERT.index("tasks:") : BERT.index("finetune:")]
+    recipe = ON.replace("budget: {tokens: 20000}\n", "").replace("corpus: {files: [text.txt]}\n", "")
+    recipe = recipe.replace("training: {learning_rate: 3e-3, batch_tokens: 1024}\n", "")
+    (place / "moods.yaml").write_text(recipe + task + "finetune: [{task: mood}]\n", encoding="utf-8")
+    plan = make_plan(load_recipe(str(place / "moods.yaml"), ()))
+    peaks = {
+        manifest["settings"]["rung"]: manifest["facts"]["learning_rate"]
+        for path in (place / "runs" / "reviews" / "stages").glob("pretrain-*/manifest.json")
+        for manifest in [json.loads(path.read_text(encoding="utf-8"))]
+    }
+    asked = {s.settings["rung"]: s.settings["learning_rates"] for s in plan.stages if s.kind == "finetune"}
+    assert asked == {rung: [pytest.approx(peak / 3)] for rung, peak in peaks.items()}
 
 
 def test_a_finished_ladder_is_trained_on_and_set_beside_the_old(place: Path) -> None:
