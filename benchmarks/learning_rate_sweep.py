@@ -22,6 +22,7 @@ from pipelines.batches import PackedWindows, open_tokens
 from pipelines.early_stopping import Validation, validation_measures
 from pipelines.fast import tune_for_training
 from pipelines.ladder import Shape, count_non_embedding, parse_shape
+from pipelines.micro_batch import CPU_TOKENS
 from pipelines.models import SpecialIds, build_model
 from pipelines.mup import scale_model
 from pipelines.objectives import objective
@@ -72,7 +73,7 @@ def measure(
             return None
     held_out = PackedWindows(open_tokens(tokens / "validation.npy"), CONTEXT, 16, seed=0)
     windows = min(VALIDATION_WINDOWS, held_out.unique_tokens // CONTEXT)
-    return validation_measures(module, Validation(held_out, max(1, windows // 16)))["loss"]
+    return validation_measures(module, Validation(held_out, max(1, windows // 16)), CPU_TOKENS)["loss"]
 
 
 def make_module(tokens: Path, shape: Shape, multiple: float, seed: int) -> Any:

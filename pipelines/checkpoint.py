@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,25 @@ def write_checkpoint(
         _sync(beside / file)
     hashes = {file: hash_file(beside / file) for file in TENSOR_FILES}
     write_json(beside / "state.json", {"step": step, "sha256": hashes, "facts": dict(facts)})
+    _sync(beside)
     shutil.rmtree(path, ignore_errors=True)
     beside.replace(path)
     _sync(path.parent)
 
 
-def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies; a warning for each broken one, renamed to `broken-…`."""
+def load_newest(
+    folder: Path, check: Callable[[Checkpoint], None] = lambda checkpoint: None
+) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that verifies; a warning for each broken one, renamed to `broken-…`.
+
+    check: raises InputError for one that lacks what else it needs.
+    """
     warnings: list[str] = []
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            return load_checkpoint(path), warnings
+            found = load_checkpoint(path)
+            check(found)
+            return found, warnings
         except (InputError, OSError) as error:
             aside = path.with_name(f"broken-{path.name}")
             shutil.rmtree(aside, ignore_errors=True)

@@ -25,7 +25,6 @@ from pipelines.optim import Optimisation
 # compiling takes half a minute and saves a tenth of a step at best: fusing is worth less there.
 WORTH_A_PROBE_S = {"cpu": 300.0, "cuda": 120.0}
 MARGIN = 1.1  # what is saved has to be more than what is paid, by more than a measurement's noise
-PROBED_TOKENS = 4096
 TIMED_STEPS = 5
 
 
@@ -43,7 +42,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class _Speeds:
-    """Seconds of one probe step (forward and backward of `PROBED_TOKENS` at most), and of compiling."""
+    """Seconds of one probe step (forward and backward of one part of a batch), and of compiling."""
 
     eager: float
     compiled: float
@@ -80,27 +79,30 @@ def decide_compile(
     batches: Batches,
     how: Optimisation,
     *,
+    micro_tokens: int,
     autocast: Callable[[], AbstractContextManager[Any]],
     device: torch.device,
 ) -> Decision:
     """Whether compiling saves more of this run than it costs.
 
-    module: an objective before its first step; no weight moves, and random states are restored. autocast: a
-    fresh context for each pass. Short runs are settled by the time of a few eager passes.
+    module: an objective in training, before its first step; no weight moves, and random states are restored.
+    micro_tokens: of a batch's parts. autocast: a fresh context for each pass. Short runs are settled by the
+    time of a few eager passes.
     """
-    batch = batches.batch(0)
-    passes = how.steps * batch["input_ids"].numel() / _probe_batch(batch, device)["input_ids"].numel()
+    whole = batches.batch(0)
+    batch = _part(whole, micro_tokens, device)
+    passes = how.steps * whole["input_ids"].numel() / batch["input_ids"].numel()
     path = _cache_path(_key(module, batch, autocast, device))
     speeds = _cached(path)
     if speeds is None:
-        eager = _measure_eager(module, _probe_batch(batch, device), autocast, device)
+        eager = _measure_eager(module, batch, autocast, device)
         if eager * passes < WORTH_A_PROBE_S.get(device.type, 120.0):
             seconds = eager * passes
             return Decision(False, f"about {seconds:.0f} s in eager mode: too short", seconds, None, None)
         reason = why_not(device)  # asked late: it loads the compiler, which takes seconds
         if reason is not None:
             return Decision(False, f"{reason}: eager", eager * passes, None, None)
-        speeds = _measure_compiled(module, _probe_batch(batch, device), autocast, device, eager)
+        speeds = _measure_compiled(module, batch, autocast, device, eager)
         if speeds is None:
             return Decision(False, "torch.compile failed on this model: eager", eager * passes, None, None)
         _keep(path, speeds)
@@ -116,9 +118,9 @@ def _weigh(speeds: _Speeds, passes: float) -> Decision:
     return Decision(worth, reason, eager, compiled, speeds.compile)
 
 
-def _probe_batch(batch: Batch, device: torch.device) -> Batch:
+def _part(batch: Batch, micro_tokens: int, device: torch.device) -> Batch:
     """The first rows of a batch, as the loop would put them through the model."""
-    rows = max(1, PROBED_TOKENS // batch["input_ids"].shape[1])
+    rows = max(1, micro_tokens // batch["input_ids"].shape[1])
     return {name: value[:rows].to(device) for name, value in batch.items()}
 
 
@@ -173,6 +175,7 @@ def _key(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.dev
         "objective": [type(module).__name__, type(getattr(module, "model", module)).__name__],
         "parameters": [[name, list(value.shape)] for name, value in module.named_parameters()],
         "training": module.training,
+        "checkpointing": bool(getattr(getattr(module, "model", None), "is_gradient_checkpointing", False)),
         "batch": {name: list(value.shape) for name, value in batch.items()},
         "dtype": dtype,
         "torch": torch.__version__,

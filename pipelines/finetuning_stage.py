@@ -21,7 +21,7 @@ from pipelines.lora import merge_lora, wrap_lora
 from pipelines.models import load_for, save_model
 from pipelines.optim import Optimisation, optimisation
 from pipelines.ranks import said_by_first
-from pipelines.stages import Job, Tell
+from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.training_setup import Training, train_model
 from pipelines.using.task_file import TaskFile, write_task_file
@@ -89,7 +89,10 @@ def _trial(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rate: float
     if said_by_first(done.is_file()):
         return said_by_first(read_json(done) if job.rank == 0 else None)
     folder.mkdir(exist_ok=True)
-    facts = _train(job, tell, tokenizer, examples, rate, folder)
+    try:
+        facts = _train(job, tell, tokenizer, examples, rate, folder)
+    except StageFailed as failure:  # a rate that is too high is a finding, not the end
+        facts = {"validation_loss_nats": None, "missing": {"validation_loss_nats": str(failure)}}
     if job.rank == 0:
         write_json(done, facts)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -97,14 +100,26 @@ def _trial(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rate: float
 
 
 def _choose(trials: dict[float, dict[str, Any]]) -> dict[str, Any]:
-    """The facts of the trial with the lowest validation loss, with what else was tried."""
+    """The facts of the trial with the lowest validation loss, with what else was tried.
+
+    Raises StageFailed where every rate diverged.
+    """
     losses = {rate: facts["validation_loss_nats"] for rate, facts in trials.items()}
-    best = min(losses, key=lambda rate: losses[rate])
+    usable = [rate for rate, loss in losses.items() if loss is not None and math.isfinite(loss)]
+    if not usable:
+        reasons = [(facts.get("missing") or {}).get("validation_loss_nats") for facts in trials.values()]
+        said = "; ".join(
+            f"{rate:g}: {why or 'not finite'}" for rate, why in zip(trials, reasons, strict=True)
+        )
+        raise StageFailed(f"no learning rate of {len(trials)} worked: {said}")
+    best = min(usable, key=lambda rate: losses[rate])
     return trials[best] | {
         "rates_tried": [
-            {"learning_rate": rate, "validation_loss_nats": loss} for rate, loss in losses.items()
+            {"learning_rate": rate, "validation_loss_nats": losses[rate] if rate in usable else None}
+            for rate in trials
         ],
-        "search_flops": sum(facts["stage_flops"] for rate, facts in trials.items() if rate != best),
+        # a trial that diverged is not counted: nobody knows how far it came
+        "search_flops": sum(trials[rate]["stage_flops"] for rate in usable if rate != best),
     }
 
 
@@ -141,7 +156,8 @@ def _train(
     if _watches(job):
         held_out = _pairs(job, make_examples(job, tokenizer, "validation"), tokenizer)
         watched = Validation(held_out, held_out.steps_an_epoch)
-        facts["validation_loss_nats"] = validation_measures(module, watched)["loss"]
+        found = validation_measures(module, watched, facts["micro_tokens"])
+        facts["validation_loss_nats"] = found["loss"]
     if settings["lora"]:
         model = merge_lora(model)
     if job.rank == 0:

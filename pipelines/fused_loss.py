@@ -91,18 +91,20 @@ def head_nats(
     *,
     bias: torch.Tensor | None = None,
     label_smoothing: float = 0.0,
+    every: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy in nats, summed over the scored positions, and how many they are.
 
     hidden: (B, T, d) or (N, d); weight: (V, d), the output head; targets: (B, T) or (N,) token ids, `IGNORED`
     where nothing is scored; dtype: what the matrix products run in (sums stay in float32 or better); bias:
     (V,), the head's, where it has one; label_smoothing: the share of the target that is spread evenly over
-    the vocabulary, as in `torch.nn.functional.cross_entropy`.
+    the vocabulary, as in `torch.nn.functional.cross_entropy`; every: whether all positions are known to be
+    scored, so that a GPU need not be waited for to find out.
     """
     flat = targets.reshape(-1)
     states = hidden.reshape(-1, hidden.shape[-1])
     scored = flat != IGNORED
-    if not bool(scored.all()):
+    if not every and not bool(scored.all()):
         states, flat = states[scored], flat[scored]
     out: torch.Tensor = _HeadNats.apply(states, weight, bias, flat, dtype, label_smoothing)
     return out, scored.sum()

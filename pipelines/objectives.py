@@ -55,7 +55,10 @@ class Objective(torch.nn.Module):
 
 
 class NextToken(Objective):
-    """Nats of each scored next token: causal LM and, with the source ignored, conditional generation."""
+    """Nats of each scored next token: with the source ignored, conditional generation."""
+
+    every = False
+    """Whether all positions of all batches are scored."""
 
     def __init__(self, model: Any, head_dtype: torch.dtype, label_smoothing: float) -> None:
         super().__init__(model)
@@ -78,8 +81,18 @@ class NextToken(Objective):
             batch["targets"],
             self.head_dtype,
             label_smoothing=label_smoothing,
+            every=self.every,
         )
         return nats
+
+
+class PackedToken(NextToken):
+    """Nats of each next token of packed windows, which have no padding: causal LM."""
+
+    every = True
+
+    def count(self, batch: Batch) -> float:
+        return float(batch["targets"].numel())
 
 
 class MaskedToken(NextToken):
@@ -100,6 +113,7 @@ class MaskedToken(NextToken):
             self.head_dtype,
             bias=head.decoder.bias,
             label_smoothing=label_smoothing,
+            every=True,  # of those that are left
         )
         return nats
 
@@ -239,7 +253,9 @@ def objective(
     class_weights: a number a class, what each of its rows counts.
     """
     assert class_weights is None or name == "classification", name
-    if name in ("causal-lm", "conditional-generation"):
+    if name == "causal-lm":
+        return PackedToken(model, head_dtype, label_smoothing)
+    if name == "conditional-generation":
         return NextToken(model, head_dtype, label_smoothing)
     if name == "masked-lm":
         return MaskedToken(model, head_dtype, label_smoothing)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 # Losses and norms are looked at after so many steps: on a GPU each look waits for all work so far.
 CHECK_STEPS = {"cpu": 1, "cuda": 20}
+# The final loss is the mean over the last tenth of the steps, within these bounds: a last batch may be a row.
+TAIL_STEPS = (10, 200)
+# fp16 halves its loss scale and leaves a step out when a gradient overflows; from 2^16, so many in a row are
+# more than any scale can mend.
+SKIPPED_IN_A_ROW = 40
 
 
 class Stepper:
@@ -39,6 +46,9 @@ class Stepper:
         self._norm = torch.zeros((), device=accelerator.device)
         self._seen: list[tuple[int, torch.Tensor, torch.Tensor, float]] = []  # step, loss, norm, scored
         self._every = CHECK_STEPS.get(accelerator.device.type, CHECK_STEPS["cuda"])
+        least, most = TAIL_STEPS
+        self._tail: deque[tuple[float, float]] = deque(maxlen=min(most, max(least, run.how.steps // 10)))
+        self._skipped = 0
         self.has_interval = False
 
     def step(self, batch: Batch, step: int) -> float:
@@ -105,21 +115,32 @@ class Stepper:
     def first_bad(self) -> tuple[int, float, float] | None:
         """The first step since the last look with a loss or norm that is not finite: (step, loss, norm).
 
-        A norm alone is not bad in fp16, where accelerate leaves such steps out and scales losses down.
+        A norm alone is not bad in fp16, where accelerate leaves such steps out and scales losses down, unless
+        it goes on.
         """
         seen, self._seen = self._seen, []
         if not seen:
             return None
-        values = torch.stack([torch.stack([nats.float(), norm.float()]) for _, nats, norm, _ in seen])
+        sums = torch.stack([nats for _, nats, _, _ in seen])
         if self.accelerator.num_processes > 1:  # one rank's loss is everybody's
-            values[:, 0] = self.accelerator.reduce(values[:, 0].contiguous(), reduction="sum")
-        looked = values[:, :1] if self.accelerator.scaler is not None else values
-        bad = (~torch.isfinite(looked).all(dim=1)).nonzero().flatten().tolist()
-        if not bad:
-            return None
-        step, _, _, scored = seen[bad[0]]
-        loss, norm = values[bad[0]].tolist()
-        return step, loss / scored, norm
+            sums = self.accelerator.reduce(sums, reduction="sum")
+        norms = torch.stack([norm.to(sums.device) for _, _, norm, _ in seen])
+        for (step, _, _, scored), nats, norm in zip(seen, sums.tolist(), norms.tolist(), strict=True):
+            if not math.isfinite(nats) or not self._usable(norm):
+                return step, nats / scored, norm
+            self._tail.append((nats, scored))
+        return None
+
+    def _usable(self, norm: float) -> bool:
+        """Whether training can go on after a step with this gradient norm."""
+        self._skipped = 0 if math.isfinite(norm) else self._skipped + 1
+        most = 0 if self.accelerator.scaler is None else SKIPPED_IN_A_ROW - 1
+        return self._skipped <= most
+
+    def final_loss(self) -> float:
+        """Loss of a scored token (or row) over the last steps that were looked at."""
+        nats, scored = map(sum, zip(*self._tail, strict=True))
+        return nats / scored
 
     def _interval_nats(self) -> float:
         return float(self.accelerator.reduce(self._nats.clone(), reduction="sum"))
@@ -135,6 +156,8 @@ class Stepper:
         """Go on from a checkpoint's `state`; the sum of all ranks is the first one's now."""
         if self.accelerator.is_main_process:
             self._nats.fill_(state["interval_nats"])
+        self._tail.extend((nats, scored) for nats, scored in state["tail"])
+        self.has_interval = state["has_interval"]
         if state["scaler"] and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
@@ -143,5 +166,7 @@ class Stepper:
         scaler = self.accelerator.scaler
         return {
             "interval_nats": self._interval_nats(),
+            "has_interval": self.has_interval,
+            "tail": list(self._tail),
             "scaler": None if scaler is None else scaler.state_dict(),
         }

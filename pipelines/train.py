@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,12 @@ from pipelines.batches import Batches
 from pipelines.checkpoint import load_checkpoint, load_newest, restore, save_checkpoint, write_checkpoint
 from pipelines.compiling import compile_module
 from pipelines.early_stopping import EarlyStopping, Validation
+from pipelines.micro_batch import CPU_TOKENS
 from pipelines.optim import Optimisation, make_optimizer, optimizer_tensors
 from pipelines.prefetch import Prefetched
 from pipelines.ranks import whole
 from pipelines.stepping import Stepper
 from pipelines.training_log import Meter, Progress, TrainingLog
-
-# A step's batch goes through the model in parts of at most this many padded tokens; memory, not meaning.
-MICRO_TOKENS = 4096
 
 
 class Diverged(RuntimeError):
@@ -45,7 +44,8 @@ class Run:
     """A final loss at or above this is no better than guessing: the rung has diverged."""
     seed: int = 0
     """Of dropout."""
-    micro_tokens: int = MICRO_TOKENS
+    micro_tokens: int = CPU_TOKENS
+    """A step's batch goes through the model in parts of at most so many padded tokens."""
     on_micro_change: Callable[[int], None] = lambda micro_tokens: None
     """Told when memory did not suffice and the parts of a batch were made smaller."""
     compile: bool = False
@@ -64,14 +64,15 @@ def train(module: torch.nn.Module, run: Run, accelerator: Accelerator) -> dict[s
     """Train `module` (an objective) for `run.how.steps` steps, going on from the newest checkpoint.
 
     Every rank calls it; the first writes. Returns the facts of the training: tokens, scored_tokens,
-    final_loss_nats (mean over the last log interval), seconds and tokens_per_second (both over all attempts),
-    and those of validation, where there is one. Raises Diverged.
+    final_loss_nats (mean over the last tenth of the steps), seconds and tokens_per_second (both over all
+    attempts, waiting for data counted, validation and checkpoints not), and those of validation, where there
+    is one. Raises Diverged.
     """
     with Prefetched(run.batches, run.how.steps) as batches:
         loop = _Loop(module, run, accelerator)
         step = loop.resume()
         while step < run.how.steps and not loop.stopping.stopped:
-            loop.step(batches.batch(step), step)
+            loop.step(batches, step)
             step += 1
             loop.after(step)
         return loop.finish(step)
@@ -96,7 +97,7 @@ class _Loop:
     def resume(self) -> int:
         """Go back to the newest checkpoint, else to where a shorter training left off; the steps done."""
         with self.accelerator.main_process_first():  # it sets broken ones aside
-            checkpoint, warnings = load_newest(self.run.folder / "checkpoints")
+            checkpoint, warnings = load_newest(self.run.folder / "checkpoints", self.stopping.check)
         for warning in warnings:
             self.run.on_warning(warning)
         begun = None if self.run.start is None else load_checkpoint(self.run.start)
@@ -104,6 +105,7 @@ class _Loop:
         found = checkpoint or begun
         if found is None:
             self.log.cut(0, None)
+            self.stopping.load(None, 0)
             return 0
         restore(found, self.objective, _plain(self.optimizer))
         self.meter = Meter(**found.facts["meter"])
@@ -112,10 +114,9 @@ class _Loop:
         self.log.cut(found.step, None if checkpoint else self.run.start)
         return found.step
 
-    def step(self, batch: Any, step: int) -> None:
-        began = time.monotonic()
-        scored = self.stepper.step(batch, step)
-        self.meter.seconds += time.monotonic() - began
+    def step(self, batches: Prefetched, step: int) -> None:
+        with self._clock():
+            scored = self.stepper.step(batches.batch(step), step)
         self.meter.tokens += sum(self.run.batches.lengths(step))
         self.meter.interval_scored += scored
 
@@ -123,27 +124,25 @@ class _Loop:
         """What is due after `done` steps: a log line, validation, a checkpoint, the branch point."""
         last = done == self.run.how.steps
         if done % self.log.every_steps == 0 or last:
-            self._check()
-            self.log.write(self.meter, done, *self.stepper.take_interval())
+            self._log(done)
         elif self.stepper.check_is_due(done):
             self._check()
         if self.stopping.is_due(done, last):
             self._check()
-            for line in self.stopping.validate(done, self.meter.tokens):
+            for line in self.stopping.validate(done, self.meter.tokens, self.stepper.micro_tokens):
                 self.run.on_warning(line)
         if done == self.run.keep_at:
             self._save(partial(write_checkpoint, self.run.folder / "stable"), done)
-        if self._checkpoint_is_due() and not last:
+        if self._checkpoint_is_due(done) and not last:
             self._save(partial(save_checkpoint, self.run.folder / "checkpoints"), done)
             self.saved_at = time.monotonic()
 
     def finish(self, done: int) -> dict[str, Any]:
         """The facts; the best weights are put back where validation chose them."""
         run, meter = self.run, self.meter
-        if self.log.last_loss is None or self.stepper.has_interval:
-            self.log.write(meter, done, *self.stepper.take_interval())
-        final = self.log.last_loss
-        assert final is not None, "a training has at least one step"
+        if self.stepper.has_interval:
+            self._log(done)
+        final = self.stepper.final_loss()
         if final >= run.highest_loss_nats:
             raise Diverged(
                 f"the final training loss, {final:.3f} nats, is no better than guessing "
@@ -160,12 +159,26 @@ class _Loop:
             "flops_utilisation": self.log.utilisation(speed),
             "ranks": self.accelerator.num_processes,
             "step": done,
-            **self.stopping.finish(done, run.how.steps),
+            **self.stopping.finish(done, run.how.steps, meter.tokens),
         }
+
+    @contextlib.contextmanager
+    def _clock(self) -> Iterator[None]:
+        """Counts as training: the steps, and waiting for a device that has them still to do."""
+        began = time.monotonic()
+        yield
+        self.meter.seconds += time.monotonic() - began
+
+    def _log(self, done: int) -> None:
+        self._check()
+        with self._clock():
+            nats, norm = self.stepper.take_interval()
+        self.log.write(self.meter, done, nats, norm)
 
     def _check(self) -> None:
         """Raises Diverged for the first step since the last check whose loss or gradient was not finite."""
-        found = self.stepper.first_bad()
+        with self._clock():
+            found = self.stepper.first_bad()
         if found is None:
             return
         step, loss, norm = found
@@ -177,11 +190,13 @@ class _Loop:
             f"(here {self.run.how.learning_rate:.3g}){where}"
         )
 
-    def _checkpoint_is_due(self) -> bool:
-        """Whether so many seconds have passed; the first rank's clock counts for all."""
+    def _checkpoint_is_due(self, done: int) -> bool:
+        """Whether so many seconds have passed; of ranks, the first one's clock when losses are looked at."""
         due = time.monotonic() - self.saved_at > self.run.checkpoint_every_s
         if self.accelerator.num_processes == 1:
             return due
+        if not self.stepper.check_is_due(done):
+            return False
         flag = torch.tensor([float(due and self.accelerator.is_main_process)], device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum").item())
 

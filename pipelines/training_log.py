@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,6 @@ class TrainingLog:
         self.run, self.accelerator = run, accelerator
         self.path = run.folder / "log.jsonl"
         self.every_steps = _every_steps(run)
-        self.last_loss: float | None = None
 
     def cut(self, step: int, start: Path | None) -> None:
         """Keep the lines up to `step`, of this training or of the one that `start` is a checkpoint of."""
@@ -54,7 +54,6 @@ class TrainingLog:
         source = self.path if start is None else start.parent / "log.jsonl"
         lines = [line for line in whole_lines(source) if line["step"] <= step] if step else []
         write_jsonl(self.path, lines)
-        self.last_loss = lines[-1]["loss_nats"] if lines else None
 
     def write(self, meter: Meter, done: int, nats: float, norm: float) -> None:
         """Add a line for the steps since the last one, and tell of progress."""
@@ -64,7 +63,7 @@ class TrainingLog:
             "step": done,
             "tokens": meter.tokens,
             "loss_nats": loss,
-            "gradient_norm": norm,
+            "gradient_norm": norm if math.isfinite(norm) else None,  # a step that fp16 left out
             "learning_rate": self.run.how.rate(done - 1),
             "tokens_per_second": round(speed, 1),
             "flops_utilisation": self.utilisation(speed),
@@ -72,7 +71,6 @@ class TrainingLog:
         }
         meter.scored += meter.interval_scored
         meter.interval_scored = 0.0
-        self.last_loss = loss
         if self.accelerator.is_main_process:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

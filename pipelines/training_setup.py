@@ -14,12 +14,13 @@ from pipelines.batches import Batches
 from pipelines.compiling import decide_compile
 from pipelines.early_stopping import Validation
 from pipelines.fast import tune_for_training
+from pipelines.micro_batch import find_micro_tokens
 from pipelines.objectives import Objective, objective
 from pipelines.optim import Optimisation
 from pipelines.ranks import make_accelerator
 from pipelines.stages import Job, Message, StageFailed, Tell
 from pipelines.trackers import check_trackers, end_trackers, start_trackers
-from pipelines.train import MICRO_TOKENS, Diverged, Run, train
+from pipelines.train import Diverged, Run, train
 from pipelines.training_log import Progress
 from pipelines.utilisation import peak_flops
 
@@ -131,16 +132,25 @@ def _peak(training: Training, precision: str, accelerator: Any) -> float | None:
 def _decide_more(
     job: Job, decisions: dict[str, Any], module: Objective, training: Training, accelerator: Any
 ) -> dict[str, Any]:
-    """Add what can be decided only with the model at hand: the micro-batch, and whether to compile."""
-    if "compile" in decisions:
+    """Add what can be decided only with the model at hand: the micro-batch, and whether to compile.
+
+    Decided once and kept; anew where the recipe now asks for something else, as after running out of memory.
+    """
+    asked = {"micro_tokens": job.loop.micro_tokens, "compile": job.loop.compile}
+    if decisions.get("asked") == asked:
         return decisions
-    decisions["micro_tokens"] = job.loop.micro_tokens or MICRO_TOKENS
+    decisions["asked"] = asked
+    module.train()  # with dropout, as it will be
+    decisions["micro_tokens"] = job.loop.micro_tokens or find_micro_tokens(
+        module, training.batches, accelerator
+    )
     # ranks would each measure something else, and must do the same
     if job.loop.compile == "auto" and not training.padded and accelerator.num_processes == 1:
         decision = decide_compile(
             module,
             training.batches,
             training.how,
+            micro_tokens=decisions["micro_tokens"],
             autocast=accelerator.autocast,
             device=accelerator.device,
         )

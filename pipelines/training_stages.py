@@ -56,7 +56,9 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     if "validation_tokens" in settings:  # a sweep: only its loss is wanted
         held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
         steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
-        facts |= {"validation_loss_nats": validation_measures(module, Validation(held_out, steps))["loss"]}
+        looked_at = Validation(held_out, steps)
+        found = validation_measures(module, looked_at, facts["micro_tokens"])
+        facts |= {"validation_loss_nats": found["loss"]}
     elif job.rank == 0:
         save_model(model, tokenizer, job.folder / "model")
     return _facts(job, facts, data, how, flops_per_token) | {
@@ -174,7 +176,7 @@ def _facts(
         manifest = read_manifest(fetched)
         assert manifest is not None, f"{fetched}: an input of a running stage is finished"
         known = {name: manifest["facts"][name] for name in known}
-    flops = flops_per_token * facts["tokens"]
+    flops = flops_per_token * facts.get("trained_tokens", facts["tokens"])
     own = {
         "tokens": facts["tokens"],
         "unique_tokens": min(facts["tokens"], data.unique_tokens),
@@ -186,5 +188,6 @@ def _facts(
         "flops_per_token": flops_per_token,
         "stage_flops": flops - flops_per_token * begun,
         "step": facts.get("step", how.steps),
-        "annealed": how.annealed and not facts.get("stopped_early", False),
+        # the best weights of a validated training may be those from before the rate fell
+        "annealed": how.annealed and facts.get("step", how.steps) == how.steps,
     }

@@ -77,7 +77,9 @@ def _how(steps: int) -> Optimisation:
 
 
 def _decide(steps: int, module: torch.nn.Module | None = None) -> Decision:
-    return decide_compile(module or Guess(), Zeros(), _how(steps), autocast=nullcontext, device=CPU)
+    return decide_compile(
+        module or Guess(), Zeros(), _how(steps), micro_tokens=4096, autocast=nullcontext, device=CPU
+    )
 
 
 def test_a_short_run_is_never_compiled_to_find_out(measured: list[str]) -> None:
@@ -155,3 +157,12 @@ def test_probing_leaves_weights_gradients_and_random_numbers_alone(monkeypatch: 
     assert torch.equal(module.table.weight, before)
     assert module.table.weight.grad is None
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_probed_is_what_will_be_run(measured: list[str]) -> None:
+    """Batches of 32 tokens: in parts of a row a step is four passes, and another measurement."""
+    settings: Any = {"autocast": nullcontext, "device": CPU}
+    assert decide_compile(Guess(), Zeros(), _how(100), micro_tokens=32, **settings).seconds_eager == 100.0
+    assert decide_compile(Guess(), Zeros(), _how(1000), micro_tokens=32, **settings).seconds_eager == 1000.0
+    assert decide_compile(Guess(), Zeros(), _how(1000), micro_tokens=8, **settings).seconds_eager == 4000.0
+    assert measured == ["eager", "eager", "compiled", "eager", "compiled"]

@@ -15,6 +15,7 @@ from pipelines import checkpoint
 from pipelines.early_stopping import Validation
 from pipelines.objectives import objective
 from pipelines.optim import make_optimizer
+from pipelines.stepping import Stepper
 from tests.pipelines.cases import Killed, case, die_at, log_of
 from tests.pipelines.tiny import (
     CONTEXT,
@@ -165,3 +166,66 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     optimizer = make_optimizer(other, how())
     with pytest.raises(ValueError, match="another model"):
         checkpoint.restore(found, other, optimizer)
+
+
+def test_a_training_that_stopped_early_stays_stopped_when_resumed(tmp_path: Path) -> None:
+    """The checkpoint after the stop is there, the manifest is not: a kill came between."""
+    seen = replace(
+        tiny_data(), stream=np.random.default_rng(1).integers(5, VOCABULARY, 200).astype(np.uint16)
+    )
+    watched = Validation(replace(tiny_data(), seed=3), steps=4, every_steps=5, metric="loss", patience=2)
+    asked: dict[str, Any] = {"data": seen, "how": how(200), "validation": watched, "checkpoint_every_s": 0.0}
+    model, facts = train_tiny(tmp_path, **asked)
+    assert facts["stopped_early"] is True
+    resumed, again = train_tiny(tmp_path, **asked)
+    timed = ("seconds", "tokens_per_second")
+    assert {k: v for k, v in facts.items() if k not in timed} == {
+        k: v for k, v in again.items() if k not in timed
+    }
+    assert facts["tokens"] == facts["step"] * 4 * CONTEXT < facts["trained_tokens"]
+    for key, value in weights(model).items():
+        assert torch.equal(value, weights(resumed)[key]), key
+
+
+def test_an_attempt_without_a_checkpoint_leaves_no_lines_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Validation(replace(tiny_data(), seed=3), steps=1, every_steps=2)
+    with monkeypatch.context() as patch:
+        die_at(7, patch)
+        with pytest.raises(Killed):
+            train_tiny(tmp_path, validation=watched)
+    train_tiny(tmp_path, validation=watched)
+    lines = (tmp_path / "validation.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+
+
+def test_broken_best_weights_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Validation(replace(tiny_data(), seed=3), steps=1, every_steps=2)
+    whole, facts = train_tiny(tmp_path / "whole", validation=watched)
+    with monkeypatch.context() as patch:
+        die_at(11, patch)
+        with pytest.raises(Killed):
+            train_tiny(tmp_path / "parts", validation=watched, checkpoint_every_s=0.0)
+    (tmp_path / "parts" / "checkpoints" / "best" / "model.safetensors").write_bytes(b"no longer")
+    warned: list[str] = []
+    resumed, again = train_tiny(tmp_path / "parts", validation=watched, on_warning=warned.append)
+    assert "best" in warned[0]
+    assert again["best_validation"] == facts["best_validation"]
+    for key, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[key]), key
+
+
+def test_a_log_with_a_step_that_fp16_left_out_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stepper, "first_bad", lambda self: None)
+    monkeypatch.setattr(Stepper, "final_loss", lambda self: 1.0)
+    take = Stepper.take_interval
+    monkeypatch.setattr(Stepper, "take_interval", lambda self: (take(self)[0], float("inf")))
+    with monkeypatch.context() as patch:
+        die_at(7, patch)
+        with pytest.raises(Killed):
+            train_tiny(tmp_path, checkpoint_every_s=0.0)
+    train_tiny(tmp_path)
+    assert {line["gradient_norm"] for line in log_of(tmp_path)} == {None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pipelines import checkpoint
 from pipelines.batches import Example, Pairs
 from pipelines.models import DROPOUTS
 from pipelines.ranks import make_accelerator
-from pipelines.stepping import Stepper
+from pipelines.stepping import SKIPPED_IN_A_ROW, Stepper
 from pipelines.train import Diverged
 from tests.pipelines.cases import case, pairs
 from tests.pipelines.tiny import (
@@ -103,6 +104,41 @@ def test_the_first_bad_step_is_named_though_losses_are_looked_at_rarely(
 def test_a_loss_no_better_than_guessing_is_divergence(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="no better than guessing"):
         train_tiny(tmp_path, highest_loss_nats=0.5)
+
+
+def test_one_hard_row_at_the_end_is_no_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The final loss is that of the last ten steps, not of a last batch, which may be one row."""
+    backward = Stepper._backward
+    losses: list[float] = []
+
+    def hard_at_the_end(self: Stepper, batch: Any, at: int, scored: float) -> torch.Tensor:
+        nats = backward(self, batch, at, scored) * (3.0 if at == 11 else 1.0)
+        losses.append(float(nats) / scored)
+        return nats
+
+    monkeypatch.setattr(Stepper, "_backward", hard_at_the_end)
+    _, facts = train_tiny(tmp_path, highest_loss_nats=1.5 * math.log(VOCABULARY))
+    assert losses[-1] > 1.5 * math.log(VOCABULARY)
+    assert facts["final_loss_nats"] == pytest.approx(sum(losses[-10:]) / 10)  # windows score alike
+
+
+def test_fp16_steps_that_are_left_out_are_noticed_when_none_is_taken_any_more() -> None:
+    """A stub of accelerate's scaler: with one, an overflow now and then is how it finds its scale."""
+    accelerator: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=1, scaler=object())
+    run: Any = SimpleNamespace(micro_tokens=32, how=how(steps=100))
+    stepper = Stepper(None, None, None, None, run, accelerator)
+
+    def took(steps: range, norm: float) -> Any:
+        loss = torch.tensor(2.0, dtype=torch.float64)
+        stepper._seen = [(step, loss, torch.tensor(norm), 1.0) for step in steps]
+        return stepper.first_bad()
+
+    assert took(range(SKIPPED_IN_A_ROW - 1), math.inf) is None
+    assert took(range(39, 40), 1.0) is None
+    assert took(range(40, 60), math.inf) is None
+    assert took(range(60, 80), math.inf) == (79, 2.0, math.inf)
+    accelerator.scaler = None
+    assert took(range(80, 81), math.inf) == (80, 2.0, math.inf)
 
 
 def test_out_of_memory_makes_smaller_parts_of_the_same_batch(
