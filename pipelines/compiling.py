@@ -175,7 +175,7 @@ def _key(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.dev
         "objective": [type(module).__name__, type(getattr(module, "model", module)).__name__],
         "parameters": [[name, list(value.shape)] for name, value in module.named_parameters()],
         "training": module.training,
-        "checkpointing": bool(getattr(getattr(module, "model", None), "is_gradient_checkpointing", False)),
+        "checkpointing": any(getattr(part, "gradient_checkpointing", False) for part in module.modules()),
         "batch": {name: list(value.shape) for name, value in batch.items()},
         "dtype": dtype,
         "torch": torch.__version__,

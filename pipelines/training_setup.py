@@ -77,7 +77,8 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     start_trackers(accelerator, job.stage.id, job.stage.settings)
     tune_for_training(model, on_cpu=accelerator.device.type == "cpu")
     if loop.activation_checkpointing:
-        model.gradient_checkpointing_enable()
+        # transformers renamed it within version 5
+        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
     module = objective(training.objective, model, DTYPES[decisions["precision"]], **training.options)
     decisions = _decide_more(job, decisions, module, training, accelerator)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -41,7 +42,7 @@ def quantity(series: Series) -> str:
 
 def capital(sentence: str) -> str:
     """The sentence with a capital letter in front, unless its first word is spelt as chrF is."""
-    first = sentence.partition(" ")[0]
+    first = re.split("[ -]", sentence, maxsplit=1)[0]
     return sentence[:1].upper() + sentence[1:] if first.islower() else sentence
 
 
