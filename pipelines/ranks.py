@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,9 @@ from eval.files import InputError, read_json
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
+
+# What FSDP puts together and apart again as one: a block. The rest, tied weights among it, is one more unit.
+BLOCKS = {"gpt2": "GPT2Block", "bert": "BertLayer"}
 
 
 def world_size() -> int:
@@ -43,11 +46,7 @@ def make_accelerator(
     AcceleratorState._reset_state(reset_partial_state=world_size() == 1)
     options: dict[str, Any] = {}
     if sharding == "fsdp":
-        from accelerate import FullyShardedDataParallelPlugin
-
-        options["fsdp_plugin"] = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="transformer_based_wrap"
-        )
+        options["fsdp_plugin"] = fsdp_plugin()
     if deepspeed is not None:
         options["deepspeed_plugin"] = _deepspeed(deepspeed)
     accelerator = Accelerator(
@@ -61,6 +60,34 @@ def make_accelerator(
         f"accelerate runs {accelerator.num_processes} processes, the launcher started {world_size()}"
     )
     return accelerator
+
+
+def fsdp_plugin() -> Any:
+    """FSDP2, a block at a time, in the precision that autocast chooses, as without sharding.
+
+    Accelerate's own policy would hand losses, summed over thousands of tokens, back in bf16.
+    """
+    from accelerate import FullyShardedDataParallelPlugin
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        mixed_precision_policy=MixedPrecisionPolicy(),
+    )
+
+
+def prepare(accelerator: Accelerator, objective: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+    """`accelerator.prepare`, told what of an objective it could not know; (prepared, optimizer)."""
+    if not accelerator.is_fsdp2:
+        return accelerator.prepare(objective, optimizer)
+    from torch.distributed.fsdp import register_fsdp_forward_method
+
+    plugin = accelerator.state.fsdp_plugin
+    plugin.transformer_cls_names_to_wrap = [BLOCKS[objective.model.config.model_type]]
+    prepared, optimizer = accelerator.prepare(objective, optimizer)
+    register_fsdp_forward_method(prepared, "measures")  # validation calls this, and needs whole weights too
+    return prepared, optimizer
 
 
 def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) -> None:
@@ -117,9 +144,26 @@ def parts_of(batch: Batch, micro_tokens: int, rank: int, world: int) -> list[tup
     return out
 
 
-def whole(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors on this process, sharded ones put together; every rank has to call it."""
-    return {
-        name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach()
-        for name, value in tensors.items()
-    }
+def whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors, to be written; sharded ones are put together for the first process, and only there.
+
+    Every rank has to call it. A tensor of two names stays one.
+    """
+    put_together: dict[int, torch.Tensor | None] = {}
+    for value in tensors.values():
+        if id(value) not in put_together:
+            put_together[id(value)] = _put_together(value.detach())
+    return {name: found for name, value in tensors.items() if (found := put_together[id(value)]) is not None}
+
+
+def _put_together(value: torch.Tensor) -> torch.Tensor | None:
+    """None for a sharded tensor on any rank but the first; a whole one lies in the processor's memory."""
+    if not hasattr(value, "full_tensor"):  # of a DTensor; importing that takes a second
+        return value
+    full = value.full_tensor()
+    return full.cpu() if torch.distributed.get_rank() == 0 else None
+
+
+def plain_tensor(value: torch.Tensor) -> torch.Tensor:
+    """A small result of computing with sharded tensors, such as a norm, whole on every rank."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value

@@ -21,7 +21,7 @@ from pipelines.rungs import CARRIED_FACTS
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
-from pipelines.training_setup import Training, refuse_small_vocabulary, train_model
+from pipelines.training_setup import Training, leave_model, refuse_small_vocabulary, train_model
 
 
 def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
         held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
         steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
         facts |= {"validation_loss_nats": validation_measures(module, Validation(held_out, steps))["loss"]}
-    elif job.rank == 0:
-        save_model(model, tokenizer, job.folder / "model")
+    else:
+        leave_model(model, tokenizer, job.folder / "model", job.rank)
     return _facts(job, facts, data, how, flops_per_token) | {
         "params": count_params(shape, len(tokenizer), settings["context"], settings["family"]),
         "learning_rate": hyper["learning_rate"],
