@@ -100,12 +100,17 @@ def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) ->
             )
         if deepspeed is not None:
             raise InputError("training.deepspeed: needs GPUs; remove it")
-        return
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if here > torch.cuda.device_count():
+
+
+def refuse_more_ranks_than_gpus() -> None:
+    """Raise InputError where ranks would have to share a GPU; to be asked before they form a group.
+
+    NCCL does not let them, and says so from within the first collective operation.
+    """
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if torch.cuda.is_available() and here > gpus:
         raise InputError(
-            f"the launcher started {here} processes for {torch.cuda.device_count()} GPUs; "
-            f"use --nproc-per-node {torch.cuda.device_count()}"
+            f"the launcher started {here} processes for {gpus} GPUs; use --nproc-per-node {gpus}"
         )
 
 

@@ -92,4 +92,7 @@ def _join() -> None:
     import torch
     from accelerate import PartialState
 
+    from pipelines.ranks import refuse_more_ranks_than_gpus
+
+    refuse_more_ranks_than_gpus()
     PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
