@@ -107,10 +107,10 @@ def restore_weights(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
     Every rank has to call it where the model is sharded.
     """
     for module in model.modules():
-        if hasattr(
-            module, "reshard"
-        ):  # what FSDP put together for a validation is a copy: written to no avail
-            module.reshard()
+        # what FSDP put together for a validation is a copy, and written to in vain
+        reshard = getattr(module, "reshard", None)
+        if reshard is not None:
+            reshard()
     parameters = dict(model.named_parameters())
     for name in parameters.keys() ^ checkpoint.model.keys():
         raise InputError(f"checkpoint: {name} is in one of checkpoint and model only; it is another model's")
