@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from eval.files import InputError, read_json
+from eval.files import InputError
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
@@ -30,31 +29,24 @@ def make_accelerator(
     precision: str,
     *,
     sharding: str = "none",
-    deepspeed: Path | None = None,
     trackers: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Accelerator:
     """The accelerator of this process: on its GPU, or on the processor; `folder` is where trackers write.
 
-    precision: fp32, bf16 or fp16. sharding: `none`, or `fsdp` (FSDP2, GPUs only). deepspeed: a configuration
-    file, passed through. Raises InputError for what this machine cannot do, and asserts that accelerate sees
-    as many processes as the launcher started.
+    precision: fp32, bf16 or fp16. sharding: `none`, or `fsdp` (FSDP2, GPUs only). Raises InputError for what
+    this machine cannot do, and asserts that accelerate sees as many processes as the launcher started.
     """
     gpu = torch.cuda.is_available()
-    _refuse(precision, sharding, deepspeed, gpu)
+    _refuse(precision, sharding, gpu)
     # a worker runs stages of several precisions in turn
     AcceleratorState._reset_state(reset_partial_state=world_size() == 1)
-    options: dict[str, Any] = {}
-    if sharding == "fsdp":
-        options["fsdp_plugin"] = fsdp_plugin()
-    if deepspeed is not None:
-        options["deepspeed_plugin"] = _deepspeed(deepspeed)
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         cpu=not gpu,
         log_with=list(trackers) or None,
         project_dir=folder,
-        **options,
+        fsdp_plugin=fsdp_plugin() if sharding == "fsdp" else None,
     )
     assert accelerator.num_processes == world_size(), (
         f"accelerate runs {accelerator.num_processes} processes, the launcher started {world_size()}"
@@ -90,16 +82,13 @@ def prepare(accelerator: Accelerator, objective: Any, optimizer: torch.optim.Opt
     return prepared, optimizer
 
 
-def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) -> None:
-    if not gpu:
-        if precision == "fp16":
-            raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
-        if sharding == "fsdp":
-            raise InputError(
-                "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
-            )
-        if deepspeed is not None:
-            raise InputError("training.deepspeed: needs GPUs; remove it")
+def _refuse(precision: str, sharding: str, gpu: bool) -> None:
+    if precision == "fp16" and not gpu:
+        raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
+    if sharding == "fsdp" and not gpu:
+        raise InputError(
+            "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
+        )
 
 
 def refuse_more_ranks_than_gpus() -> None:
@@ -112,14 +101,6 @@ def refuse_more_ranks_than_gpus() -> None:
         raise InputError(
             f"the launcher started {here} processes for {gpus} GPUs; use --nproc-per-node {gpus}"
         )
-
-
-def _deepspeed(path: Path) -> Any:
-    if find_spec("deepspeed") is None:
-        raise InputError("training.deepspeed: DeepSpeed is not installed; pip install deepspeed")
-    from accelerate import DeepSpeedPlugin
-
-    return DeepSpeedPlugin(hf_ds_config=read_json(path))
 
 
 def said_by_first(value: Any) -> Any:

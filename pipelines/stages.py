@@ -41,16 +41,12 @@ class LoopSettings:
     micro_tokens: int | None = None
     activation_checkpointing: bool = False
     sharding: str = "none"
-    deepspeed: Path | None = None
     trackers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, loaded: LoadedRecipe) -> LoopSettings:
-        """Those of a recipe; a DeepSpeed file is looked up where the recipe's files are."""
-        training = loaded.recipe.training
-        values = {name: getattr(training, name) for name in cls.__dataclass_fields__ if name != "deepspeed"}
-        file = None if training.deepspeed is None else (loaded.base / training.deepspeed).absolute()
-        return cls(**values, deepspeed=file)
+        """Those of a recipe."""
+        return cls(**{name: getattr(loaded.recipe.training, name) for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)

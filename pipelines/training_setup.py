@@ -70,7 +70,6 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     accelerator = make_accelerator(
         decisions["precision"],
         sharding=loop.sharding,
-        deepspeed=loop.deepspeed,
         trackers=loop.trackers,
         folder=training.folder,
     )
