@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from eval.files import InputError, hash_file, read_text, write_json
-from pipelines.optim import load_optimizer_tensors
+from pipelines.optim import load_optimizer_tensors, sharded_as
 
 KEPT = 2
 TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
@@ -110,7 +110,15 @@ def restore(checkpoint: Checkpoint, model: torch.nn.Module, optimizer: torch.opt
 
 
 def restore_weights(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
-    """Copy a checkpoint's weights. Raises InputError for those of another model."""
+    """Copy a checkpoint's weights. Raises InputError for those of another model.
+
+    Every rank has to call it where the model is sharded.
+    """
+    for module in model.modules():
+        # what FSDP put together for a validation is a copy, and written to in vain
+        reshard = getattr(module, "reshard", None)
+        if reshard is not None:
+            reshard()
     parameters = dict(model.named_parameters())
     for name in parameters.keys() ^ checkpoint.model.keys():
         raise InputError(f"checkpoint: {name} is in one of checkpoint and model only; it is another model's")
@@ -121,7 +129,7 @@ def restore_weights(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
                     f"checkpoint: {name} is {list(checkpoint.model[name].shape)}, the model's "
                     f"{list(parameter.shape)}; it is another model's"
                 )
-            parameter.copy_(checkpoint.model[name])
+            parameter.copy_(sharded_as(parameter, checkpoint.model[name]))
 
 
 def _sync(path: Path) -> None:

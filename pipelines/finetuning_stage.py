@@ -18,12 +18,12 @@ from pipelines.examples import Examples, make_examples
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
 from pipelines.lora import merge_lora, wrap_lora
-from pipelines.models import load_for, save_model
+from pipelines.models import load_for
 from pipelines.optim import Optimisation, optimisation
 from pipelines.ranks import said_by_first
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
-from pipelines.training_setup import Training, train_model
+from pipelines.training_setup import Training, leave_model, train_model
 from pipelines.using.task_file import TaskFile, write_task_file
 
 
@@ -160,8 +160,7 @@ def _train(
         facts["validation_loss_nats"] = found["loss"]
     if settings["lora"]:
         model = merge_lora(model)
-    if job.rank == 0:
-        save_model(model, tokenizer, folder / "model")
+    leave_model(model, tokenizer, folder / "model", job.rank)
     return facts | {
         "learning_rate": rate,
         "unique_tokens": min(facts["tokens"], data.unique_tokens),

@@ -254,12 +254,17 @@ def _cannot_load(folder: Path | str, error: Exception) -> InputError:
     return InputError(f"{folder}: cannot be loaded ({reason}); check the name, or save the model again")
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write the `save_pretrained` layout beside `folder`, then rename it: the folder is whole or absent."""
+def save_model(
+    model: Any, tokenizer: Any, folder: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write the `save_pretrained` layout beside `folder`, then rename it: the folder is whole or absent.
+
+    `weights` are written in place of those the model holds, where it is sharded.
+    """
     beside = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(beside, ignore_errors=True)
     with _quiet():
-        model.save_pretrained(beside)
+        model.save_pretrained(beside, state_dict=weights)
         tokenizer.save_pretrained(beside)
     shutil.rmtree(folder, ignore_errors=True)
     beside.replace(folder)

@@ -168,11 +168,11 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
         parameter = parameters[int(index)]
         # torch keeps its step counts where it made them, on the processor, unless the optimiser is fused
         place = parameter.device if name != "step" or optimizer.defaults.get("fused") else value.device
-        optimizer.state[parameter][name] = _sharded_as(parameter, value.clone().to(place))
+        optimizer.state[parameter][name] = sharded_as(parameter, value.clone().to(place))
 
 
-def _sharded_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """A whole moment as its parameter lies over the ranks, where that is sharded."""
+def sharded_as(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A whole weight or moment as its parameter lies over the ranks, where that is sharded."""
     mesh = getattr(parameter, "device_mesh", None)  # of a DTensor; importing that takes a second
     if mesh is None or value.shape != parameter.shape:
         return value

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from eval.files import InputError, read_json
+from eval.files import InputError
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
+
+# What FSDP puts together and apart again as one: a block. The rest, tied weights among it, is one more unit.
+BLOCKS = {"gpt2": "GPT2Block", "bert": "BertLayer"}
 
 
 def world_size() -> int:
@@ -27,35 +29,24 @@ def make_accelerator(
     precision: str,
     *,
     sharding: str = "none",
-    deepspeed: Path | None = None,
     trackers: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Accelerator:
     """The accelerator of this process: on its GPU, or on the processor; `folder` is where trackers write.
 
-    precision: fp32, bf16 or fp16. sharding: `none`, or `fsdp` (FSDP2, GPUs only). deepspeed: a configuration
-    file, passed through. Raises InputError for what this machine cannot do, and asserts that accelerate sees
-    as many processes as the launcher started.
+    precision: fp32, bf16 or fp16. sharding: `none`, or `fsdp` (FSDP2, GPUs only). Raises InputError for what
+    this machine cannot do, and asserts that accelerate sees as many processes as the launcher started.
     """
     gpu = torch.cuda.is_available()
-    _refuse(precision, sharding, deepspeed, gpu)
+    _refuse(precision, sharding, gpu)
     # a worker runs stages of several precisions in turn
     AcceleratorState._reset_state(reset_partial_state=world_size() == 1)
-    options: dict[str, Any] = {}
-    if sharding == "fsdp":
-        from accelerate import FullyShardedDataParallelPlugin
-
-        options["fsdp_plugin"] = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="transformer_based_wrap"
-        )
-    if deepspeed is not None:
-        options["deepspeed_plugin"] = _deepspeed(deepspeed)
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         cpu=not gpu,
         log_with=list(trackers) or None,
         project_dir=folder,
-        **options,
+        fsdp_plugin=fsdp_plugin() if sharding == "fsdp" else None,
     )
     assert accelerator.num_processes == world_size(), (
         f"accelerate runs {accelerator.num_processes} processes, the launcher started {world_size()}"
@@ -63,31 +54,53 @@ def make_accelerator(
     return accelerator
 
 
-def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) -> None:
-    if not gpu:
-        if precision == "fp16":
-            raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
-        if sharding == "fsdp":
-            raise InputError(
-                "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
-            )
-        if deepspeed is not None:
-            raise InputError("training.deepspeed: needs GPUs; remove it")
-        return
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if here > torch.cuda.device_count():
+def fsdp_plugin() -> Any:
+    """FSDP2, a block at a time, in the precision that autocast chooses, as without sharding.
+
+    Accelerate's own policy would hand losses, summed over thousands of tokens, back in bf16.
+    """
+    from accelerate import FullyShardedDataParallelPlugin
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        mixed_precision_policy=MixedPrecisionPolicy(),
+    )
+
+
+def prepare(accelerator: Accelerator, objective: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+    """`accelerator.prepare`, told what of an objective it could not know; (prepared, optimizer)."""
+    if not accelerator.is_fsdp2:
+        return accelerator.prepare(objective, optimizer)
+    from torch.distributed.fsdp import register_fsdp_forward_method
+
+    plugin = accelerator.state.fsdp_plugin
+    plugin.transformer_cls_names_to_wrap = [BLOCKS[objective.model.config.model_type]]
+    prepared, optimizer = accelerator.prepare(objective, optimizer)
+    register_fsdp_forward_method(prepared, "measures")  # validation calls this, and needs whole weights too
+    return prepared, optimizer
+
+
+def _refuse(precision: str, sharding: str, gpu: bool) -> None:
+    if precision == "fp16" and not gpu:
+        raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
+    if sharding == "fsdp" and not gpu:
         raise InputError(
-            f"the launcher started {here} processes for {torch.cuda.device_count()} GPUs; "
-            f"use --nproc-per-node {torch.cuda.device_count()}"
+            "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
         )
 
 
-def _deepspeed(path: Path) -> Any:
-    if find_spec("deepspeed") is None:
-        raise InputError("training.deepspeed: DeepSpeed is not installed; pip install deepspeed")
-    from accelerate import DeepSpeedPlugin
+def refuse_more_ranks_than_gpus() -> None:
+    """Raise InputError where ranks would have to share a GPU; to be asked before they form a group.
 
-    return DeepSpeedPlugin(hf_ds_config=read_json(path))
+    NCCL does not let them, and says so from within the first collective operation.
+    """
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if torch.cuda.is_available() and here > gpus:
+        raise InputError(
+            f"the launcher started {here} processes for {gpus} GPUs; use --nproc-per-node {gpus}"
+        )
 
 
 def said_by_first(value: Any) -> Any:
@@ -117,9 +130,26 @@ def parts_of(batch: Batch, micro_tokens: int, rank: int, world: int) -> list[tup
     return out
 
 
-def whole(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors on this process, sharded ones put together; every rank has to call it."""
-    return {
-        name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach()
-        for name, value in tensors.items()
-    }
+def whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors, to be written; sharded ones are put together for the first process, and only there.
+
+    Every rank has to call it. A tensor of two names stays one.
+    """
+    put_together: dict[int, torch.Tensor | None] = {}
+    for value in tensors.values():
+        if id(value) not in put_together:
+            put_together[id(value)] = _put_together(value.detach())
+    return {name: found for name, value in tensors.items() if (found := put_together[id(value)]) is not None}
+
+
+def _put_together(value: torch.Tensor) -> torch.Tensor | None:
+    """None for a sharded tensor on any rank but the first; a whole one lies in the processor's memory."""
+    if not hasattr(value, "full_tensor"):  # of a DTensor; importing that takes a second
+        return value
+    full = value.full_tensor()
+    return full.cpu() if torch.distributed.get_rank() == 0 else None
+
+
+def plain_tensor(value: torch.Tensor) -> torch.Tensor:
+    """A small result of computing with sharded tensors, such as a norm, whole on every rank."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value

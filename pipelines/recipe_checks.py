@@ -31,6 +31,7 @@ def check_recipe(recipe: Recipe) -> None:
     _check_measured(recipe)
     _check_lengths(recipe)
     _check_budget(recipe)
+    _check_sharding(recipe)
     rungs = len(recipe.ladder.rungs.wanted or recipe.ladder.rungs.pretrained or ())
     if rungs and recipe.report.holdout >= rungs:
         raise mistake(
@@ -198,3 +199,15 @@ def _check_budget(recipe: Recipe) -> None:
     if warmup is not None and shortest and warmup >= shortest:
         text = f"{warmup} is not less than the {shortest:.0f} tokens of a rung; lower it"
         raise mistake(text, "training", "warmup_tokens")
+
+
+def _check_sharding(recipe: Recipe) -> None:
+    """Adafactor's factored moments do not go with distributed tensors: torch fails in the first step."""
+    if recipe.training.sharding == "none":
+        return
+    text = "adafactor does not work on sharded weights; choose another, or write training.sharding: none"
+    if recipe.training.optimizer == "adafactor":
+        raise mistake(text, "training", "optimizer")
+    for index, finetune in enumerate(recipe.finetune):
+        if finetune.optimizer == "adafactor":
+            raise mistake(text, "finetune", index, "optimizer")

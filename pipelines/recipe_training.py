@@ -107,7 +107,7 @@ class Training(Settings):
     sharding: Literal["none", "fsdp"] = "none"
     """`fsdp`: shard weights and moments over the ranks (GPUs)."""
     deepspeed: Text | None = None
-    """A DeepSpeed configuration file, passed through."""
+    """Refused: `sharding: fsdp` shares out what DeepSpeed would."""
     trackers: tuple[Literal["trackio", "tensorboard", "wandb"], ...] = ()
     """Where logs go too, beside log.jsonl."""
 
@@ -126,6 +126,8 @@ class Training(Settings):
             raise mistake("only rule 'mup' has this; remove it", "mup_base_width")
         if self.rule == "mup" and self.optimizer != "adamw":
             raise mistake(f"rule 'mup' is worked out for adamw, not {self.optimizer}", "optimizer")
+        if self.deepspeed is not None:
+            raise mistake("DeepSpeed is not supported; remove it, and write sharding: fsdp", "deepspeed")
         if self.early_stopping and self.schedule == "wsd" and self.early_stopping.metric != "loss":
             raise mistake(
                 "pretraining is watched by its loss; write metric: loss", "early_stopping", "metric"

@@ -41,16 +41,12 @@ class LoopSettings:
     micro_tokens: int | None = None
     activation_checkpointing: bool = False
     sharding: str = "none"
-    deepspeed: Path | None = None
     trackers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, loaded: LoadedRecipe) -> LoopSettings:
-        """Those of a recipe; a DeepSpeed file is looked up where the recipe's files are."""
-        training = loaded.recipe.training
-        values = {name: getattr(training, name) for name in cls.__dataclass_fields__ if name != "deepspeed"}
-        file = None if training.deepspeed is None else (loaded.base / training.deepspeed).absolute()
-        return cls(**values, deepspeed=file)
+        """Those of a recipe."""
+        return cls(**{name: getattr(loaded.recipe.training, name) for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,11 @@ class StageFailed(RuntimeError):
     """A stage that cannot succeed with these settings; the reason in one line."""
 
 
-def run_stage(job: Job, tell: Tell) -> Outcome:
-    """Make `job.stage`'s artefact unless it is there. A user's mistake and a full disk go up: InputError."""
+def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
+    """Make `job.stage`'s artefact unless it is there. A user's mistake and a full disk go up: InputError.
+
+    `raise_bugs`: any other exception goes up too, where others work on the stage and would wait for this one.
+    """
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(job.folder / ".lock", timeout=LOCK_TIMEOUT_S):
@@ -131,6 +130,8 @@ def run_stage(job: Job, tell: Tell) -> Outcome:
             # a bug: the other stages go on, and the traceback is kept beside the work
             with contextlib.suppress(OSError):
                 (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+            if raise_bugs:
+                raise
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             reason += f" (traceback: {job.folder / ERROR})"
             return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
@@ -143,7 +144,7 @@ def run_stage(job: Job, tell: Tell) -> Outcome:
 def follow_stage(job: Job) -> None:
     """Work on a stage beside the process that runs it, and leave nothing.
 
-    What fails for all of them is the first one's to tell.
+    What fails for all of them is the first one's to tell; a bug of one goes up, and the launcher ends all.
     """
     with contextlib.suppress(StageFailed):
         _function(job.stage)(job, lambda message: None)

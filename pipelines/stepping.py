@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from eval.files import InputError
 from pipelines.optim import set_rate
-from pipelines.ranks import parts_of
+from pipelines.ranks import parts_of, plain_tensor
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
@@ -68,7 +68,7 @@ class Stepper:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._nats += nats
-        self._norm = norm if isinstance(norm, torch.Tensor) else torch.tensor(norm)
+        self._norm = plain_tensor(norm)
         self._seen.append((step, nats, self._norm, scored))
         self.has_interval = True
         return scored

@@ -20,7 +20,7 @@ from pipelines.early_stopping import EarlyStopping, Validation
 from pipelines.micro_batch import CPU_TOKENS
 from pipelines.optim import Optimisation, make_optimizer, optimizer_tensors
 from pipelines.prefetch import Prefetched
-from pipelines.ranks import whole
+from pipelines.ranks import prepare, whole
 from pipelines.stepping import Stepper
 from pipelines.training_log import Meter, Progress, TrainingLog
 
@@ -84,7 +84,7 @@ class _Loop:
     def __init__(self, module: Any, run: Run, accelerator: Accelerator) -> None:
         module.train()  # a loaded model is in evaluation mode, without dropout
         self.run, self.accelerator, self.objective = run, accelerator, module
-        prepared, optimizer = accelerator.prepare(module, make_optimizer(module, run.how))
+        prepared, optimizer = prepare(accelerator, module, make_optimizer(module, run.how))
         called = compile_module(prepared) if run.compile else prepared
         self.optimizer = optimizer
         self.stepper = Stepper(module, prepared, called, optimizer, run, accelerator)

@@ -15,9 +15,10 @@ from pipelines.compiling import decide_compile
 from pipelines.early_stopping import Validation
 from pipelines.fast import tune_for_training
 from pipelines.micro_batch import find_micro_tokens
+from pipelines.models import save_model
 from pipelines.objectives import Objective, objective
 from pipelines.optim import Optimisation
-from pipelines.ranks import make_accelerator
+from pipelines.ranks import make_accelerator, whole
 from pipelines.stages import Job, Message, StageFailed, Tell
 from pipelines.trackers import check_trackers, end_trackers, start_trackers
 from pipelines.train import Diverged, Run, train
@@ -70,7 +71,6 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     accelerator = make_accelerator(
         decisions["precision"],
         sharding=loop.sharding,
-        deepspeed=loop.deepspeed,
         trackers=loop.trackers,
         folder=training.folder,
     )
@@ -174,6 +174,13 @@ def _precision() -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if native else "fp32"
+
+
+def leave_model(model: Any, tokenizer: Any, folder: Path, rank: int) -> None:
+    """Save a trained model in `folder`. Every rank has to call it, for its share; the first one writes."""
+    weights = whole(model.state_dict(keep_vars=True))  # the parameters themselves, so that tied ones stay one
+    if rank == 0:
+        save_model(model, tokenizer, folder, weights)
 
 
 def refuse_small_vocabulary(model: Any, tokenizer: Any, where: str) -> None:

@@ -21,7 +21,7 @@ from pipelines.rungs import CARRIED_FACTS
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
-from pipelines.training_setup import Training, refuse_small_vocabulary, train_model
+from pipelines.training_setup import Training, leave_model, refuse_small_vocabulary, train_model
 
 
 def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
         looked_at = Validation(held_out, steps)
         found = validation_measures(module, looked_at, facts["micro_tokens"])
         facts |= {"validation_loss_nats": found["loss"]}
-    elif job.rank == 0:
-        save_model(model, tokenizer, job.folder / "model")
+    else:
+        leave_model(model, tokenizer, job.folder / "model", job.rank)
     return _facts(job, facts, data, how, flops_per_token) | {
         "params": count_params(shape, len(tokenizer), settings["context"], settings["family"]),
         "learning_rate": hyper["learning_rate"],

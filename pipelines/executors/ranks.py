@@ -3,7 +3,9 @@
     torchrun --nproc-per-node 8 --no-python stepladder run RECIPE
 
 Every process goes through the same plan in the same order. The first says of each stage whether there is
-work, and writes; in a training stage all of them work, in any other they wait for it.
+work, and writes; in a training stage all of them work, in any other they wait for it. A training that fails
+alike in all of them, one that diverges, is that stage's failure. A bug ends its process, and so the launcher
+ends all: the others may be in the middle of something that needs it.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def run_stages(
         said_by_first(outcome is None)
         if outcome is None:
             on_start(stage)
-            outcome = run_stage(_job(plan, run, stage, loop), on_message)
+            job, together = _job(plan, run, stage, loop), stage.kind in TRAINING
+            outcome = run_stage(job, on_message, raise_bugs=together)
             on_outcome(outcome)
         outcomes[stage.id] = outcome
     return outcomes
@@ -92,4 +95,7 @@ def _join() -> None:
     import torch
     from accelerate import PartialState
 
+    from pipelines.ranks import refuse_more_ranks_than_gpus
+
+    refuse_more_ranks_than_gpus()
     PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)

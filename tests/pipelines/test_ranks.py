@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from eval.files import InputError
 from pipelines import ranks
 from pipelines.batches import Example, Pairs
+from pipelines.executors import ranks as executor
 from pipelines.fused_loss import IGNORED
 from tests.pipelines.tiny import CONTEXT, how, tiny_data, train_tiny, weights
 
@@ -30,12 +32,12 @@ def _data(name: str) -> Any:
 
 
 def _settings(folder: Path, name: str) -> dict[str, Any]:
-    # plain gradient descent: AdamW's first steps hide a gradient that is wrong by a factor
+    # plain gradient descent, not clipped: both AdamW's first steps and clipping hide a wrong factor
     return {
         "folder": folder,
         "name": name,
         "data": _data(name),
-        "how": replace(how(learning_rate=0.1), optimizer="sgd"),
+        "how": replace(how(learning_rate=0.02), optimizer="sgd", clip=1e9),
         "micro_tokens": 32,
         "checkpoint_every_s": 0.0,
     }
@@ -57,8 +59,8 @@ def _rank(rank: int, port: int, folder: Path, name: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def _losses(folder: Path) -> list[float]:
-    return [json.loads(line)["loss_nats"] for line in (folder / "log.jsonl").read_text().splitlines()]
+def _logged(folder: Path, name: str) -> list[float]:
+    return [json.loads(line)[name] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ def test_two_ranks_train_as_one(name: str, tmp_path: Path) -> None:
     for key, value in weights(one).items():
         assert torch.equal(first[key], second[key]), key
         torch.testing.assert_close(first[key], value, rtol=1e-4, atol=1e-6)
-    assert _losses(together) == pytest.approx(_losses(tmp_path / "one"), rel=1e-5)
+    for what in ("loss_nats", "gradient_norm"):
+        assert _logged(together, what) == pytest.approx(_logged(tmp_path / "one", what), rel=1e-5), what
     theirs = json.loads((together / "facts-0.json").read_text(encoding="utf-8"))
     assert (theirs["ranks"], theirs["tokens"], theirs["scored_tokens"]) == (
         2,
@@ -111,9 +114,15 @@ def test_a_world_that_did_not_form_is_noticed(monkeypatch: pytest.MonkeyPatch) -
         ranks.make_accelerator("fp32")
 
 
-def test_more_ranks_than_gpus_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("enter", ["run_stages", "follow_stages"])
+def test_more_ranks_than_gpus_is_one_line_before_they_form_a_group(
+    enter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(accelerate, "PartialState", lambda **how: pytest.fail("a group was formed"))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    nothing: Any = None
+    others = [nothing] * (5 if enter == "run_stages" else 2)
     with pytest.raises(InputError, match=r"4 processes for 1 GPUs; use --nproc-per-node 1"):
-        ranks.make_accelerator("bf16")
+        getattr(executor, enter)(nothing, *others)

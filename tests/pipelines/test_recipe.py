@@ -129,6 +129,13 @@ def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
          "11:3: training.batch_tokens", "not a multiple of the context, 64; write 128"),
         ("learning_rate: 3e-4", "rule: fixed",
          "10:1: training", "rule 'fixed' chooses nothing; add learning_rate"),
+        ("learning_rate: 3e-4", "deepspeed: zero.json",
+         "11:3: training.deepspeed", "DeepSpeed is not supported; remove it, and write sharding: fsdp"),
+        ("3e-4", "3e-4\n  sharding: fsdp\n  optimizer: adafactor", "13:3: training.optimizer",
+         "adafactor does not work on sharded weights"),
+        ("  learning_rate: 3e-4\nfinetune:\n  - task: code-to-docstring\n", "  sharding: fsdp\nfinetune:\n"
+         "  - task: code-to-docstring\n    learning_rate: 0.1\n    optimizer: adafactor\n",
+         "15:5: finetune.0.optimizer", "adafactor does not work on sharded weights"),
         ("learning_rate: 3e-4", "rule: olmo", "11:3: training.rule", "did you mean 'olmo-ladder'?"),
         ("name: tiny", "name: Tiny!",
          "1:1: name", "'Tiny!' does not fit; use small letters, digits and dashes"),

@@ -173,11 +173,7 @@ def test_utilisation_is_flops_over_the_machines_peak(tmp_path: Path) -> None:
 def test_a_processor_refuses_what_only_gpus_do() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    for changes, said in (
-        ({"sharding": "fsdp"}, "fsdp needs GPUs"),
-        ({"deepspeed": Path("x")}, "needs GPUs"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            make_accelerator("fp32", **changes)
+    with pytest.raises(ValueError, match="fsdp needs GPUs"):
+        make_accelerator("fp32", sharding="fsdp")
     with pytest.raises(ValueError, match="fp16 needs a GPU"):
         make_accelerator("fp16")
