@@ -20,8 +20,13 @@ def stage_states(folder: Path) -> list[dict[str, Any]]:
     """
     run = RunFolder(folder)
     plan = run.read_plan()
-    started = _in_flight(folder) if run.is_running() else set()
-    return [_state(folder / "stages" / stage["folder"], stage["id"], started) for stage in plan["stages"]]
+    started, failed = _last_told(folder)
+    if not run.is_running():
+        started = set()
+    return [
+        _state(folder / "stages" / stage["folder"], stage["id"], started, failed.get(stage["id"]))
+        for stage in plan["stages"]
+    ]
 
 
 def print_status(folder: Path) -> None:
@@ -45,11 +50,11 @@ def print_status(folder: Path) -> None:
         console.print(f"report: {report}", soft_wrap=True)
 
 
-def _state(folder: Path, stage: str, started: set[str]) -> dict[str, Any]:
+def _state(folder: Path, stage: str, started: set[str], failed: str | None) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is not None:
         return {"stage": stage, "state": "done", "seconds": manifest["seconds"], "note": None}
-    if reason := read_failure(folder):
+    if reason := read_failure(folder) or failed:
         return {"stage": stage, "state": "failed", "seconds": None, "note": reason}
     state = "running" if stage in started else "waiting"
     return {"stage": stage, "state": state, "seconds": None, "note": _last_step(folder / "log.jsonl")}
@@ -65,18 +70,22 @@ def _last_step(log: Path) -> str | None:
     return f"step {last['step']}, {last['tokens']:,} tokens, loss {last['loss_nats']:.3f} nats"
 
 
-def _in_flight(folder: Path) -> set[str]:
-    """Stages that the latest run started and has not ended, by its events."""
+def _last_told(folder: Path) -> tuple[set[str], dict[str, str]]:
+    """By the latest run's events: the stages that it started and has not ended, and why others failed."""
     started: set[str] = set()
+    failed: dict[str, str] = {}
     events = folder / "events.jsonl"
     for event in _whole_lines(events) if events.is_file() else []:
-        if event["event"] == "run-started":
-            started = set()
-        elif event["event"] == "stage-started":
-            started.add(event["stage"])
-        elif event["event"] in ("stage-done", "stage-failed"):
-            started.discard(event["stage"])
-    return started
+        stage = str(event.get("stage"))
+        if event.get("event") == "run-started":
+            started, failed = set(), {}
+        elif event.get("event") == "stage-started":
+            started.add(stage)
+        elif event.get("event") in ("stage-done", "stage-failed"):
+            started.discard(stage)
+            if event["event"] == "stage-failed":
+                failed[stage] = str(event.get("reason") or "no reason given")
+    return started, failed
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -85,4 +94,4 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError):
             lines.append(json.loads(line))
-    return lines
+    return [line for line in lines if isinstance(line, dict)]
