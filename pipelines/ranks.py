@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from eval.files import InputError, read_json
+from eval.files import InputError
+from pipelines.environment import read_deepspeed, refuse_without_gpu
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
@@ -65,14 +65,7 @@ def make_accelerator(
 
 def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) -> None:
     if not gpu:
-        if precision == "fp16":
-            raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
-        if sharding == "fsdp":
-            raise InputError(
-                "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
-            )
-        if deepspeed is not None:
-            raise InputError("training.deepspeed: needs GPUs; remove it")
+        refuse_without_gpu(precision, sharding, deepspeed)
         return
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if here > torch.cuda.device_count():
@@ -83,11 +76,10 @@ def _refuse(precision: str, sharding: str, deepspeed: Path | None, gpu: bool) ->
 
 
 def _deepspeed(path: Path) -> Any:
-    if find_spec("deepspeed") is None:
-        raise InputError("training.deepspeed: DeepSpeed is not installed; pip install deepspeed")
+    config = read_deepspeed(path)
     from accelerate import DeepSpeedPlugin
 
-    return DeepSpeedPlugin(hf_ds_config=read_json(path))
+    return DeepSpeedPlugin(hf_ds_config=config)
 
 
 def said_by_first(value: Any) -> Any:
