@@ -126,7 +126,7 @@ class Training(Settings):
             raise mistake("only rule 'mup' has this; remove it", "mup_base_width")
         if self.rule == "mup" and self.optimizer != "adamw":
             raise mistake(f"rule 'mup' is worked out for adamw, not {self.optimizer}", "optimizer")
-        if self.early_stopping and self.schedule == "wsd" and self.early_stopping.metric != "loss":
+        if self.early_stopping and self.early_stopping.metric != "loss":
             raise mistake(
                 "pretraining is watched by its loss; write metric: loss", "early_stopping", "metric"
             )
