@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +81,16 @@ def _run_stages(
             run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
             view.ended(outcome)
 
-        if ranks.ranks() > 1:
-            outcomes = ranks.run_stages(plan, run, loop, view.told, on_start, on_outcome)
-        else:
-            how = Execution(jobs=jobs, loop=loop)
-            outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
+        try:
+            if ranks.ranks() > 1:
+                outcomes = ranks.run_stages(plan, run, loop, view.told, on_start, on_outcome)
+            else:
+                how = Execution(jobs=jobs, loop=loop)
+                outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
+        except InputError as error:
+            with suppress(OSError):  # a full disk is what it may be about
+                run.record("run-stopped", reason=str(error))
+            raise
     run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
     return outcomes
 

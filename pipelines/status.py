@@ -20,7 +20,7 @@ def stage_states(folder: Path) -> list[dict[str, Any]]:
     """
     run = RunFolder(folder)
     plan = run.read_plan()
-    started, failed = _last_told(folder)
+    started, failed, _ = _last_told(folder)
     if not run.is_running():
         started = set()
     return [
@@ -42,9 +42,12 @@ def print_status(folder: Path) -> None:
         state: sum(row["state"] == state for row in rows)
         for state in ("done", "running", "failed", "waiting")
     }
-    running = "a stepladder is working on it" if RunFolder(folder).is_running() else "nobody is working on it"
+    stopped = _last_told(folder)[2]
+    running = f"it stopped: {stopped}" if stopped else "nobody is working on it"
+    if RunFolder(folder).is_running():
+        running = "a stepladder is working on it"
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    console.print(f"{summary} of {len(rows)} stages; {running}")
+    console.print(f"{summary} of {len(rows)} stages; {running}", soft_wrap=True)
     report = folder / "report" / "index.html"
     if report.is_file():
         console.print(f"report: {report}", soft_wrap=True)
@@ -70,22 +73,25 @@ def _last_step(log: Path) -> str | None:
     return f"step {last['step']}, {last['tokens']:,} tokens, loss {last['loss_nats']:.3f} nats"
 
 
-def _last_told(folder: Path) -> tuple[set[str], dict[str, str]]:
-    """By the latest run's events: the stages that it started and has not ended, and why others failed."""
+def _last_told(folder: Path) -> tuple[set[str], dict[str, str], str | None]:
+    """By the latest run's events: stages it started and has not ended, why others failed, why it stopped."""
     started: set[str] = set()
     failed: dict[str, str] = {}
+    stopped = None
     events = folder / "events.jsonl"
     for event in _whole_lines(events) if events.is_file() else []:
         stage = str(event.get("stage"))
         if event.get("event") == "run-started":
-            started, failed = set(), {}
+            started, failed, stopped = set(), {}, None
+        elif event.get("event") == "run-stopped":
+            stopped = str(event.get("reason"))
         elif event.get("event") == "stage-started":
             started.add(stage)
         elif event.get("event") in ("stage-done", "stage-failed"):
             started.discard(stage)
             if event["event"] == "stage-failed":
                 failed[stage] = str(event.get("reason") or "no reason given")
-    return started, failed
+    return started, failed, stopped
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

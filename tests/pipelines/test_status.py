@@ -54,6 +54,9 @@ def test_a_stage_that_ended_in_an_exception_and_what_needed_it_say_why(
     assert told["after"] == ("failed", "needs prepare-bad, which failed")
     print_status(tmp_path)
     assert "1 done, 2 failed of 3 stages" in capsys.readouterr().out
+    run.record("run-stopped", reason="corpus: no text in it; give some")
+    print_status(tmp_path)
+    assert "it stopped: corpus: no text in it; give some" in capsys.readouterr().out
     run.record("run-started")  # which tries again
     assert _told(run)["bad"][0] == "waiting"
 
