@@ -69,7 +69,7 @@ def tokenise(folder: Path, vocabulary: int) -> dict[str, Any]:
 
     settings = {"train": "bpe", "vocab_size": vocabulary, "context": 256}
     facts = prepare_tokens(settings, folder / "corpus", folder / "tokens")
-    tokenizer = load_tokenizer(str(folder / "tokens" / "tokenizer"), 256).backend_tokenizer
+    tokenizer = load_tokenizer(str(folder / "tokens" / "tokenizer"), 256, "gpt2").backend_tokenizer
     texts: list[str] = []
     size = 0
     for _, text in read_documents(folder / "corpus", "train"):

@@ -164,7 +164,7 @@ def token_counts(budget: Budget, non_embedding: int, flops_per_token: float | No
         return budget.tokens if isinstance(budget.tokens, tuple) else (budget.tokens,)
     if budget.tokens_per_param is not None:
         return (budget.tokens_per_param * non_embedding,)
-    assert flops_per_token is not None, "the recipe checked that the vocabulary is known"
+    assert flops_per_token is not None, "the plan checked that the vocabulary is known"
     flops = budget.isoflop or (budget.flops,)
     return tuple(total / flops_per_token for total in flops if total is not None)
 

@@ -56,21 +56,32 @@ def run(
 
     loaded = load_recipe(recipe, overrides or ())
     if push_to_hub is not None:
-        from pipelines.publish import check_token
-
-        check_token()
+        _check_publishing(loaded, push_to_hub)
     folder = out or Path("runs") / loaded.recipe.name
     console = Console(highlight=False)
     summary = run_recipe(loaded, folder, jobs, console)
     if summary is None:  # one of a launcher's other processes
         return
-    what = f"done in {summary.seconds:.0f} s" if summary.worked else "nothing to do, all of it was there"
+    if summary.worked:
+        what = f"done in {summary.seconds:.0f} s"
+    elif summary.reported:
+        what = "every stage was there, the report was made again"
+    else:
+        what = "nothing to do, all of it was there"
     print(f"{what}\nreport: {summary.report}")
     if push_to_hub is not None:
         _publish(loaded, folder, push_to_hub)
     if summary.failed:
         names = ", ".join(outcome.stage for outcome in summary.failed)
         raise InputError(f"{folder}: {len(summary.failed)} stages failed ({names}); the report lists why")
+
+
+def _check_publishing(loaded: LoadedRecipe, owner: str) -> None:
+    from pipelines.plan import make_plan
+    from pipelines.publish import check_names, check_token
+
+    check_token()
+    check_names(make_plan(loaded), owner)
 
 
 def _publish(loaded: LoadedRecipe, folder: Path, owner: str) -> None:
@@ -84,11 +95,18 @@ def _publish(loaded: LoadedRecipe, folder: Path, owner: str) -> None:
 @app.command()
 def plan(recipe: Recipe, overrides: Overrides = None) -> None:
     """Show sizes, tokens, FLOPs, memory, disk and time of a recipe before anything starts."""
+    from pipelines.environment import check_environment
     from pipelines.plan import make_plan
     from pipelines.plan_view import print_plan
     from pipelines.recipe_file import load_recipe
+    from pipelines.stages import LoopSettings
 
-    print_plan(make_plan(load_recipe(recipe, overrides or ())))
+    loaded = load_recipe(recipe, overrides or ())
+    print_plan(make_plan(loaded))
+    try:
+        check_environment(loaded.recipe, LoopSettings.of(loaded))
+    except InputError as error:  # it may be meant for another machine
+        print(f"here it would not run: {error}")
 
 
 @app.command()

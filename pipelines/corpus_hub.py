@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_json
+from eval.hub import find_commit
 from pipelines.corpus_document import Document
 from pipelines.corpus_tables import row_text, text_columns
 
-ASK_TIMEOUT_S = 5.0  # for the hub to answer at all; its client would try for half a minute
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 FEATURES = ("config", "revision", "split")
 
 
@@ -32,24 +31,14 @@ def resolve_revision(settings: Mapping[str, Any]) -> tuple[str | None, str | Non
 
     Raises `InputError` when the hub answers that there is no such data set or revision, or no right to it.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
-    # No network: an error of the client that the hub's library uses, httpx or its successor.
-    unreachable: tuple[Any, ...] = (*HfHubHTTPError.__bases__, ValueError)
-    name, revision = settings["hub"], settings["revision"]
-    if Path(name).is_dir():
+    if Path(settings["hub"]).is_dir():
         return None, "a folder"
     try:
-        info = HfApi().dataset_info(name, revision=revision, timeout=ASK_TIMEOUT_S)
-    except OfflineModeIsEnabled:
-        known = revision is not None and _COMMIT.fullmatch(revision) is not None
-        return (revision, None) if known else (None, "offline")
+        return find_commit(settings["hub"], settings["revision"])
     except HfHubHTTPError as error:
-        raise _cannot_load(name, error) from error
-    except unreachable:
-        return None, "the hub cannot be reached"
-    return info.sha, None
+        raise _cannot_load(settings["hub"], error) from error
 
 
 def read_hub(

@@ -52,7 +52,7 @@ def read_config(config: Mapping[str, Any], where: str) -> KnownModel:
         raise InputError(f"{where}: needs code of its own, which is never run; choose a plain GPT-2 or BERT")
     if family is None:
         raise InputError(f'{where}: its config.json has no model_type; add "model_type": "gpt2", or "bert"')
-    if family not in _KEYS:
+    if not isinstance(family, str) or family not in _KEYS:
         raise InputError(f"{where}: is a {family}; choose a GPT-2 or a BERT")
     for key, meaning in _REFUSED.items():
         if config.get(key):
@@ -70,7 +70,8 @@ def read_config(config: Mapping[str, Any], where: str) -> KnownModel:
             f"{where}: {inner} is {config[inner]}, not four times its width {shape.n_embd}; choose a model "
             "where it is, for sizes and FLOPs are worked out for that"
         )
-    return _known(family, shape, _count(config, "vocab_size", where), _count(config, context, where), config)
+    vocab_size, positions = _count(config, "vocab_size", where), _count(config, context, where)
+    return _known(family, shape, vocab_size, positions, config, where)
 
 
 def published(name: str) -> KnownModel | None:
@@ -92,12 +93,18 @@ def _count(config: Mapping[str, Any], key: str, where: str) -> int:
 
 
 def _known(
-    family: str, shape: Shape, vocab_size: int, context: int, config: Mapping[str, Any] | None = None
+    family: str,
+    shape: Shape,
+    vocab_size: int,
+    context: int,
+    config: Mapping[str, Any] | None = None,
+    where: str = "",
 ) -> KnownModel:
     params = count_params(shape, vocab_size, context, family)
     config = config or {}
     if family == "bert":
-        params["total"] += (config.get("type_vocab_size", TOKEN_TYPES) - TOKEN_TYPES) * shape.n_embd
+        types = _count(config, "type_vocab_size", where) if "type_vocab_size" in config else TOKEN_TYPES
+        params["total"] += (types - TOKEN_TYPES) * shape.n_embd
     if config.get("tie_word_embeddings", True) is False:
         params["total"] += vocab_size * shape.n_embd
     return KnownModel(family, shape, vocab_size, context, params)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.files import InputError
+from pipelines.environment import check_lora
 
 # The matrices of the blocks: attention's and the MLPs'.
 TARGETS = {
@@ -20,10 +20,9 @@ def wrap_lora(model: Any, *, r: int, alpha: float, dropout: float) -> Any:
 
     Raises InputError where peft is not installed.
     """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise InputError("finetune.lora: needs peft; install it: pip install 'stepladder[lora]'") from error
+    check_lora()
+    from peft import LoraConfig, get_peft_model
+
     family = model.config.model_type
     heads = [name for name in HEADS if any(part.split(".")[-1] == name for part, _ in model.named_modules())]
     settings: dict[str, Any] = {

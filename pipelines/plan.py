@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.files import hash_file, hash_json
 from eval.tasks.data import ROW_FIELDS, source_fingerprint
 from pipelines.plan_pretraining import Pretraining, plan_pretraining
 from pipelines.plan_tasks import plan_evaluation, plan_finetuning
 from pipelines.planned import Plan, Stage, make_stage
 from pipelines.recipe import Recipe
 from pipelines.recipe_checks import LANGUAGE_TASKS, measured_tasks
-from pipelines.rungs import LadderRung, resolve_rungs
+from pipelines.rungs import LadderRung, check_numbering, resolve_rungs
+from pipelines.tokenizer_files import FoundTokenizer, find_tokenizer
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -33,16 +33,28 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
     one is missing, empty or of the wrong kind.
     """
     recipe = loaded.recipe
-    rungs = resolve_rungs(recipe, loaded.base)
-    prepared = {stage.name: stage for stage in _preparation(recipe, rungs, loaded.base)}
+    tokenizer = _tokenizer(recipe, loaded.base)
+    rungs = resolve_rungs(recipe, loaded.base, tokenizer.known.vocab_size if tokenizer else None)
+    prepared = {stage.name: stage for stage in _preparation(recipe, rungs, tokenizer, loaded.base)}
     pretraining = plan_pretraining(recipe, rungs, prepared.get("tokens"))
     stages = [*prepared.values(), *pretraining.shared]
     for rung in rungs:
         stages += _rung(recipe, rung, pretraining, prepared)
+    # what may be refused only once it is loaded comes before hours of preparation
+    stages.sort(key=lambda stage: stage.kind != "fetch")
     return Plan(recipe=recipe.name, base=loaded.base, stages=tuple(stages))
 
 
-def _preparation(recipe: Recipe, rungs: Sequence[LadderRung], base: Path) -> Iterator[Stage]:
+def _tokenizer(recipe: Recipe, base: Path) -> FoundTokenizer | None:
+    """The one that the recipe names; None where it is trained, or models bring their own."""
+    if recipe.tokenizer is None or recipe.tokenizer.pretrained is None:
+        return None
+    return find_tokenizer(recipe.tokenizer.pretrained, base, recipe.learns)
+
+
+def _preparation(
+    recipe: Recipe, rungs: Sequence[LadderRung], tokenizer: FoundTokenizer | None, base: Path
+) -> Iterator[Stage]:
     """The rows of the recipe's own tasks, the corpus, its tokens, and the rows of tasks made from it."""
     tuned = [finetune.task for finetune in recipe.finetune]
     own = [_own_rows(recipe, name, base) for name in tuned if name in recipe.tasks]
@@ -58,7 +70,7 @@ def _preparation(recipe: Recipe, rungs: Sequence[LadderRung], base: Path) -> Ite
     corpus = make_stage("prepare-corpus", "corpus", settings, *(own if recipe.corpus.decontaminate else ()))
     yield corpus
     if recipe.pretrains:
-        yield make_stage("prepare-tokens", "tokens", _tokenizer_settings(recipe, rungs, base), corpus)
+        yield make_stage("prepare-tokens", "tokens", _tokenizer_settings(recipe, rungs, tokenizer), corpus)
     for name in tuned:
         if name not in recipe.tasks:
             yield make_stage("prepare-rows", name, {"task": name}, corpus)
@@ -71,21 +83,22 @@ def _own_rows(recipe: Recipe, name: str, base: Path) -> Stage:
     return make_stage("prepare-rows", name, settings)
 
 
-def _tokenizer_settings(recipe: Recipe, rungs: Sequence[LadderRung], base: Path) -> dict[str, Any]:
-    """The recipe's, with the context; a tokenizer in a folder is told from another by its content.
+def _tokenizer_settings(
+    recipe: Recipe, rungs: Sequence[LadderRung], tokenizer: FoundTokenizer | None
+) -> dict[str, Any]:
+    """The recipe's, with the context; one that exists is told from another by its content.
 
-    Models that exist bring theirs: the smallest one's is everybody's.
+    Models that exist bring theirs, which must number tokens alike: the smallest one's makes the streams.
     """
     shared = {"context": recipe.context, "family": recipe.family}
     if recipe.tokenizer is None:
+        check_numbering(rungs)
         existing = next(iter(rungs[0].existing.values()))
-        return shared | {"pretrained": existing.model, "fingerprint": existing.fingerprint}
+        source = {"pretrained": existing.model, "revision": existing.revision}
+        return shared | source | {"fingerprint": existing.fingerprint}
     settings = recipe.tokenizer.model_dump(mode="json") | shared
-    folder = base / (recipe.tokenizer.pretrained or "")
-    if recipe.tokenizer.pretrained and folder.is_dir():
-        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".txt", ".model")]
-        fingerprint = hash_json({path.name: hash_file(path) for path in files})
-        settings |= {"pretrained": str(folder.resolve()), "fingerprint": fingerprint}
+    if tokenizer is not None:
+        settings |= {"pretrained": tokenizer.model, "fingerprint": tokenizer.fingerprint}
     return settings
 
 

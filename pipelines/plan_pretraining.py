@@ -11,11 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from eval.files import InputError
 from pipelines.budget import choose_hyper, resolve_rule, token_counts
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import human_count
 from pipelines.planned import Stage, make_stage
 from pipelines.recipe import Recipe
+from pipelines.recipe_fields import LARGEST
+from pipelines.recipe_training import Training
 from pipelines.rungs import Existing, LadderRung
 
 SWEEP_VALIDATION_TOKENS = 131_072  # of the validation stream, that a sweep's losses are compared on
@@ -70,9 +73,8 @@ def plan_pretraining(recipe: Recipe, rungs: Sequence[LadderRung], tokens: Stage 
 
 def _rule(recipe: Recipe, rungs: Sequence[LadderRung]) -> tuple[str, bool]:
     """The rule that chooses, and whether a sweep corrects its rates."""
-    training, budget = recipe.training, recipe.budget
-    assert budget is not None
-    longest = [token_counts(budget, _size(rung), _flops(recipe, rung))[-1] for rung in rungs]
+    training = recipe.training
+    longest = [_counts(recipe, rung)[-1] for rung in rungs]
     costs = [tokens * _size(rung) for tokens, rung in zip(longest, rungs, strict=True)]
     whole = sum(cost * len(rung.seeds) for cost, rung in zip(costs, rungs, strict=True))
     sweep = sum(costs[: training.tune.rungs]) * len(training.tune.factors)
@@ -97,24 +99,33 @@ def _models(wanted: _Wanted, rung: LadderRung) -> Iterator[Stage]:
     fetched = _fetched(wanted.recipe, rung)
     yield from fetched.values()
     for seed in rung.seeds:
-        before = fetched.get(seed) or next(iter(fetched.values()), None)
+        # its weights are what all of a chain build on, its tokens what all of them count on from
+        begun = [fetched[seed]] if seed in fetched else list(fetched.values())[:1]
+        before: list[Stage] = []
         counts = _counts(wanted.recipe, rung)
         for place, count in enumerate(counts):
             name = f"{rung.name}-s{seed}" + (f"-{_count_name(count, counts)}" if place else "")
-            before = _pretrain(wanted, rung, seed, "pretrain", name, counts, place, 1.0, before)
-            yield before
+            stage = _pretrain(wanted, rung, seed, "pretrain", name, counts, place, 1.0, [*before, *begun])
+            before = [stage]
+            yield stage
 
 
 def _sweep(wanted: _Wanted, rung: LadderRung) -> Iterator[Stage]:
     """The rung's first budget at every factor of the rule's learning rate."""
     counts = _counts(wanted.recipe, rung)
     for factor in wanted.recipe.training.tune.factors:
-        yield _pretrain(wanted, rung, 0, "sweep", f"{rung.name}-x{factor:g}", counts, 0, factor, None)
+        yield _pretrain(wanted, rung, 0, "sweep", f"{rung.name}-x{factor:g}", counts, 0, factor, [])
 
 
 def _counts(recipe: Recipe, rung: LadderRung) -> tuple[float, ...]:
-    assert recipe.budget is not None
-    return token_counts(recipe.budget, _size(rung), _flops(recipe, rung))
+    budget, flops = recipe.budget, _flops(recipe, rung)
+    assert budget is not None
+    if flops is None and (budget.flops or budget.isoflop):
+        raise InputError(
+            f"budget.{'flops' if budget.flops else 'isoflop'}: needs the vocabulary's size, which the "
+            "tokenizer's files do not tell; use tokens"
+        )
+    return token_counts(budget, _size(rung), flops)
 
 
 def _count_name(count: float, counts: Sequence[float]) -> str:
@@ -133,10 +144,11 @@ def _pretrain(
     counts: Sequence[float],
     place: int,
     factor: float,
-    before: Stage | None,
+    before: Sequence[Stage],
 ) -> Stage:
-    """One training to `counts[place]` tokens, which goes on from `before` where that is given."""
+    """One training to `counts[place]` tokens, which goes on from `before`: a shorter one, a fetched model."""
     recipe, training = wanted.recipe, wanted.recipe.training
+    _check_lengths(training, rung, counts)
     hyper = asdict(
         choose_hyper(
             training,
@@ -169,13 +181,27 @@ def _pretrain(
         "flops": None if flops is None else flops * hyper["tokens"],
         "flops_per_token": flops,
     }
-    inputs = [stage for stage in (wanted.tokens, before) if stage is not None]
+    inputs = [*([wanted.tokens] if wanted.tokens is not None else []), *before]
     if wanted.tune is not None:
         inputs.append(wanted.tune)
         settings["tuned"] = True
     if work == "sweep":
         settings |= {"factor": factor, "validation_tokens": SWEEP_VALIDATION_TOKENS}
     return make_stage(work, name, settings, *inputs)
+
+
+def _check_lengths(training: Training, rung: LadderRung, counts: Sequence[float]) -> None:
+    """Raise InputError for a warm-up that outlasts the rung's shortest training, and for no sane length."""
+    warmup = training.warmup_tokens
+    if warmup is not None and warmup >= counts[0]:
+        raise InputError(
+            f"training.warmup_tokens: {warmup} is not less than the {counts[0]:,.0f} tokens of {rung.name}; "
+            "lower it"
+        )
+    if counts[-1] > LARGEST:
+        raise InputError(
+            f"budget: gives {rung.name} {counts[-1]:.2g} tokens, more than {LARGEST:.0g}; lower it"
+        )
 
 
 def _fetched(recipe: Recipe, rung: LadderRung) -> dict[int, Stage]:
@@ -194,7 +220,10 @@ def _fetch(recipe: Recipe, rung: LadderRung, seed: int, existing: Existing) -> S
         "params": rung.params,
         "seed": seed,
         "precision": recipe.training.precision,
-        **asdict(existing),
+        "model": existing.model,
+        "revision": existing.revision,
+        "fingerprint": existing.fingerprint,
+        "before": existing.before,
     }
     name = f"{rung.name}-s{seed}" + ("-before" if recipe.pretrains else "")
     return make_stage("fetch", name, settings)

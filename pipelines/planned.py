@@ -14,10 +14,10 @@ VERSIONS = {
     "prepare-corpus": 2,
     "prepare-tokens": 2,
     "prepare-rows": 1,
-    "fetch": 1,
+    "fetch": 2,
     "sweep": 1,
     "tune": 1,
-    "pretrain": 2,
+    "pretrain": 3,
     "finetune": 2,
     "evaluate": 2,
 }

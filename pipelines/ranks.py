@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from eval.files import InputError
+from pipelines.environment import refuse_without_gpu
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
@@ -38,7 +39,8 @@ def make_accelerator(
     this machine cannot do, and asserts that accelerate sees as many processes as the launcher started.
     """
     gpu = torch.cuda.is_available()
-    _refuse(precision, sharding, gpu)
+    if not gpu:
+        refuse_without_gpu(precision, sharding)
     # a worker runs stages of several precisions in turn
     AcceleratorState._reset_state(reset_partial_state=world_size() == 1)
     accelerator = Accelerator(
@@ -80,15 +82,6 @@ def prepare(accelerator: Accelerator, objective: Any, optimizer: torch.optim.Opt
     prepared, optimizer = accelerator.prepare(objective, optimizer)
     register_fsdp_forward_method(prepared, "measures")  # validation calls this, and needs whole weights too
     return prepared, optimizer
-
-
-def _refuse(precision: str, sharding: str, gpu: bool) -> None:
-    if precision == "fp16" and not gpu:
-        raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
-    if sharding == "fsdp" and not gpu:
-        raise InputError(
-            "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
-        )
 
 
 def refuse_more_ranks_than_gpus() -> None:

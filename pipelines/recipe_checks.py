@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eval.tasks import TASKS, Generation, Task, make_task
-from pipelines.ladder import count_non_embedding
 from pipelines.recipe_fields import mistake
 
 if TYPE_CHECKING:
@@ -33,10 +32,14 @@ def check_recipe(recipe: Recipe) -> None:
     _check_budget(recipe)
     _check_sharding(recipe)
     rungs = len(recipe.ladder.rungs.wanted or recipe.ladder.rungs.pretrained or ())
-    if rungs and recipe.report.holdout >= rungs:
-        raise mistake(
-            f"hides {recipe.report.holdout} of {rungs} rungs; keep some to fit", "report", "holdout"
-        )
+    if rungs and (hidden := too_many_hidden(recipe, rungs)):
+        raise mistake(hidden, "report", "holdout")
+
+
+def too_many_hidden(recipe: Recipe, rungs: int) -> str | None:
+    """What is wrong with `report.holdout`, if anything; how many rungs `init_from` has, a plan finds out."""
+    hidden = recipe.report.holdout
+    return f"hides {hidden} of {rungs} rungs; keep some to fit" if hidden >= rungs else None
 
 
 def all_tasks(recipe: Recipe) -> dict[str, Task]:
@@ -176,29 +179,15 @@ def _check_lengths(recipe: Recipe) -> None:
 
 
 def _check_budget(recipe: Recipe) -> None:
-    """FLOPs need a known vocabulary; a warm-up must end before the shortest rung does; branches need wsd."""
+    """Several lengths need a stable part to branch from, and cannot each be stopped early."""
     budget, training = recipe.budget, recipe.training
     if budget is None:
         return
-    unknown = recipe.tokenizer is not None and recipe.tokenizer.vocab_size is None
-    for name in ("flops", "isoflop"):
-        if getattr(budget, name) is not None and unknown:
-            text = "needs the vocabulary's size, which a pretrained tokenizer tells only later; use tokens"
-            raise mistake(text, "budget", name)
     if budget.several and training.schedule != "wsd":
         text = f"{training.schedule} cannot be annealed at several lengths; use schedule: wsd"
         raise mistake(text, "training", "schedule")
     if budget.several and training.early_stopping:
         raise mistake("one length only can be stopped early; remove it", "training", "early_stopping")
-    if not recipe.ladder.rungs.from_scratch:
-        return
-    smallest = count_non_embedding(recipe.ladder.named_rungs()[0].shape, recipe.family)
-    tokens = budget.tokens[0] if isinstance(budget.tokens, tuple) else budget.tokens
-    shortest = tokens or (budget.tokens_per_param or 0) * smallest
-    warmup = training.warmup_tokens
-    if warmup is not None and shortest and warmup >= shortest:
-        text = f"{warmup} is not less than the {shortest:.0f} tokens of a rung; lower it"
-        raise mistake(text, "training", "warmup_tokens")
 
 
 def _check_sharding(recipe: Recipe) -> None:

@@ -86,6 +86,8 @@ class Ladder(Settings):
                 )
                 raise mistake(text, "rungs", self.rungs.kind, index)
             previous = size
+        if self.rungs.init_from is not None and "seeds" in self.model_fields_set:
+            raise mistake("init_from brings the seeds of its run; remove this", "seeds")
         rungs = len(self.rungs.wanted or self.rungs.pretrained or ())
         if isinstance(self.seeds, tuple) and rungs and len(self.seeds) != rungs:
             raise mistake(f"has {len(self.seeds)} numbers for {rungs} rungs; give one a rung", "seeds")

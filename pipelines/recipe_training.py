@@ -128,7 +128,7 @@ class Training(Settings):
             raise mistake(f"rule 'mup' is worked out for adamw, not {self.optimizer}", "optimizer")
         if self.deepspeed is not None:
             raise mistake("DeepSpeed is not supported; remove it, and write sharding: fsdp", "deepspeed")
-        if self.early_stopping and self.schedule == "wsd" and self.early_stopping.metric != "loss":
+        if self.early_stopping and self.early_stopping.metric != "loss":
             raise mistake(
                 "pretraining is watched by its loss; write metric: loss", "early_stopping", "metric"
             )

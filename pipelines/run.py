@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from eval.files import InputError
 from pipelines.disk import as_input_error
+from pipelines.environment import check_environment
 from pipelines.executors import ranks
 from pipelines.executors.local import Execution, choose_jobs, run_stages
 from pipelines.model_card import write_cards
@@ -28,7 +30,9 @@ class RunSummary:
     report: Path
     failed: tuple[Outcome, ...]
     worked: bool
-    """Whether anything was done; False when all of it was there."""
+    """Whether any stage was run; False when all of them were there."""
+    reported: bool
+    """Whether the report was made; False when the same one was there."""
     seconds: float
 
 
@@ -36,32 +40,33 @@ def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Conso
     """Do everything of a recipe that is not done, in `out`, and make the report.
 
     None in a launcher's processes but the first, which tells and writes for all. Raises InputError for a
-    user's mistake: a folder of another recipe or in use, a corpus that is not there,
-    a full disk.
+    user's mistake: a folder of another recipe or in use, a corpus or a package that is not there, a full
+    disk.
     """
     began = time.monotonic()
-    plan = make_plan(loaded)
+    plan, loop = make_plan(loaded), LoopSettings.of(loaded)
+    check_environment(loaded.recipe, loop)
     run = RunFolder(out)
     if ranks.rank() > 0:
-        ranks.follow_stages(plan, run, LoopSettings.of(loaded))
+        ranks.follow_stages(plan, run, loop)
         return None
     run.check_owner(plan.recipe)
     try:
         with run.locked():
             run.claim(plan, loaded.text)
-            outcomes = _run_stages(loaded, plan, run, jobs or choose_jobs(plan), console)
+            outcomes = _run_stages(plan, run, loop, jobs or choose_jobs(plan), console)
             worked = any(outcome.seconds > 0 for outcome in outcomes.values())
             write_summary(run, plan, loaded, outcomes)
             write_cards(run, plan, loaded)
-            report = _report(run, loaded)
+            report, reported = _report(run, loaded)
     except OSError as error:
         raise as_input_error(error, out) from error
     failed = tuple(outcome for outcome in outcomes.values() if outcome.status == "failed")
-    return RunSummary(report, failed, worked, time.monotonic() - began)
+    return RunSummary(report, failed, worked, reported, time.monotonic() - began)
 
 
 def _run_stages(
-    loaded: LoadedRecipe, plan: Plan, run: RunFolder, jobs: int, console: Console
+    plan: Plan, run: RunFolder, loop: LoopSettings, jobs: int, console: Console
 ) -> dict[str, Outcome]:
     done = sum(1 for stage in plan.stages if run.manifest(stage) is not None)
     run.record("run-started", stages=len(plan.stages), done=done, jobs=jobs)
@@ -76,20 +81,28 @@ def _run_stages(
             run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
             view.ended(outcome)
 
-        loop = LoopSettings.of(loaded)
-        if ranks.ranks() > 1:
-            outcomes = ranks.run_stages(plan, run, loop, view.told, on_start, on_outcome)
-        else:
-            how = Execution(jobs=jobs, loop=loop)
-            outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
+        try:
+            if ranks.ranks() > 1:
+                outcomes = ranks.run_stages(plan, run, loop, view.told, on_start, on_outcome)
+            else:
+                how = Execution(jobs=jobs, loop=loop)
+                outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
+        except InputError as error:
+            with suppress(OSError):  # a full disk is what it may be about
+                run.record("run-stopped", reason=str(error))
+            raise
     run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
     return outcomes
 
 
-def _report(run: RunFolder, loaded: LoadedRecipe) -> Path:
-    from scaling_report.report import make_report
+def _report(run: RunFolder, loaded: LoadedRecipe) -> tuple[Path, bool]:
+    """The report's page, and whether it was made, or made again."""
+    from scaling_report.report import MANIFEST, make_report
 
-    return make_report(run.root, loaded.recipe.report)
+    written = run.root / "report" / MANIFEST  # the last file that a report writes
+    before = written.stat().st_mtime_ns if written.is_file() else None
+    page = make_report(run.root, loaded.recipe.report)
+    return page, written.stat().st_mtime_ns != before
 
 
 def report_again(folder: Path) -> Path:

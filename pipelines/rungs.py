@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.files import InputError, hash_file, hash_json, read_text
+from eval.files import InputError, hash_json
+from eval.hub import fetch_files
 from pipelines.known_models import KnownModel, published, read_config
 from pipelines.ladder import Shape, count_non_embedding, count_params
-from pipelines.tokenizer_files import check_tokenizer_folder
+from pipelines.model_files import check_weights, read_model_config
+from pipelines.recipe_checks import too_many_hidden
+from pipelines.tokenizer_files import FILES, below, check_tokenizer_folder
 
 if TYPE_CHECKING:
     from pipelines.recipe import Recipe
 
-SAMPLED_BYTES = 2**20  # of the beginning and the end of each weight file, for a fingerprint in no time
-WEIGHTS = (".safetensors", ".bin")
 # What a later run wants to know of the models that it goes on from.
-CARRIED_FACTS = ("tokens", "unique_tokens", "flops", "step", "learning_rate")
+CARRIED_FACTS = ("tokens", "unique_tokens", "flops", "step", "learning_rate", "annealed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Existing:
     """A model to start from. `model`: an absolute folder, or a hub name with its revision, if any.
 
-    `before`: what its own run says of it (CARRIED_FACTS); empty for anybody else's.
+    `before`: what its own run says of it (CARRIED_FACTS); empty for anybody else's. `numbering`: a hash of
+    its tokenizer's ids; None where nobody needs to know.
     """
 
     model: str
     revision: str | None
     fingerprint: str
     before: dict[str, Any] = field(default_factory=dict)
+    numbering: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +52,39 @@ class LadderRung:
     """By seed, the model to start from; empty for a rung from scratch."""
 
 
-def resolve_rungs(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
-    """The recipe's rungs, smallest first. Raises InputError for a model missing or of another family."""
+def resolve_rungs(recipe: Recipe, base: Path, vocab_size: int | None) -> tuple[LadderRung, ...]:
+    """The recipe's rungs, smallest first. Raises InputError for a model missing or of another family.
+
+    `vocab_size`: of a tokenizer that exists; None where that is not known, or there is none.
+    """
     wanted = recipe.ladder.rungs
     if wanted.from_scratch:
-        return _from_scratch(recipe, base)
+        return _from_scratch(recipe, vocab_size)
     if wanted.init_from is not None:
-        rungs = _from_run(recipe, (base / Path(wanted.init_from).expanduser()).resolve())
+        rungs = _from_run(recipe, below(base, wanted.init_from).resolve())
+        if hidden := too_many_hidden(recipe, len(rungs)):
+            raise InputError(f"report.holdout: {hidden}")
     else:
         rungs = _from_models(recipe, base)
     return tuple(sorted(rungs, key=lambda rung: rung.params["non_embedding"] or 0))
 
 
-def _from_scratch(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
+def check_numbering(rungs: Sequence[LadderRung]) -> None:
+    """Raise InputError where models that shall learn from one token stream number tokens differently."""
+    models = [(rung.name, existing) for rung in rungs for existing in rung.existing.values()]
+    name, first = models[0]
+    for other, existing in models:
+        if existing.numbering != first.numbering:
+            raise InputError(
+                f"ladder.rungs: {name} and {other} have different tokenizers, and are to be trained on the "
+                "same tokens; choose models of one tokenizer, or train each in a recipe of its own"
+            )
+
+
+def _from_scratch(recipe: Recipe, vocab_size: int | None) -> tuple[LadderRung, ...]:
     assert recipe.tokenizer is not None, "the recipe checked that rungs from scratch have a tokenizer"
     family, context = recipe.family, recipe.context
-    vocab_size = recipe.tokenizer.vocab_size or _vocabulary(recipe, base)
+    vocab_size = recipe.tokenizer.vocab_size or vocab_size
     rungs = []
     for rung in recipe.ladder.named_rungs():
         n = count_non_embedding(rung.shape, family)
@@ -85,27 +104,12 @@ def _from_scratch(recipe: Recipe, base: Path) -> tuple[LadderRung, ...]:
     return tuple(rungs)
 
 
-def _vocabulary(recipe: Recipe, base: Path) -> int | None:
-    """The size of a tokenizer in a folder, which must suit the objective; None for one on the hub."""
-    assert recipe.tokenizer is not None
-    wanted = base / Path(recipe.tokenizer.pretrained or "").expanduser()
-    if not wanted.is_dir():
-        return None
-    known = check_tokenizer_folder(wanted)
-    where = f"tokenizer.pretrained: {recipe.tokenizer.pretrained}"
-    if recipe.learns == "masked-lm" and not known.masks:
-        raise InputError(f"{where}: has no mask token, which masked-lm needs; name a BERT's tokenizer")
-    if recipe.learns == "causal-lm" and not known.ends:
-        raise InputError(f"{where}: has no end-of-text token, which causal-lm needs; name a GPT-2's")
-    return known.vocab_size
-
-
 def _from_models(recipe: Recipe, base: Path) -> list[LadderRung]:
     names = recipe.ladder.rungs.pretrained or ()
     rungs: list[LadderRung] = []
     for index, (name, seeds) in enumerate(zip(names, recipe.ladder.seed_counts(len(names)), strict=True)):
         where = f"ladder.rungs.pretrained.{index}: {name}"
-        known, existing = _look_up(name, base, where)
+        known, existing = _look_up(recipe, name, base, where)
         rung = _slug(name)
         if any(rung == other.name for other in rungs):
             rung = f"{rung}-{index + 1}"
@@ -124,24 +128,19 @@ def _from_run(recipe: Recipe, run: Path) -> list[LadderRung]:
             continue
         settings, facts = manifest["settings"], manifest["facts"]
         seeds = found.setdefault(settings["rung"], {})
-        tokens = facts.get("tokens") or 0
-        if settings["seed"] not in seeds or tokens > seeds[settings["seed"]][0]:
+        tokens = facts.get("tokens") or 0  # not known where the run began with somebody else's model
+        # of a plan's models the later one goes on from the earlier
+        if settings["seed"] not in seeds or tokens >= seeds[settings["seed"]][0]:
             seeds[settings["seed"]] = (tokens, run / "stages" / stage["folder"] / "model", facts)
     if not found:
         raise InputError(f"ladder.rungs.init_from: {run}: no finished rung in it; finish that run first")
     rungs = []
     for name, seeds in found.items():
         where = f"ladder.rungs.init_from: {run}: {name}"
-        existing = {
-            seed: Existing(
-                model=str(model),
-                revision=None,
-                fingerprint=_fingerprint(model, where),
-                before={key: facts.get(key) for key in CARRIED_FACTS},
-            )
-            for seed, (_, model, facts) in sorted(seeds.items())
-        }
-        known = read_config(_config(next(iter(seeds.values()))[1], where), where)
+        existing: dict[int, Existing] = {}
+        for seed, (_, model, facts) in sorted(seeds.items()):
+            known, taken = _in_folder(model, where)
+            existing[seed] = replace(taken, before={key: facts.get(key) for key in CARRIED_FACTS})
         rungs.append(_existing_rung(recipe, name, known, existing, where))
     return rungs
 
@@ -166,68 +165,42 @@ def _existing_rung(
     )
 
 
-def _look_up(name: str, base: Path, where: str) -> tuple[KnownModel, Existing]:
+def _look_up(recipe: Recipe, name: str, base: Path, where: str) -> tuple[KnownModel, Existing]:
     """A folder below `base`, else a hub name, `owner/name@revision`."""
-    folder = base / Path(name).expanduser()
+    folder = below(base, name)
     if folder.is_dir():
-        folder = folder.resolve()
-        known = read_config(_config(folder, where), where)
-        ids = check_tokenizer_folder(folder, where).vocab_size
-        if ids is not None and ids > known.vocab_size:
-            raise InputError(
-                f"{where}: its tokenizer has {ids} ids, the model {known.vocab_size}; they do not fit"
-            )
-        return known, Existing(model=str(folder), revision=None, fingerprint=_fingerprint(folder, where))
+        return _in_folder(folder.resolve(), where)
     hub_name, _, revision = name.partition("@")
-    fingerprint = hash_json({"hub": hub_name, "revision": revision})
-    existing = Existing(model=hub_name, revision=revision or None, fingerprint=fingerprint)
-    known_by_name = published(hub_name)
-    return known_by_name or read_config(_hub_config(hub_name, revision, where), where), existing
+    existing = Existing(
+        model=hub_name,
+        revision=revision or None,
+        fingerprint=hash_json({"hub": hub_name, "revision": revision}),
+    )
+    known = published(hub_name)
+    if known is not None and not recipe.pretrains:
+        return known, existing
+    files = FILES if known else ("config.json", *FILES)
+    folder = fetch_files(hub_name, existing.revision, files, where)
+    known = known or read_config(read_model_config(folder, where), where)
+    return known, replace(existing, numbering=_check_tokenizer(folder, known, where))
 
 
-def _config(folder: Path, where: str) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"{where}: no config.json in it; name a folder that save_pretrained wrote")
-    try:
-        config = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(f"{where}: its config.json is broken ({error}); save the model again") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{where}: its config.json is no model's; save the model again")
-    return config
+def _in_folder(folder: Path, where: str) -> tuple[KnownModel, Existing]:
+    known = read_config(read_model_config(folder, where), where)
+    numbering = _check_tokenizer(folder, known, where)
+    fingerprint = check_weights(folder, known, where)
+    return known, Existing(model=str(folder), revision=None, fingerprint=fingerprint, numbering=numbering)
 
 
-def _hub_config(name: str, revision: str, where: str) -> dict[str, Any]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        path = hf_hub_download(name, "config.json", revision=revision or None)
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or ["no answer"])[0]
+def _check_tokenizer(folder: Path, known: KnownModel, where: str) -> str:
+    """The numbering of a model's tokenizer, which must have no id that the model lacks."""
+    tokenizer = check_tokenizer_folder(folder, where)
+    if tokenizer.vocab_size is not None and tokenizer.vocab_size > known.vocab_size:
         raise InputError(
-            f"{where}: no such folder, and not on the hub ({reason}); check the name and the network"
-        ) from error
-    return _config(Path(path).parent, where)
-
-
-def _fingerprint(folder: Path, where: str) -> str:
-    """Tells one model from another by its config and its weights' sizes, beginnings and ends."""
-    weights = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS)
-    if not weights:
-        raise InputError(f"{where}: no weights in it; name a folder that save_pretrained wrote")
-    parts = {path.name: [path.stat().st_size, _sample(path)] for path in weights}
-    return hash_json({"config": hash_file(folder / "config.json"), "weights": parts})
-
-
-def _sample(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(SAMPLED_BYTES))
-        file.seek(max(0, path.stat().st_size - SAMPLED_BYTES))
-        digest.update(file.read(SAMPLED_BYTES))
-    return digest.hexdigest()
+            f"{where}: its tokenizer has {tokenizer.vocab_size} ids, the model {known.vocab_size}; "
+            "they do not fit"
+        )
+    return tokenizer.numbering
 
 
 def _slug(name: str) -> str:

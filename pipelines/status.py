@@ -20,8 +20,13 @@ def stage_states(folder: Path) -> list[dict[str, Any]]:
     """
     run = RunFolder(folder)
     plan = run.read_plan()
-    started = _in_flight(folder) if run.is_running() else set()
-    return [_state(folder / "stages" / stage["folder"], stage["id"], started) for stage in plan["stages"]]
+    started, failed, _ = _last_told(folder)
+    if not run.is_running():
+        started = set()
+    return [
+        _state(folder / "stages" / stage["folder"], stage["id"], started, failed.get(stage["id"]))
+        for stage in plan["stages"]
+    ]
 
 
 def print_status(folder: Path) -> None:
@@ -37,19 +42,22 @@ def print_status(folder: Path) -> None:
         state: sum(row["state"] == state for row in rows)
         for state in ("done", "running", "failed", "waiting")
     }
-    running = "a stepladder is working on it" if RunFolder(folder).is_running() else "nobody is working on it"
+    stopped = _last_told(folder)[2]
+    running = f"it stopped: {stopped}" if stopped else "nobody is working on it"
+    if RunFolder(folder).is_running():
+        running = "a stepladder is working on it"
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    console.print(f"{summary} of {len(rows)} stages; {running}")
+    console.print(f"{summary} of {len(rows)} stages; {running}", soft_wrap=True)
     report = folder / "report" / "index.html"
     if report.is_file():
         console.print(f"report: {report}", soft_wrap=True)
 
 
-def _state(folder: Path, stage: str, started: set[str]) -> dict[str, Any]:
+def _state(folder: Path, stage: str, started: set[str], failed: str | None) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is not None:
         return {"stage": stage, "state": "done", "seconds": manifest["seconds"], "note": None}
-    if reason := read_failure(folder):
+    if reason := read_failure(folder) or failed:
         return {"stage": stage, "state": "failed", "seconds": None, "note": reason}
     state = "running" if stage in started else "waiting"
     return {"stage": stage, "state": state, "seconds": None, "note": _last_step(folder / "log.jsonl")}
@@ -65,18 +73,25 @@ def _last_step(log: Path) -> str | None:
     return f"step {last['step']}, {last['tokens']:,} tokens, loss {last['loss_nats']:.3f} nats"
 
 
-def _in_flight(folder: Path) -> set[str]:
-    """Stages that the latest run started and has not ended, by its events."""
+def _last_told(folder: Path) -> tuple[set[str], dict[str, str], str | None]:
+    """By the latest run's events: stages it started and has not ended, why others failed, why it stopped."""
     started: set[str] = set()
+    failed: dict[str, str] = {}
+    stopped = None
     events = folder / "events.jsonl"
     for event in _whole_lines(events) if events.is_file() else []:
-        if event["event"] == "run-started":
-            started = set()
-        elif event["event"] == "stage-started":
-            started.add(event["stage"])
-        elif event["event"] in ("stage-done", "stage-failed"):
-            started.discard(event["stage"])
-    return started
+        stage = str(event.get("stage"))
+        if event.get("event") == "run-started":
+            started, failed, stopped = set(), {}, None
+        elif event.get("event") == "run-stopped":
+            stopped = str(event.get("reason"))
+        elif event.get("event") == "stage-started":
+            started.add(stage)
+        elif event.get("event") in ("stage-done", "stage-failed"):
+            started.discard(stage)
+            if event["event"] == "stage-failed":
+                failed[stage] = str(event.get("reason") or "no reason given")
+    return started, failed, stopped
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -85,4 +100,4 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(ValueError):
             lines.append(json.loads(line))
-    return lines
+    return [line for line in lines if isinstance(line, dict)]

@@ -19,6 +19,8 @@ from pipelines.plan import Plan, Stage
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
 ERROR = "error.txt"
+# What is read from manifests, beside their files.
+_READ: dict[str, Any] = {"settings": dict, "facts": dict, "seconds": (int, float)}
 
 
 class RunFolder:
@@ -137,13 +139,14 @@ class RunFolder:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """An artefact's manifest; None if there is none, it is broken, or a file lacks its size."""
+    """An artefact's manifest; None if there is none, it lacks something, or a file lacks its size."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
     try:
         manifest: dict[str, Any] = json.loads(read_text(path))
         whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
+        whole = whole and all(isinstance(manifest[name], kind) for name, kind in _READ.items())
     except (ValueError, KeyError, AttributeError, TypeError, OSError):
         return None
     return manifest if whole else None

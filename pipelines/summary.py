@@ -54,11 +54,12 @@ def _read_results(path: Path) -> list[Result] | None:
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
+    """What the run said last; empty where that is not there or broken: it is written anew."""
     try:
-        summary: dict[str, Any] = json.loads(read_text(path))
+        summary = json.loads(read_text(path))
     except ValueError:
         return {}
-    return summary
+    return summary if isinstance(summary, dict) else {}
 
 
 def summarise(

@@ -29,8 +29,9 @@ MOST_TO_TRAIN_ON = 256_000_000
 def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> dict[str, Any]:
     """Write `out/tokenizer/` and `out/{train,validation}.npy`, 1-D arrays of token ids; return the facts.
 
-    `settings` is a recipe's `tokenizer` with `context`, in tokens. A stream is every document in order
-    with the end-of-text token before it (BERT: with [SEP] after it), as uint16 (uint32 above 65,536 ids).
+    `settings` is a recipe's `tokenizer` with `context`, in tokens, and the models' `family`. A stream is
+    every document in order with the end-of-text token before it (BERT: with [SEP] after it), as uint16
+    (uint32 above 65,536 ids).
     Facts: vocab_size, tokens per split, bytes_per_token per split, unknown (BERT: the share of [UNK]) per
     split, trained_on (bytes), speed. Raises `InputError` for a vocabulary that the corpus cannot fill,
     a tokenizer that cannot be loaded, a corpus smaller than one window (context + 1 tokens).
@@ -39,7 +40,9 @@ def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> 
     speed: dict[str, dict[str, float]] = {}
     facts: dict[str, Any] = {}
     if settings.get("pretrained"):
-        tokenizer = load_tokenizer(settings["pretrained"], context)
+        tokenizer = load_tokenizer(
+            settings["pretrained"], context, settings["family"], settings.get("revision")
+        )
     else:
         sample = Sample(corpus_dir, MOST_TO_TRAIN_ON)
         began = time.perf_counter()
@@ -160,27 +163,35 @@ def _alphabet(texts: Iterable[str], pieces: Any) -> tuple[list[str], list[str]]:
     return chosen, inner
 
 
-def load_tokenizer(name: str, context: int) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, context: int, family: str, revision: str | None = None
+) -> PreTrainedTokenizerBase:
     """A tokenizer by folder or hub name; without a padding token (GPT-2's) it pads with its end of text.
 
-    Raises `InputError` when it cannot be loaded, or has no token to put between documents.
+    Raises `InputError` when it cannot be loaded, is not the family's kind, or has no token to put between
+    documents.
     """
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception as error:  # the library raises a bare one for a broken tokenizer.json
         raise InputError(
             f"tokenizer.pretrained: {name!r} cannot be loaded; give a folder that save_pretrained wrote, "
             "or a hub name while online"
         ) from error
     tokenizer.model_max_length = context
-    if is_bert_like(tokenizer) and tokenizer.pad_token is not None:
+    bert = is_bert_like(tokenizer) and tokenizer.pad_token is not None
+    if bert != (family == "bert"):
+        lacks = "has [CLS], [SEP], [MASK] and [PAD]" if bert else "lacks [CLS], [SEP], [MASK] or [PAD]"
+        raise InputError(
+            f"tokenizer.pretrained: {name!r} {lacks}, which does not suit a {family}; choose another"
+        )
+    if bert:
         return tokenizer
     if tokenizer.eos_token is None:
         raise InputError(
-            f"tokenizer.pretrained: {name!r} has no end-of-text token to divide documents "
-            "(nor [CLS], [SEP], [MASK] and [PAD]); choose another"
+            f"tokenizer.pretrained: {name!r} has no end-of-text token to divide documents; choose another"
         )
     if tokenizer.bos_token is None:
         tokenizer.bos_token = tokenizer.eos_token

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from accelerate import Accelerator
-
-from eval.files import InputError
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Raises InputError for a tracker that is not installed: accelerate would leave it out without a word."""
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f"training.trackers: {name} is not installed; pip install 'stepladder[{name}]', or remove it"
-            )
 
 
 def start_trackers(accelerator: Accelerator, project: str, config: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from eval.files import InputError, read_text, write_json
 from pipelines.batches import Batches
 from pipelines.compiling import decide_compile
 from pipelines.early_stopping import Validation
+from pipelines.environment import check_trackers
 from pipelines.fast import tune_for_training
 from pipelines.micro_batch import find_micro_tokens
 from pipelines.models import save_model
@@ -20,7 +21,7 @@ from pipelines.objectives import Objective, objective
 from pipelines.optim import Optimisation
 from pipelines.ranks import make_accelerator, whole
 from pipelines.stages import Job, Message, StageFailed, Tell
-from pipelines.trackers import check_trackers, end_trackers, start_trackers
+from pipelines.trackers import end_trackers, start_trackers
 from pipelines.train import Diverged, Run, train
 from pipelines.training_log import Progress
 from pipelines.utilisation import peak_flops

@@ -34,8 +34,12 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(source / "tokenizer")
     hyper = settings["hyper"] | {"learning_rate": _rate(job)}
     how = optimisation(hyper)
-    shape = Shape(**settings["shape"])
-    flops_per_token = training_flops_per_token(shape, len(tokenizer), settings["context"], settings["family"])
+    shape, family, context = Shape(**settings["shape"]), settings["family"], settings["context"]
+    fetched = job.find_input("fetch")
+    # a model that exists has its own positions, and may have rows that the tokenizer has no id for
+    vocab_size = len(tokenizer) if fetched is None else settings["vocab_size"]
+    params = count_params(shape, vocab_size, context, family) if fetched is None else settings["params"]
+    flops_per_token = training_flops_per_token(shape, vocab_size, context, family)
     data = _windows(job, tokenizer, source / "train.npy", hyper["batch_tokens"])
     shorter = job.find_input("pretrain")
     training = Training(
@@ -62,7 +66,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     else:
         leave_model(model, tokenizer, job.folder / "model", job.rank)
     return _facts(job, facts, data, how, flops_per_token) | {
-        "params": count_params(shape, len(tokenizer), settings["context"], settings["family"]),
+        "params": params,
         "learning_rate": hyper["learning_rate"],
         **here_and_now(),
     }
@@ -89,7 +93,7 @@ def fetch(job: Job, tell: Tell) -> dict[str, Any]:
     return before | {
         "params": settings["params"],
         "stage_flops": 0,
-        "annealed": True,
+        "annealed": before["annealed"] is not False,  # nobody says that of a published model
         **here_and_now(),
     }
 
@@ -112,7 +116,7 @@ def _rate(job: Job) -> float:
 
 
 def _beginning(job: Job, tokenizer: Any) -> Any:
-    """The model before its first step here."""
+    """The model before its first step: a fetched one, or one with new weights."""
     settings, hyper = job.stage.settings, job.stage.settings["hyper"]
     fetched = job.find_input("fetch")
     if fetched is not None:

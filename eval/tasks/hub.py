@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from eval.files import InputError
+from eval.hub import find_commit
 from eval.tasks.settings import TaskHub
 
-ASK_TIMEOUT_S = 5.0  # for the hub to answer at all; its client would try for half a minute
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 TABLES = "refs/convert/parquet"  # the branch of the hub's own tables, also of data sets made by scripts
 
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
@@ -37,23 +35,14 @@ def resolve_commit(hub: TaskHub) -> tuple[str | None, str | None]:
 
     Raises `InputError` when the hub answers that there is no such data set or revision, or no right to it.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
     if Path(hub.name).is_dir():
         return None, "a folder"
-    # No network: an error of the client that the hub's library uses, httpx or its successor.
-    unreachable: tuple[Any, ...] = (*HfHubHTTPError.__bases__, ValueError)
     try:
-        info = HfApi().dataset_info(hub.name, revision=hub.revision, timeout=ASK_TIMEOUT_S)
-    except OfflineModeIsEnabled:
-        known = hub.revision is not None and _COMMIT.fullmatch(hub.revision) is not None
-        return (hub.revision, None) if known else (None, "offline")
+        return find_commit(hub.name, hub.revision)
     except HfHubHTTPError as error:
         raise _cannot_load(hub, error) from error
-    except unreachable:
-        return None, "the hub cannot be reached"
-    return info.sha, None
 
 
 def _load(name: str, hub: TaskHub, split: str, revision: str | None) -> Any:

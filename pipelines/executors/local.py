@@ -122,7 +122,8 @@ class _Runner:
         self.on_message, self.on_start, self.on_outcome = on_message, on_start, on_outcome
         weights = _weights(plan)
         todo = [stage for stage in plan.stages if stage.id not in outcomes]
-        self.waiting = sorted(todo, key=lambda stage: -weights[stage.id])
+        # a model that exists may yet be refused: that comes before the work on its data
+        self.waiting = sorted(todo, key=lambda stage: (stage.kind != "fetch", -weights[stage.id]))
 
     def work(self) -> None:
         """Run all that waits; a stage whose worker died is tried again, alone: only the culprit fails."""

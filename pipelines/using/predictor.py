@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from eval.files import InputError, read_json
 from eval.loading import load_model
 from eval.model import Model
@@ -101,7 +99,9 @@ def _load(folder: Path, task: Task) -> Model:
     """Load a model, or say in a line that its files are broken."""
     try:
         return load_model(folder, task, EvalSettings())
-    except (SafetensorError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # safetensors' and torch's own; of a broken tokenizer.json a bare Exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{folder}: cannot be loaded ({reason}); save or fetch the model again") from error
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError
+from eval.files import InputError, read_json
 from eval.tasks.base import Generation
 from pipelines.using.predictor import check_writes, read_config
 from pipelines.using.task_file import TaskFile
@@ -45,13 +45,13 @@ def serve_model(folder: Path, name: str, host: str, port: int) -> None:
 
     Raises InputError for a model that does not write, and for an address that is taken or not this machine's.
     """
-    task = check_writes(folder)
+    task, architecture = check_writes(folder), _architecture(folder)
     check_address(host, port)
     from transformers.cli.serve import Serve
 
     with tempfile.TemporaryDirectory(prefix="stepladder-serve-") as place:
         link_model(folder, Path(place) / name, task)
-        keep_in_context(read_config(folder)["architectures"][0])
+        keep_in_context(architecture)
         os.chdir(place)  # where the name is the folder's; this process does nothing else any more
         print(f'serving http://{host}:{port}/v1 with model="{name}"; Ctrl-C ends it', flush=True)
         Serve(force_model=name, host=host, port=port, log_level="error")
@@ -141,9 +141,23 @@ def keep_in_context(architecture: str) -> None:
     made.generate = within
 
 
+def _architecture(folder: Path) -> str:
+    """The class that the server loads: the one that the config names, and it will load no other."""
+    named = read_config(folder).get("architectures")
+    if not (isinstance(named, list) and named and isinstance(named[0], str)):
+        raise InputError(
+            f'{folder}: its config.json names no class; add "architectures": ["GPT2LMHeadModel"], or save '
+            "the model again"
+        )
+    return named[0]
+
+
 def _generation(folder: Path) -> dict[str, Any]:
     path = folder / "generation_config.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not an object; delete it, or save the model again")
+    return found
 
 
 def _replace(path: Path, text: str) -> None:

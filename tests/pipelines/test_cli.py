@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,12 @@ def test_a_misuse_is_one_line(
     arguments: tuple[str, ...], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert line in said(monkeypatch, capsys, *arguments)
+
+
+def test_a_name_that_the_hub_would_refuse_is_seen_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "a token")
+    monkeypatch.setattr("pipelines.run.run_recipe", None)  # not come to
+    run = ("run", "smoke", "--out", str(tmp_path / "out"), "--push-to-hub", "me/too")
+    assert "--push-to-hub: 'me/too' is no name of a user" in said(monkeypatch, capsys, *run)

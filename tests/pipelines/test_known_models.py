@@ -103,6 +103,9 @@ def test_berts_first_configs_are_known_by_their_keys() -> None:
     ("config", "words"),
     [
         ({"model_type": "llama"}, "is a llama; choose a GPT-2 or a BERT"),
+        (_gpt2(model_type=["gpt2"]), "is a ['gpt2']; choose a GPT-2 or a BERT"),
+        (_bert(type_vocab_size=None), "type_vocab_size is None"),
+        (_bert(type_vocab_size="x"), "type_vocab_size is 'x'"),
         (_gpt2(auto_map={"AutoModel": "code.Model"}), "code of its own, which is never run"),
         ({"n_layer": 2}, "no model_type"),
         (_gpt2(n_inner=100), "n_inner is 100, not four times its width 64"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +71,50 @@ def test_a_dead_worker_costs_a_retry_and_only_the_culprit_fails(
     assert sorted(told) == sorted(outcomes), "each stage is told of once"
     assert outcomes["prepare-always"].reason == "its process was killed twice; was the memory full?"
     assert outcomes["prepare-after-always"].reason == "needs prepare-always, which failed"
+
+
+class _Here:
+    """Stands for the pool: a job is done as soon as it is given."""
+
+    cold = False
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __enter__(self) -> _Here:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def submit(self, job: Job) -> Any:
+        done: Future[Outcome] = Future()
+        done.set_result(Outcome(job.stage.id, "done", 0.1))
+        return done
+
+
+def test_models_that_exist_are_taken_in_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether they load is known before hours of preparation, although those are the longer way."""
+    settings = {"params": {"non_embedding": 1000}, "tokens": 10**9}
+    fetch = Stage(kind="fetch", name="one", settings={}, inputs=(), version=1, key="f")
+    train = Stage(
+        kind="pretrain", name="p", settings=settings, inputs=("prepare-good", fetch.id), version=1, key="p"
+    )
+    longest = Stage(
+        kind="pretrain", name="q", settings=settings, inputs=("prepare-good",), version=1, key="q"
+    )
+    plan = Plan(recipe="tiny", base=Path(), stages=(_stage("good"), fetch, train, longest))
+    order: list[str] = []
+    monkeypatch.setattr(local, "_Pool", _Here)
+    run_stages(
+        plan,
+        RunFolder(tmp_path),
+        Execution(jobs=1, loop=LoopSettings()),
+        on_message=lambda message: None,
+        on_start=lambda stage: order.append(stage.id),
+        on_outcome=lambda outcome: None,
+    )
+    assert order[:2] == ["fetch-one", "prepare-good"]
 
 
 def test_a_plan_of_small_rungs_uses_the_cores_and_a_large_one_runs_them_in_turn(

@@ -213,13 +213,18 @@ def test_fine_tuning_starts_at_a_third_of_the_pretraining_rate_unless_told(recip
 def test_a_pretrained_tokenizer_leaves_its_counts_open(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = plan(recipe, "tokenizer={pretrained: gpt2}")
+    unread = recipe.parent / "unread"
+    unread.mkdir()
+    (unread / "tokenizer.model").write_bytes(b"of a format that planning does not read")
+    made = plan(recipe, "tokenizer={pretrained: unread}")
     stage = made.stage("pretrain-13k-s0")
     assert stage.settings["params"] == {"total": None, "non_embedding": 12_768, "matmul": None}
     assert (stage.flops, stage.seconds_estimate, stage.memory_bytes) == (None, None, None)
     assert plan_table(made)[0]["FLOPs"] == "?"
     print_plan(made)
     assert "? FLOPs" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"budget\.isoflop: needs the vocabulary's size"):
+        plan(recipe, "tokenizer={pretrained: unread}", "budget={isoflop: [1e9, 2e9]}")
 
 
 def test_a_tokenizer_in_a_folder_is_known_by_its_content(recipe: Path) -> None:
@@ -231,6 +236,53 @@ def test_a_tokenizer_in_a_folder_is_known_by_its_content(recipe: Path) -> None:
     assert before.stage("prepare-tokens").settings["pretrained"] == str(folder.resolve())
     (folder / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}', encoding="utf-8")
     assert "prepare-tokens" in redone(before, plan(recipe, "tokenizer={pretrained: mine}"))
+
+
+def test_a_tokenizer_below_the_home_is_found_there(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = recipe.parent / "home" / "tok"
+    folder.mkdir(parents=True)
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "a"}', encoding="utf-8")
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}', encoding="utf-8")
+    monkeypatch.setenv("HOME", str(recipe.parent / "home"))
+    made = plan(recipe, "tokenizer={pretrained: ~/tok}")
+    assert made.stage("prepare-tokens").settings["pretrained"] == str(folder.resolve())
+    assert made.stage("pretrain-13k-s0").settings["vocab_size"] == 1
+
+
+def test_a_tokenizer_that_is_nowhere_or_of_the_other_kind_is_one_line_at_once(recipe: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"tokenizer\.pretrained: no-such/x: no such folder, and not on the hub"
+    ):
+        plan(recipe, "tokenizer={pretrained: no-such/x}")
+    bert = recipe.parent / "bert"
+    bert.mkdir()
+    (bert / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"bert: masks tokens, as a BERT's does, which is not for causal-lm"):
+        plan(recipe, "tokenizer={pretrained: bert}")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("budget={tokens: 10_000}", "training.warmup_tokens=10_000"),
+        ("budget={tokens_per_param: 0.5}", "training.warmup_tokens=7_000"),
+        ("budget={flops: 1e9}", "training.warmup_tokens=60_000"),
+        ("budget={isoflop: [1e9, 1e12]}", "training.warmup_tokens=60_000"),
+    ],
+)
+def test_a_warmup_ends_before_the_shortest_training_whatever_the_budget(
+    recipe: Path, overrides: tuple[str, ...]
+) -> None:
+    with pytest.raises(
+        InputError, match=r"training\.warmup_tokens: .* is not less than the .* of 13k; lower it"
+    ):
+        plan(recipe, *overrides)
+    plan(recipe, overrides[0], "training.warmup_tokens=10")
+
+
+def test_a_slip_in_a_budget_is_one_line_and_not_a_plan_of_a_million_years(recipe: Path) -> None:
+    with pytest.raises(InputError, match=r"budget: gives 13k .* tokens, more than 1e\+15; lower it"):
+        plan(recipe, "budget={flops: 1e30}")
 
 
 def test_the_table_has_a_row_a_rung_and_the_summary_adds_up(recipe: Path) -> None:

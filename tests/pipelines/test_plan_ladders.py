@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eval.files import InputError
 from pipelines.plan import Plan, make_plan
+from pipelines.planned import make_stage
 from pipelines.recipe_file import load_recipe
+from pipelines.store import RunFolder, write_manifest
 from tests.pipelines.recipes import write
 
 RECIPE = """\
@@ -47,15 +51,35 @@ def plan(recipe: Path, *overrides: str) -> Plan:
     return make_plan(load_recipe(str(recipe), overrides))
 
 
-def model(folder: Path, **config: object) -> Path:
+def safetensors(**shapes: tuple[int, ...]) -> bytes:
+    """A file of that format with zeros of these shapes."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(end)
+
+
+def model(folder: Path, tokens: int = 300, weights: bytes | None = None, **config: Any) -> Path:
     """A folder that looks like a saved model to a plan, which loads nothing."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(b"weights of " + folder.name.encode())
-    vocabulary = {"model": {"vocab": {f"t{n}": n for n in range(300)}}}
+    width = config.get("n_embd") or config["hidden_size"]
+    table = "transformer.wte.weight" if "n_embd" in config else "bert.embeddings.word_embeddings.weight"
+    whole = safetensors(**{table: (config["vocab_size"], width)})
+    (folder / "model.safetensors").write_bytes(whole if weights is None else weights)
+    vocabulary = {"model": {"vocab": {f"t{n}": n for n in range(tokens)}}}
     (folder / "tokenizer.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text('{"eos_token": "t0"}', encoding="utf-8")
     return folder
+
+
+def existing(recipe: Path, budget: str = "") -> None:
+    """Make the recipe one of models that exist."""
+    text = RECIPE.replace("tokenizer: {train: bpe, vocab_size: 300}\n", "")
+    recipe.write_text(text.replace("budget: {tokens: 40960}\n", budget), encoding="utf-8")
 
 
 def test_several_lengths_are_a_chain_and_one_more_leaves_the_others_alone(recipe: Path) -> None:
@@ -110,10 +134,7 @@ def test_auto_sweeps_only_where_that_costs_little_beside_the_ladder(recipe: Path
 def test_models_that_exist_make_a_ladder_sized_by_their_configurations(recipe: Path) -> None:
     model(recipe.parent / "big", **GPT2)
     model(recipe.parent / "small", **GPT2 | {"n_layer": 1})
-    text = RECIPE.replace("tokenizer: {train: bpe, vocab_size: 300}\n", "").replace(
-        "budget: {tokens: 40960}\n", ""
-    )
-    recipe.write_text(text, encoding="utf-8")
+    existing(recipe)
     made = plan(recipe, "ladder={rungs: {pretrained: [big, small]}}")
     fetched = [stage for stage in made.stages if stage.kind == "fetch"]
     assert [(stage.id, stage.settings["params"]["non_embedding"]) for stage in fetched] == [
@@ -138,15 +159,82 @@ def test_models_that_exist_make_a_ladder_sized_by_their_configurations(recipe: P
         (GPT2 | {"vocab_size": 200}, "tokenizer has 300 ids, the model 200"),
     ],
 )
-def test_a_model_that_does_not_fit_is_one_line(recipe: Path, config: dict[str, object], said: str) -> None:
+def test_a_model_that_does_not_fit_is_one_line(recipe: Path, config: dict[str, Any], said: str) -> None:
     model(recipe.parent / "other", **config)
-    text = RECIPE.replace("tokenizer: {train: bpe, vocab_size: 300}\n", "").replace(
-        "budget: {tokens: 40960}\n", ""
-    )
-    recipe.write_text(text, encoding="utf-8")
+    existing(recipe)
     with pytest.raises(InputError, match=said) as caught:
         plan(recipe, "ladder={rungs: {pretrained: [other]}}", "report.holdout=0")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (b"garbage", "model.safetensors is no whole safetensors file"),
+        (safetensors(a=(4, 4))[:-1], "model.safetensors is no whole safetensors file"),
+        (
+            safetensors(**{"wte.weight": (301, 32)}),
+            r"wte.weight is \[301, 32\], by its config.json \[300, 32\]",
+        ),
+    ],
+)
+def test_weights_that_will_not_load_are_seen_before_anything_is_prepared(
+    recipe: Path, weights: bytes, said: str
+) -> None:
+    model(recipe.parent / "other", weights=weights, **GPT2)
+    existing(recipe)
+    with pytest.raises(InputError, match=said):
+        plan(recipe, "ladder={rungs: {pretrained: [other]}}", "report.holdout=0")
+
+
+def test_models_that_exist_are_loaded_before_their_data_is_prepared(recipe: Path) -> None:
+    model(recipe.parent / "one", **GPT2)
+    existing(recipe, "budget: {tokens: 20480}\n")
+    made = plan(recipe, "ladder={rungs: {pretrained: [one]}}", "report.holdout=0")
+    assert [stage.kind for stage in made.stages[:2]] == ["fetch", "prepare"]
+
+
+def test_models_of_different_tokenizers_are_measured_but_not_trained_on_one_stream(recipe: Path) -> None:
+    model(recipe.parent / "h16", **GPT2)
+    model(recipe.parent / "h32", tokens=299, **GPT2 | {"n_layer": 3})
+    existing(recipe)
+    ladder = "ladder={rungs: {pretrained: [h16, h32]}}"
+    assert plan(recipe, ladder).find("evaluate-h32-s0-perplexity") is not None
+    with pytest.raises(InputError, match="h16 and h32 have different tokenizers"):
+        plan(recipe, ladder, "budget={tokens: 20480}")
+
+
+def test_branches_of_a_model_that_exists_all_build_on_it(recipe: Path) -> None:
+    model(recipe.parent / "one", **GPT2)
+    existing(recipe)
+    made = plan(
+        recipe, "ladder={rungs: {pretrained: [one]}}", "budget={tokens: [20480, 40960]}", "report.holdout=0"
+    )
+    assert made.stage("pretrain-one-s0").inputs == ("prepare-tokens", "fetch-one-s0-before")
+    assert made.stage("pretrain-one-s0-41k").inputs == (
+        "prepare-tokens", "pretrain-one-s0", "fetch-one-s0-before",
+    )  # fmt: skip
+
+
+def test_a_run_to_go_on_from_brings_its_rungs_and_what_is_known_of_them(recipe: Path) -> None:
+    run = recipe.parent / "runs" / "old"
+    stages = []
+    for seed in (0, 1):
+        settings = {"rung": "25k", "seed": seed, "params": {}, "vocab_size": None, "tokens": 1}
+        stage = make_stage("fetch", f"25k-s{seed}", settings)
+        model(run / "stages" / stage.folder / "model", **GPT2)
+        facts = {"tokens": 4096, "unique_tokens": 4096, "flops": 7, "annealed": False}
+        write_manifest(stage, run / "stages" / stage.folder, facts, 1.0)
+        stages.append({"id": stage.id, "folder": stage.folder, "kind": "fetch"})
+    (run / "plan.json").write_text(json.dumps({"recipe": "old", "stages": stages}), encoding="utf-8")
+    assert RunFolder(run).recipe_name() == "old"
+    existing(recipe)
+    made = plan(recipe, "ladder={rungs: {init_from: runs/old}}", "report.holdout=0")
+    fetched = [stage for stage in made.stages if stage.kind == "fetch"]
+    assert [stage.name for stage in fetched] == ["25k-s0", "25k-s1"]
+    assert fetched[0].settings["before"]["annealed"] is False
+    with pytest.raises(InputError, match=r"report\.holdout: hides 1 of 1 rungs; keep some to fit"):
+        plan(recipe, "ladder={rungs: {init_from: runs/old}}")
 
 
 def test_a_task_of_ones_own_is_prepared_learnt_and_measured(recipe: Path) -> None:

@@ -205,6 +205,11 @@ def test_broken_weights_and_task_files_are_one_line(tmp_path: Path) -> None:
         {"kind": "classification"},
         "classification",
     )
+    whole = (folder / "tokenizer.json").read_bytes()
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": 3}}')
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_predictor(folder, {})
+    (folder / "tokenizer.json").write_bytes(whole)
     (folder / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(InputError, match="cannot be loaded"):
         load_predictor(folder, {})

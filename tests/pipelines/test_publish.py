@@ -15,7 +15,8 @@ from huggingface_hub.utils import filter_repo_objects
 
 from eval.files import InputError
 from pipelines import publish as publishing
-from pipelines.publish import publish
+from pipelines.plan import Plan, Stage
+from pipelines.publish import check_names, publish
 
 
 class Hub:
@@ -93,6 +94,27 @@ def test_without_a_token_nothing_begins(model: Path, monkeypatch: pytest.MonkeyP
         publish(model, "me/tiny")
     with pytest.raises(InputError, match="hf auth login"):
         publishing.check_token()
+
+
+@pytest.mark.parametrize(
+    ("owner", "recipe", "said"),
+    [
+        ("me/too", "tiny", "'me/too' is no name of a user"),
+        ("", "tiny", "'' is no name of a user"),
+        ("me", "tiny-", r"tiny--13k-s0': no name of a model on the hub \(Cannot have --"),
+        ("me", "t" * 64, "no name of a model on the hub.*maximum length is 96"),
+    ],
+)
+def test_names_that_the_hub_would_refuse_are_seen_before_training(owner: str, recipe: str, said: str) -> None:
+    settings: dict[str, Any] = {}
+    stages = tuple(
+        Stage(kind=kind, name=name, settings=settings, inputs=(), version=1, key="k")
+        for kind, name in (("prepare", "-"), ("pretrain", "13k-s0"), ("finetune", f"13k-s0-{'long' * 8}"))
+    )
+    check_names(Plan(recipe="tiny", base=Path(), stages=stages), "me")
+    with pytest.raises(InputError, match=said) as refused:
+        check_names(Plan(recipe=recipe, base=Path(), stages=stages), owner)
+    assert "\n" not in str(refused.value)
 
 
 class FakeHub(BaseHTTPRequestHandler):

@@ -158,7 +158,11 @@ def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
         ("context: 64", "report: {x: [size]}", "4:14: report.x.0", "'size' is not one of the choices"),
         ("context: 64", "report: {x: [flops, flops]}", "4:10: report.x", "list each axis once"),
         ("context: 64", "context: 64\neval: {stride: 65}", "5:8: eval.stride", "65 is more than the models'"),
-        ("3e-4", "3e-4\n  warmup_tokens: 60e3", "12:3: training.warmup_tokens", "not less than the 60000"),
+        ("3e-4", "3e-4\n  schedule: cosine\n  early_stopping: {metric: accuracy}",
+         "13:20: training.early_stopping.metric", "pretraining is watched by its loss"),
+        ("ladder:\n  rungs:\n    shapes: [1x32, 2x32]",
+         "ladder:\n  seeds: 2\n  rungs:\n    init_from: runs/a",
+         "6:3: ladder.seeds", "brings the seeds of its run"),
         ("context: 64", "report: {holdout: 2}",
          "4:10: report.holdout", "hides 2 of 2 rungs; keep some to fit"),
         ("ladder:\n", "ladder:\n  seeds: [1, 2, 3]\n", "6:3: ladder.seeds", "has 3 numbers for 2 rungs"),
@@ -189,13 +193,6 @@ def test_a_task_that_is_measured_must_be_fine_tuned_when_it_was_asked_for(tmp_pa
     assert load(tmp_path, without).recipe.finetune == ()
     line = complaint(tmp_path, without + "eval: {tasks: [perplexity, code-to-docstring]}\n")
     assert line.startswith("recipe.yaml:12:28: eval.tasks.1: code-to-docstring is not fine-tuned; add {task:")
-
-
-def test_flops_need_a_vocabulary_whose_size_is_known(tmp_path: Path) -> None:
-    text = GOOD.replace("{train: bpe, vocab_size: 512}", "{pretrained: gpt2}").replace(
-        "tokens: 60e3", "flops: 1e12"
-    )
-    assert "recipe.yaml:9:3: budget.flops: needs the vocabulary's size" in complaint(tmp_path, text)
 
 
 # The schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -104,6 +105,16 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     classifier = save(tmp_path / "b", "GPT2ForSequenceClassification", **labels("x", "y"))
     with pytest.raises(InputError, match="stepladder predict"):
         serve.serve_model(classifier, "b", "127.0.0.1", 0)
+    unnamed = save(tmp_path / "c", "GPT2LMHeadModel")
+    config = json.loads((unnamed / "config.json").read_text())
+    (unnamed / "config.json").write_text(json.dumps(config | {"architectures": None}))
+    with pytest.raises(InputError, match=r"its config\.json names no class"):
+        serve.serve_model(unnamed, "c", "127.0.0.1", 0)
+    broken = taught(tmp_path / "d")
+    for text in ("{", "[]"):
+        (broken / "generation_config.json").write_text(text)
+        with pytest.raises(InputError, match=r"generation_config\.json: not "):
+            link_model(broken, tmp_path / f"view{len(text)}", read_task_file(broken))
     monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "openai" else name)
     with pytest.raises(
         InputError, match=r"needs openai, not installed here; pip install 'stepladder\[serve\]'"

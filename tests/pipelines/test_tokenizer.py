@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from transformers import AutoTokenizer, BertTokenizerFast
 from eval.files import InputError
 from pipelines import token_stream
 from pipelines.corpus_document import Document, read_documents, write_documents
-from pipelines.tokenizer import BERT, END, PAD, Sample, prepare_tokens
+from pipelines.tokenizer import BERT, END, PAD, Sample, load_tokenizer, prepare_tokens
 from pipelines.tokenizer_files import KnownTokenizer, check_tokenizer_folder
 
 TEXTS = {
@@ -73,7 +74,7 @@ def test_a_loaded_tokenizer_pads_with_its_end_of_text(corpus: Path, tmp_path: Pa
     given = AutoTokenizer.from_pretrained(tmp_path / "made" / "tokenizer")
     given.pad_token = None
     given.save_pretrained(tmp_path / "given")
-    settings = {"train": None, "vocab_size": None, "pretrained": str(tmp_path / "given"), "context": 32}
+    settings = {"pretrained": str(tmp_path / "given"), "context": 32, "family": "gpt2"}
     facts = prepare_tokens(settings, corpus, tmp_path / "tokens")
     loaded = AutoTokenizer.from_pretrained(tmp_path / "tokens" / "tokenizer")
     assert facts["vocab_size"] == 300
@@ -106,7 +107,7 @@ def test_a_corpus_smaller_than_one_window_is_refused(corpus: Path, tmp_path: Pat
 
 
 def test_a_tokenizer_that_is_not_there_says_what_to_give(corpus: Path, tmp_path: Path) -> None:
-    settings = {"train": None, "vocab_size": None, "pretrained": "no-such/tokenizer", "context": 16}
+    settings = {"pretrained": "no-such/tokenizer", "context": 16, "family": "gpt2"}
     with pytest.raises(InputError, match=r"no-such/tokenizer.*folder.*online") as error:
         prepare_tokens(settings, corpus, tmp_path / "tokens")
     assert "\n" not in str(error.value)
@@ -176,7 +177,7 @@ def test_wordpiece_gives_the_same_bytes_again_and_when_loaded(corpus: Path, tmp_
     for name in ("one", "two"):
         prepare_tokens(WORDPIECE, corpus, tmp_path / name)
     given = str(tmp_path / "one" / "tokenizer")
-    prepare_tokens({"pretrained": given, "context": 16}, corpus, tmp_path / "again")
+    prepare_tokens({"pretrained": given, "context": 16, "family": "bert"}, corpus, tmp_path / "again")
     for file in ("train.npy", "validation.npy", "tokenizer/tokenizer.json"):
         one = (tmp_path / "one" / file).read_bytes()
         assert one == (tmp_path / "two" / file).read_bytes()
@@ -211,9 +212,40 @@ def test_a_saved_tokenizer_is_known_without_loading_it(corpus: Path, tmp_path: P
     prepare_tokens(SETTINGS, corpus, tmp_path / "bpe")
     prepare_tokens(WORDPIECE, corpus, tmp_path / "wordpiece")
     folder = tmp_path / "bpe" / "tokenizer"
-    assert check_tokenizer_folder(folder) == KnownTokenizer(300, masks=False, ends=True)
+    known = check_tokenizer_folder(folder)
+    assert known == KnownTokenizer(300, masks=False, ends=True, numbering=known.numbering)
     wordpiece = check_tokenizer_folder(tmp_path / "wordpiece" / "tokenizer")
-    assert wordpiece == KnownTokenizer(66, masks=True, ends=False)
+    assert wordpiece == KnownTokenizer(66, masks=True, ends=False, numbering=wordpiece.numbering)
+    assert wordpiece.numbering != known.numbering
+
+
+def test_a_vocabulary_in_files_of_its_own_is_numbered_as_in_one(corpus: Path, tmp_path: Path) -> None:
+    prepare_tokens(SETTINGS, corpus, tmp_path / "bpe")
+    prepare_tokens(WORDPIECE, corpus, tmp_path / "wordpiece")
+    for made, names in (("bpe", ("vocab.json", "merges.txt")), ("wordpiece", ("vocab.txt",))):
+        whole = tmp_path / made / "tokenizer"
+        model = json.loads((whole / "tokenizer.json").read_text())["model"]
+        apart = tmp_path / f"{made}-apart"
+        apart.mkdir()
+        ordered = sorted(model["vocab"], key=lambda token: model["vocab"][token])
+        merges = (pair if isinstance(pair, str) else " ".join(pair) for pair in model.get("merges", ()))
+        texts = {
+            "vocab.json": json.dumps(model["vocab"]),
+            "merges.txt": "\n".join(["#version: 0.2", *merges]) + "\n",
+            "vocab.txt": "\n".join(ordered) + "\n",
+        }
+        for name in names:
+            (apart / name).write_text(texts[name], encoding="utf-8")
+        assert check_tokenizer_folder(apart) == check_tokenizer_folder(whole)
+
+
+@pytest.mark.parametrize(("settings", "family"), [("bpe", "bert"), ("wordpiece", "gpt2")])
+def test_a_tokenizer_of_the_other_family_is_refused(
+    corpus: Path, tmp_path: Path, settings: str, family: str
+) -> None:
+    prepare_tokens({"bpe": SETTINGS, "wordpiece": WORDPIECE}[settings], corpus, tmp_path / "made")
+    with pytest.raises(InputError, match=f"does not suit a {family}; choose another"):
+        load_tokenizer(str(tmp_path / "made" / "tokenizer"), 16, family)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +255,8 @@ def test_a_saved_tokenizer_is_known_without_loading_it(corpus: Path, tmp_path: P
         ({}, r"tokenizer\.pretrained: .* holds no tokenizer"),
         ({"tokenizer.json": "{"}, r"tokenizer\.json is not JSON"),
         ({"tokenizer.json": "{}"}, r"tokenizer\.json has no vocabulary in it"),
+        ({"tokenizer.json": '{"model": {"vocab": [1, "a"]}}'}, r"tokenizer\.json has no vocabulary in it"),
+        ({"tokenizer.json": '{"model": 3}'}, r"tokenizer\.json has no vocabulary in it"),
         (
             {"vocab.txt": "[PAD]\n", "tokenizer_config.json": '{"auto_map": {}}'},
             r"code of its own, .* never run",

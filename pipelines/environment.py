@@ -1,0 +1,65 @@
+"""What a recipe needs of this machine and its installation, told before anything runs; no torch is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval.files import InputError
+
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+    from pipelines.stages import LoopSettings
+
+DEVICES = Path("/dev")
+# Where Linux shows what torch could compute on: NVIDIA's cards, those that Windows lends, AMD's.
+GPU_FILES = ("nvidia*", "dxg", "kfd")
+
+
+def check_environment(recipe: Recipe, loop: LoopSettings) -> None:
+    """Raise InputError for what training would stop at here: a GPU, a package or a file that is not there.
+
+    Whether there is a GPU is asked only where the answer is sure without torch; training itself asks again.
+    """
+    if recipe.pretrains or recipe.finetune:
+        if surely_no_gpu():
+            refuse_without_gpu(recipe.training.precision, loop.sharding)
+        check_trackers(loop.trackers)
+    if any(finetune.lora for finetune in recipe.finetune):
+        check_lora()
+
+
+def surely_no_gpu() -> bool:
+    """Whether torch will find no GPU; False where only torch could tell."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or sys.platform == "darwin":
+        return True
+    return sys.platform == "linux" and not any(any(DEVICES.glob(name)) for name in GPU_FILES)
+
+
+def refuse_without_gpu(precision: str, sharding: str) -> None:
+    """Raise InputError for what a machine without a GPU cannot do."""
+    if precision == "fp16":
+        raise InputError("training.precision: fp16 needs a GPU; write bf16, fp32 or auto")
+    if sharding == "fsdp":
+        raise InputError(
+            "training.sharding: fsdp needs GPUs (accelerate does not shard on processors); write none"
+        )
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises InputError for a tracker that is not installed: accelerate would leave it out without a word."""
+    for name in names:
+        if find_spec(name) is None:
+            raise InputError(
+                f"training.trackers: {name} is not installed; pip install 'stepladder[{name}]', or remove it"
+            )
+
+
+def check_lora() -> None:
+    """Raises InputError where peft is not installed."""
+    if find_spec("peft") is None:
+        raise InputError("finetune.lora: needs peft; install it: pip install 'stepladder[lora]'")
