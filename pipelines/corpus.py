@@ -97,7 +97,7 @@ def _first(documents: Iterator[Document], max_bytes: int | None) -> Iterator[Doc
     size = 0
     for document in documents:
         yield document
-        size += len(document.text.encode())
+        size += len(document.text.encode(errors="surrogatepass"))
         if max_bytes is not None and size >= max_bytes:
             return
 

@@ -83,6 +83,8 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, packe
         ("classification", {"text": "a", "label": 1.0, "group": 7}, {"label": "good", "group": "7"}),
         ("classification", {"text": "a", "label": "1"}, {"label": "good"}),
         ("classification", {"text": "a", "label": 0, "text_pair": "b"}, {"text_pair": "b"}),
+        ("classification", {"text": "a", "label": " good\t"}, {"label": "good"}),
+        ("multi-label", {"text": "a", "labels": [" good", "good"]}, {"labels": ["good"]}),
     ],
 )
 def test_labels_get_their_names(
@@ -130,6 +132,7 @@ def test_other_kinds_take_their_fields(tmp_path: Path) -> None:
         ({"text": "a", "label": [1]}, {}, r"label is \[1\]; a name or a whole number is wanted"),
         ({"text": None, "label": 1}, {}, "text is None; a text is wanted"),
         ({"text": "a", "value": "nan"}, {"kind": "regression"}, "value is 'nan'; a finite number is wanted"),
+        ({"text": "a", "value": 10**400}, {"kind": "regression"}, "value is 1000.*a finite number is wanted"),
         ({"source": "a", "target": " "}, {"kind": "generation"}, "target is empty; a text is wanted"),
         ({"words": ["a"], "tags": ["X", "Y"]}, {"kind": "tagging"}, "1 words and 2 tags; give each word one"),
         (
@@ -166,6 +169,9 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
             call("mine", own, tmp_path)
     (tmp_path / "t.csv").write_text("text,label\na,1\nb\n")
     with pytest.raises(InputError, match=r"t\.csv:3: has other columns than the 2 of the first line"):
+        load_rows("mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
+    (tmp_path / "t.csv").write_text('text,label\na,1\n"b,2\nc,3\n')
+    with pytest.raises(InputError, match=r"t\.csv:3: not CSV"):
         load_rows("mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match=r"t\.parquet: not a whole parquet file"):
