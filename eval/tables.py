@@ -51,8 +51,8 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
 def read_csv(file: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV file's rows, one at a time: column -> text; `line` is the row's last line.
 
-    Raises `InputError`, beginning with `name`, for quotes that never end, rows with more or fewer columns than
-    the first line has, and bytes that are not UTF-8.
+    Raises `InputError`, beginning with `name`, for quotes that never end, rows with more or fewer columns
+    than the first line has, and bytes that are not UTF-8.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     # strict: else an unclosed quote makes one field of the rest of the file
