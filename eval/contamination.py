@@ -173,6 +173,12 @@ def compare(rows: Sequence[Mapping[str, Any]], against: Iterable[Mapping[str, An
     return check(rows, gather(found).without(common_grams(index, count_shared(index, found))))
 
 
+def check_set(rows: Sequence[Mapping[str, Any]], index: Index) -> Report:
+    """How many of an evaluation set's rows are contaminated, by the index's n-grams of the set's own n."""
+    own = index_sets([[text for row in rows for text in row_texts(row)]])
+    return check(rows, Index({n: index.grams[n] for n in own.grams if n in index.grams}))
+
+
 def check(rows: Iterable[Mapping[str, Any]], index: Index) -> Report:
     """How many rows are contaminated; they pass once, those that overlap are kept to the end."""
     total = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from pipelines.removed import Removed, summarise
 def source_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
     """What tells one corpus source from another: its kind with a hash of its content (hub: of its name).
 
-    `settings` is a recipe's `corpus`; relative files are looked up from `base`. Light: nothing is parsed.
-    Raises `InputError` for files that are missing or empty.
+    `settings` is a recipe's `corpus`; relative files are looked up from `base`. Light: of tables one row is
+    read. Raises `InputError` for files that are missing or empty, and tables without the text's column.
     """
     if settings.get("source"):
         return stdlib_fingerprint()
@@ -38,19 +38,20 @@ def prepare_corpus(
     base: Path,
     out: Path,
     *,
-    against: Sequence[Path] = (),
+    against: Mapping[str, Path] | None = None,
     processes: int | None = None,
 ) -> dict[str, Any]:
     """Write `out/{train,validation,test}.jsonl.gz`, rows `{"id", "text", "bytes"}`, and return the facts.
 
-    With `decontaminate`, training documents lose what they share with the rows of the files `against` and
-    with splits that `corpus.files` names (from a split made here, near repeats are gone already).
+    With `decontaminate`, training documents lose what they share with the rows of the files `against` (by
+    name) and with splits that the source names (from a split made here, near repeats are gone already).
     `processes` (None: one a core) changes nothing in the files.
 
     Facts (JSON): source, fingerprint, revision of a hub set, python, documents / bytes / words per split,
-    removed per reason with a few examples, notes (sentences), hashes of the written files, speed by step. The
-    same source and settings give the same bytes. Raises `InputError` for a source that cannot be read, a
-    setting that cannot be met, and a split that would be empty.
+    removed per reason with a few examples, overlap (rows of each of `against` that shared n-grams with
+    training documents before these were taken out), notes (sentences), hashes of the written files, speed by
+    step. The same source and settings give the same bytes. Raises `InputError` for a source that cannot be
+    read, a setting that cannot be met, and a split that would be empty.
     """
     from pipelines.corpus_build import Build
     from pipelines.parallel import cores
@@ -64,7 +65,7 @@ def prepare_corpus(
             documents, revision = _read(settings, base, removed)
             build.clean(documents)
             build.choose()
-            build.decontaminate(against)
+            build.decontaminate(against or {})
             counts = build.write()
     return {
         "source": _name(settings),
@@ -73,6 +74,7 @@ def prepare_corpus(
         "python": platform.python_version(),
         **counts,
         "removed": summarise(removed),
+        **({"overlap": build.overlap} if build.overlap else {}),
         **({"notes": notes} if notes else {}),
         "hashes": {split: hash_file(out / f"{split}.jsonl.gz") for split in SPLITS},
         "speed": build.speed,

@@ -6,14 +6,14 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from eval.contamination import Index, common_grams, count_shared, index_sets, row_texts
+from eval.contamination import Index, check_set, common_grams, count_shared, gather, index_sets, row_texts
 from eval.files import InputError
 from pipelines.corpus_document import SPLITS, Document, open_atomic
 from pipelines.corpus_lines import read_rows
@@ -44,7 +44,8 @@ MOST_OVER = 2.0  # times `max_bytes` that whole files may come to before it is r
 class Build:
     """A corpus in the making: `clean`, `choose`, `decontaminate` and `write`, in this order, within `spool`.
 
-    `speed` has for each step documents, megabytes, seconds, their rates and the number of processes.
+    `speed` has for each step documents, megabytes, seconds, their rates and the number of processes;
+    `overlap` how many rows of each evaluation set had n-grams of training documents.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Build:
         self.kept = np.empty(0, dtype=bool)
         self.splits = np.empty(0, dtype=np.uint8)
         self.index: Index | None = None
+        self.overlap: dict[str, dict[str, Any]] = {}
         self.flagged = np.empty(0, dtype=bool)
         self._batches = 0  # of the step at hand
         self._path = out / f".spool.{os.getpid()}.part"
@@ -112,14 +114,15 @@ class Build:
             self.splits[self.kept] = split_documents(groups, *fractions)
         self._refuse_empty(bool(given.any()))
 
-    def decontaminate(self, against: Sequence[Path]) -> None:
+    def decontaminate(self, against: Mapping[str, Path]) -> None:
         """Find the training documents that share n-grams with evaluation sets, if this is asked for."""
         named = bool((self.records["split"] != UNDECIDED).any())
         self.flagged = np.zeros(len(self.records), dtype=bool)
         if not self.settings.get("decontaminate", True) or not (against or named):
             return
+        asked = {name: [row for _, row in read_rows(path)] for name, path in against.items()}
         sets: list[Iterable[str]] = [
-            (text for _, row in read_rows(path) for text in row_texts(row)) for path in against
+            [text for row in rows for text in row_texts(row)] for rows in asked.values()
         ]
         if named:
             sets += [self._texts(split) for split in range(len(SPLITS)) if split != TRAIN]
@@ -136,6 +139,8 @@ class Build:
                 found |= {int(members[number]): shared for number, shared in hits}
             common = common_grams(index, count_shared(index, found.values()))
             self.index = index.without(common)
+            shared = gather(found.values()).without(common)
+            self.overlap = {name: check_set(rows, shared).facts() for name, rows in asked.items()}
             self.flagged[list(found)] = True
 
     def write(self) -> dict[str, dict[str, int]]:

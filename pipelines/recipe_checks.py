@@ -11,6 +11,7 @@ from pipelines.recipe_fields import mistake
 if TYPE_CHECKING:
     from eval.tasks.settings import TaskSettings
     from pipelines.recipe import Recipe
+    from pipelines.recipe_training import Finetune
 
 OBJECTIVES = {"gpt2": "causal-lm", "bert": "masked-lm"}
 TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
@@ -118,8 +119,18 @@ def _check_finetune(recipe: Recipe) -> None:
             raise mistake(text, *at, "early_stopping", "metric")
         if finetune.class_weights is not None and task.kind != "classification":
             raise mistake(f"{task.kind} has no classes to weigh; remove it", *at, "class_weights")
+        _check_weights(finetune, own, at)
         if finetune.label_smoothing and task.kind not in ("classification", "generation"):
             raise mistake(f"{task.kind} has no labels to smooth; remove it", *at, "label_smoothing")
+
+
+def _check_weights(finetune: Finetune, own: TaskSettings | None, at: tuple[str, int]) -> None:
+    """Weighed labels must be there; where the recipe does not name the labels, the rows tell."""
+    if own is None or own.labels is None or not isinstance(finetune.class_weights, dict):
+        return
+    if unknown := sorted(set(finetune.class_weights) - set(own.labels)):
+        text = f"{finetune.task} has no label {unknown[0]!r}; there are {', '.join(own.labels)}"
+        raise mistake(text, *at, "class_weights")
 
 
 def _train_rows(own: TaskSettings) -> object:

@@ -418,7 +418,7 @@ def test_the_real_sets_load(stepladder_data: Path, name: str) -> None:
     assert (len(rows["train"]) + removed, len(rows["validation"]), len(rows["test"])) == counts
     assert removed < 10, "sets that others made: a few of SST-2's sentences stand in two splits"
     assert facts["notes"] == []
-    assert facts["overlap"]["with train"]["count"] < 0.04 * counts[2], "n-grams of eight words are phrases, too"
+    assert facts["overlap"]["with train"]["count"] < 0.04 * counts[2], "eight words may be a phrase"
     if name == "scitldr":
         assert sum(len(row["references"]) for row in rows["test"]) == 1967, "as its README says"
 

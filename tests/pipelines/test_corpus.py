@@ -239,6 +239,25 @@ def test_bad_files_say_where_and_what_to_do(
     assert not (tmp_path / "out").exists(), "nothing is half-written"
 
 
+def test_a_plan_looks_at_the_first_row_of_every_table(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl")
+    for name, text in (("b.jsonl", '{"body": "x"}\n'), ("b.csv", "n,body\n1,x\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=rf"{name}.*no column 'text'; set corpus\.text_column to one of"):
+            source_fingerprint(settings(files=["a.jsonl", name]), tmp_path)
+    (tmp_path / "c.csv").write_text("n,text\n")
+    with pytest.raises(InputError, match=r"c\.csv: no text in it; remove it from corpus\.files"):
+        source_fingerprint(settings(files=["a.jsonl", "c.csv"]), tmp_path)
+    (tmp_path / "c.csv").write_text("n,text\n1,\n2,x\n")
+    assert source_fingerprint(settings(files=["a.jsonl", "c.csv"]), tmp_path)
+
+
+def test_a_link_to_nothing_says_so(tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "absent.txt")
+    with pytest.raises(InputError, match=r"gone\.txt: links to a file that is not there; mend it, or take"):
+        source_fingerprint(settings(files=["gone.txt"]), tmp_path)
+
+
 def test_a_parquet_file_without_the_column_names_those_it_has(tmp_path: Path) -> None:
     _parquet(tmp_path / "data.parquet")
     with pytest.raises(InputError, match=r"no column 'body'; set corpus\.text_column to one of n, text"):
