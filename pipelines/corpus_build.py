@@ -29,7 +29,7 @@ from pipelines.corpus_steps import (
     find_shared,
     write_batch,
 )
-from pipelines.dedupe import BANDS, find_exact, find_near
+from pipelines.dedupe import BANDS, MOST_ALIKE, find_exact, find_near
 from pipelines.filters import MIN_CHARS
 from pipelines.parallel import ALONE, map_in_order
 from pipelines.removed import EXAMPLES, Removed, merge, note
@@ -201,9 +201,14 @@ class Build:
         if self.near:
             places = np.flatnonzero(self.kept)
             found = find_near(self.sketches[places], lambda i: self._row(places[i])["text"], given[places])
-            for place, other in found.items():
+            for place, other in found.repeats.items():
                 self._note_repeat("near duplicate", places[place], places[other])
-            self.kept[places[list(found)]] = False
+            self.kept[places[list(found.repeats)]] = False
+            if found.skipped:
+                self.notes.append(
+                    f"near duplicates: up to {found.skipped:,} pairs of documents were not compared, since "
+                    f"more than {MOST_ALIKE:,} share the same parts"
+                )
 
     def _note_repeat(self, reason: str, place: int, first: int) -> None:
         tally = self.removed.get(reason)
