@@ -30,6 +30,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise a `mistake`, placed below the recipe, for the first thing that does not fit together."""
     _check_model(recipe)
     _check_sections(recipe)
+    _check_splits(recipe)
     _check_own_tasks(recipe)
     _check_finetune(recipe)
     _check_measured(recipe)
@@ -87,6 +88,19 @@ def _check_sections(recipe: Recipe) -> None:
         raise mistake("is for rungs from scratch; use another rule", "training", "rule")
     if recipe.budget is None and not recipe.finetune and not measured_tasks(recipe):
         raise mistake("nothing to do; add finetune, a budget, or a corpus to measure on", "ladder", "rungs")
+
+
+def _check_splits(recipe: Recipe) -> None:
+    """Of a hub corpus's own splits those must be named that something is done with."""
+    splits = recipe.corpus and recipe.corpus.splits
+    if splits is None:
+        return
+    for name in ("train", "validation") if recipe.pretrains else ():
+        if getattr(splits, name) is None:
+            raise mistake(f"names no {name} split, which pretraining needs; add it", "corpus", "splits")
+    if getattr(splits, recipe.eval.split) is None:
+        text = f"names no {recipe.eval.split} split, which eval.split asks for; add it"
+        raise mistake(text, "corpus", "splits")
 
 
 def _check_own_tasks(recipe: Recipe) -> None:

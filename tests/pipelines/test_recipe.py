@@ -190,6 +190,25 @@ def test_a_task_that_is_measured_must_be_fine_tuned_when_it_was_asked_for(tmp_pa
     assert line.startswith("recipe.yaml:12:28: eval.tasks.1: code-to-docstring is not fine-tuned; add {task:")
 
 
+@pytest.mark.parametrize(
+    ("corpus", "place", "advice"),
+    [
+        ("files: [a.txt], splits: {test: test}", "corpus.splits", "only a hub corpus has this"),
+        ("hub: a/b, split: test, splits: {test: test}", "corpus.split", "corpus.splits names each split"),
+        ("hub: a/b, splits: {test: test}, test_fraction: 0.1", "corpus.test_fraction", "remove this"),
+        ("hub: a/b, splits: {train: a, test: b}", "corpus.splits", "no validation split, which pretraining"),
+        ("hub: a/b, splits: {train: a}", "corpus.splits.test", "is missing"),
+    ],
+)
+def test_a_hub_corpus_names_its_splits_whole(tmp_path: Path, corpus: str, place: str, advice: str) -> None:
+    without = GOOD[: GOOD.index("finetune:")]
+    line = complaint(tmp_path, without.replace("source: python-stdlib", corpus))
+    assert f"{place}: " in line
+    assert advice in line
+    good = "hub: a/b, splits: {train: a, validation: b, test: c}"
+    assert load(tmp_path, without.replace("source: python-stdlib", good)).recipe.corpus.splits.test == "c"
+
+
 TASK = (
     GOOD[: GOOD.index("finetune:")]
     + """\
