@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from eval.ngrams import WORD, gram_hashes, word_hashes
@@ -22,6 +23,7 @@ FEWEST_WORDS, MOST_WORDS = 8, 13
 LENGTH_PERCENTILE = 5
 MOST_COMMON = 10  # texts that may share an n-gram before it counts as a common phrase
 EXAMPLES = 5
+LONGEST_EXAMPLE = 100  # characters, in facts
 # Fields of a row that say what it is rather than what it asks or answers.
 NAMES = frozenset(("id", "label", "labels", "group", "tags", "value"))
 
@@ -54,11 +56,16 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Report:
-    """How many of the texts share an n-gram with the evaluation sets, and which for example."""
+    """How many of the rows share an n-gram with an index, and which for example."""
 
-    texts: int
+    rows: int
     contaminated: int
     examples: tuple[tuple[str, str], ...]  # (id, the first shared words)
+
+    def facts(self) -> dict[str, Any]:
+        """As a manifest holds it: `count` rows `of` all, with a few examples."""
+        examples = [f"{name}: {shorten(words, LONGEST_EXAMPLE)}" for name, words in self.examples]
+        return {"count": self.contaminated, "of": self.rows, "examples": examples}
 
 
 def index_sets(sets: Iterable[Iterable[str]], n: int | None = None) -> Index:
@@ -144,16 +151,49 @@ def count_shared(
     return counts
 
 
-def check(texts: Iterable[tuple[str, str]], index: Index) -> Report:
-    """How many (id, text) pairs are contaminated; they pass once, those that overlap are kept to the end."""
+def gather(found: Iterable[Mapping[int, NDArray[np.uint64]]]) -> Index:
+    """The index of all n-grams that were found, from the `shared_grams` of each text."""
+    import numpy as np
+
+    parts: defaultdict[int, list[NDArray[np.uint64]]] = defaultdict(list)
+    for shared in found:
+        for n, grams in shared.items():
+            parts[n].append(grams)
+    return Index({n: np.unique(np.concatenate(grams)) for n, grams in sorted(parts.items())})
+
+
+def compare(rows: Sequence[Mapping[str, Any]], against: Iterable[Mapping[str, Any]]) -> Report:
+    """How many of an evaluation set's rows share an n-gram, of the set's own n, with rows `against` it.
+
+    Common phrases are those of more than ten of the rows on either side.
+    """
+    index = index_sets([[text for row in rows for text in row_texts(row)]])
+    shared = (gather(shared_grams(text, index) for text in row_texts(row)) for row in against)
+    found = [one.grams for one in shared if one.size]
+    return check(rows, gather(found).without(common_grams(index, count_shared(index, found))))
+
+
+def check_set(rows: Sequence[Mapping[str, Any]], index: Index) -> Report:
+    """How many of an evaluation set's rows are contaminated, by the index's n-grams of the set's own n."""
+    own = index_sets([[text for row in rows for text in row_texts(row)]])
+    return check(rows, Index({n: index.grams[n] for n in own.grams if n in index.grams}))
+
+
+def check(rows: Iterable[Mapping[str, Any]], index: Index) -> Report:
+    """How many rows are contaminated; they pass once, those that overlap are kept to the end."""
     total = 0
-    found: list[tuple[str, str, dict[int, NDArray[np.uint64]]]] = []
-    for name, text in texts:
+    found: list[tuple[Mapping[str, Any], Index]] = []
+    for row in rows:
         total += 1
-        if shared := shared_grams(text, index):
-            found.append((name, text, shared))
-    rare = index.without(common_grams(index, count_shared(index, (shared for *_, shared in found))))
-    hits = [(name, text) for name, text, shared in found if shared_grams(text, rare)]
+        shared = gather(shared_grams(text, index) for text in row_texts(row))
+        if shared.size:
+            found.append((row, shared))
+    rare = index.without(common_grams(index, count_shared(index, (shared.grams for _, shared in found))))
+    hits: list[tuple[str, str]] = []
+    for row, _ in found:
+        text = next((text for text in row_texts(row) if shared_grams(text, rare)), None)
+        if text is not None:
+            hits.append((str(row["id"]), text))
     examples = []
     for name, text in hits[:EXAMPLES]:
         place = find_overlaps(text, rare)[0]

@@ -7,11 +7,14 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a character, which JSON can spell and UTF-8 cannot
 
 
 class InputError(ValueError):
@@ -57,10 +60,40 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file; `InputError` names a file that is missing or broken."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON ({error}); delete it, or write it again") from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({_reason(error)}); delete it, or write it again") from error
+
+
+def parse_object(line: str, where: str, *, halves: bool = False) -> dict[str, Any]:
+    """The object that a line of JSON holds; `InputError`, beginning with `where`, for anything else.
+
+    Text with half a character in it (a lone surrogate, as in `"\\ud83d"`) is refused, for no file can hold
+    it, unless `halves` says that the caller mends it.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON ({_reason(error)}); mend or remove the line") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not an object but a {type(row).__name__}; write {{...}} on the line")
+    if not halves and _SURROGATE.search(line):
+        try:
+            json.dumps(row, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise InputError(f"{where}: holds half a character ({half}); mend or remove it") from error
+    return row
+
+
+def _reason(error: Exception) -> str:
+    """What of a text is no JSON, in a few words."""
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"{error.msg} at {line}column {error.colno}"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
@@ -69,16 +102,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); mend or remove the line"
-            ) from error
-        if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InputError(f"{path}:{number}: not an object but a {kind}; write {{...}} on the line")
-        yield row
+        yield parse_object(line, f"{path}:{number}")
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

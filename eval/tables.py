@@ -8,9 +8,9 @@ import gzip
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from eval.files import InputError, read_bytes, read_jsonl, read_text
+from eval.files import InputError, read_bytes, read_jsonl
 
 KINDS = (".jsonl", ".csv", ".parquet")
 _LONGEST_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is less than a long document
@@ -42,10 +42,35 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises `InputError` for a file that is missing or broken; `ValueError` for a kind that is not in `KINDS`.
     """
-    readers = {".jsonl": read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+    readers = {".jsonl": read_jsonl, ".csv": _read_csv_file, ".parquet": _read_parquet}
     if _kind(path) not in readers:
         raise ValueError(f"{path}: none of {', '.join(KINDS)}")
     return readers[_kind(path)](path)
+
+
+def read_csv(file: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, row) of a CSV file's rows, one at a time: column -> text; `line` is the row's last line.
+
+    Raises `InputError`, beginning with `name`, for quotes that never end, rows with more or fewer columns
+    than the first line has, and bytes that are not UTF-8.
+    """
+    csv.field_size_limit(_LONGEST_FIELD)
+    # strict: else an unclosed quote makes one field of the rest of the file
+    rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        for row in rows:
+            if None in row or None in row.values():
+                wanted = f"the {len(rows.fieldnames or ())} of the first line"
+                raise InputError(f"{name}:{rows.line_num}: has other columns than {wanted}; mend the line")
+            yield rows.line_num, row
+    except csv.Error as error:
+        begun = rows.line_num + 1  # the row that the error is in; an unclosed quote ends with the file
+        raise InputError(f"{name}:{begun}: not CSV ({error}); mend or remove the line") from error
+    except UnicodeDecodeError as error:
+        byte = f"{error.object[error.start]:#04x}"
+        raise InputError(
+            f"{name}: byte {byte} after line {rows.line_num} is not UTF-8; save it as UTF-8"
+        ) from error
 
 
 def _kind(path: Path) -> str:
@@ -54,17 +79,9 @@ def _kind(path: Path) -> str:
     return Path(name).suffix
 
 
-def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(_LONGEST_FIELD)
-    rows = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
-    try:
-        for row in rows:
-            if None in row or None in row.values():
-                wanted = f"the {len(rows.fieldnames or ())} of the first line"
-                raise InputError(f"{path}:{rows.line_num}: has other columns than {wanted}; mend the line")
-            yield dict(row)
-    except csv.Error as error:
-        raise InputError(f"{path}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
+def _read_csv_file(path: Path) -> Iterator[dict[str, Any]]:
+    for _, row in read_csv(io.BytesIO(read_bytes(path)), str(path)):
+        yield row
 
 
 def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:

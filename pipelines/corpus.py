@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.files import hash_file
-from pipelines.corpus_document import SPLITS, Document
+from pipelines.corpus_document import Document
 from pipelines.corpus_files import files_fingerprint, read_files
-from pipelines.corpus_hub import hub_fingerprint, read_hub, resolve_revision
+from pipelines.corpus_hub import find_shares, hub_fingerprint, read_share, resolve_revision
 from pipelines.corpus_stdlib import read_stdlib, stdlib_fingerprint
 from pipelines.removed import Removed, summarise
+
+if TYPE_CHECKING:
+    from pipelines.corpus_build import Build
 
 
 def source_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
     """What tells one corpus source from another: its kind with a hash of its content (hub: of its name).
 
-    `settings` is a recipe's `corpus`; relative files are looked up from `base`. Light: nothing is parsed.
-    Raises `InputError` for files that are missing or empty.
+    `settings` is a recipe's `corpus`; relative files are looked up from `base`. Light: of tables one row is
+    read. Raises `InputError` for files that are missing or empty, and tables without the text's column.
     """
     if settings.get("source"):
         return stdlib_fingerprint()
@@ -38,19 +43,21 @@ def prepare_corpus(
     base: Path,
     out: Path,
     *,
-    against: Sequence[Path] = (),
+    against: Mapping[str, Path] | None = None,
     processes: int | None = None,
 ) -> dict[str, Any]:
     """Write `out/{train,validation,test}.jsonl.gz`, rows `{"id", "text", "bytes"}`, and return the facts.
 
-    With `decontaminate`, training documents lose what they share with the rows of the files `against` and
-    with splits that `corpus.files` names (from a split made here, near repeats are gone already).
+    Of a hub set whose splits are named, those that are named are written.
+    With `decontaminate`, training documents lose what they share with the rows of the files `against` (by
+    name) and with splits that the source names (from a split made here, near repeats are gone already).
     `processes` (None: one a core) changes nothing in the files.
 
     Facts (JSON): source, fingerprint, revision of a hub set, python, documents / bytes / words per split,
-    removed per reason with a few examples, notes (sentences), hashes of the written files, speed by step. The
-    same source and settings give the same bytes. Raises `InputError` for a source that cannot be read, a
-    setting that cannot be met, and a split that would be empty.
+    removed per reason with a few examples, overlap (rows of each of `against` that shared n-grams with
+    training documents before these were taken out), notes (sentences), hashes of the written files, speed by
+    step. The same source and settings give the same bytes. Raises `InputError` for a source that cannot be
+    read, a setting that cannot be met, and a split that would be empty.
     """
     from pipelines.corpus_build import Build
     from pipelines.parallel import cores
@@ -61,10 +68,9 @@ def prepare_corpus(
     with _folder(out):
         build = Build(settings, out, removed, notes, processes or cores())
         with build.spool():
-            documents, revision = _read(settings, base, removed)
-            build.clean(documents)
+            revision = _clean(settings, base, build)
             build.choose()
-            build.decontaminate(against)
+            build.decontaminate(against or {})
             counts = build.write()
     return {
         "source": _name(settings),
@@ -73,31 +79,38 @@ def prepare_corpus(
         "python": platform.python_version(),
         **counts,
         "removed": summarise(removed),
+        **({"overlap": build.overlap} if build.overlap else {}),
         **({"notes": notes} if notes else {}),
-        "hashes": {split: hash_file(out / f"{split}.jsonl.gz") for split in SPLITS},
+        "hashes": {split: hash_file(out / f"{split}.jsonl.gz") for split in counts["documents"]},
         "speed": build.speed,
     }
 
 
-def _read(
-    settings: Mapping[str, Any], base: Path, removed: Removed
-) -> tuple[Iterator[Document], dict[str, Any]]:
-    """The source's documents, and what is known of its revision when it has one."""
+def _clean(settings: Mapping[str, Any], base: Path, build: Build) -> dict[str, Any]:
+    """Clean the source's documents into the spool; what is known of its revision when it has one."""
     if settings.get("source"):
-        return read_stdlib(removed), {}
+        build.clean(read_stdlib(build.removed))
+        return {}
     if settings.get("files"):
-        return read_files(settings, base), {}
+        build.clean(read_files(settings, base))
+        return {}
     revision, reason = resolve_revision(settings)
-    told = {"revision": revision, "missing": {"revision": reason}} if reason else {"revision": revision}
-    return _first(read_hub(settings, revision), settings.get("max_bytes")), told
+    shares, limit = find_shares(settings, revision), settings.get("max_bytes")
+    read = partial(read_share, settings, revision)
+    if limit is None and len(shares) > 1:
+        build.clean_shares(read, shares)
+    else:
+        build.clean(_first(chain.from_iterable(map(read, shares)), limit))
+    return {"revision": revision, "missing": {"revision": reason}} if reason else {"revision": revision}
 
 
 def _first(documents: Iterator[Document], max_bytes: int | None) -> Iterator[Document]:
-    """The documents of a stream until they have `max_bytes`: a data set of the hub may be endless."""
+    """The documents of a stream until those for training have `max_bytes`: a hub set may be endless."""
     size = 0
     for document in documents:
         yield document
-        size += len(document.text.encode())
+        if document.split in (None, "train"):
+            size += len(document.text.encode(errors="surrogatepass"))
         if max_bytes is not None and size >= max_bytes:
             return
 

@@ -6,14 +6,14 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from eval.contamination import Index, common_grams, count_shared, index_sets, row_texts
+from eval.contamination import Index, check_set, common_grams, count_shared, gather, index_sets, row_texts
 from eval.files import InputError
 from pipelines.corpus_document import SPLITS, Document, open_atomic
 from pipelines.corpus_lines import read_rows
@@ -21,16 +21,18 @@ from pipelines.corpus_steps import (
     BATCH_CHARS,
     BATCH_DOCUMENTS,
     RECORD,
+    SHARE_FILES,
     UNDECIDED,
+    Cleaned,
     Cleaning,
     Stretch,
     batches,
     clean_batch,
+    clean_share,
     find_shared,
     write_batch,
 )
-from pipelines.dedupe import BANDS, find_exact, find_near
-from pipelines.filters import MIN_CHARS
+from pipelines.dedupe import BANDS, MOST_ALIKE, find_exact, find_near
 from pipelines.parallel import ALONE, map_in_order
 from pipelines.removed import EXAMPLES, Removed, merge, note
 from pipelines.split import TRAIN, group, split_documents, thin
@@ -44,7 +46,8 @@ MOST_OVER = 2.0  # times `max_bytes` that whole files may come to before it is r
 class Build:
     """A corpus in the making: `clean`, `choose`, `decontaminate` and `write`, in this order, within `spool`.
 
-    `speed` has for each step documents, megabytes, seconds, their rates and the number of processes.
+    `speed` has for each step documents, megabytes, seconds, their rates and the number of processes;
+    `overlap` how many rows of each evaluation set had n-grams of training documents.
     """
 
     def __init__(
@@ -52,7 +55,6 @@ class Build:
     ) -> None:
         self.settings, self.out, self.removed, self.notes = settings, out, removed, notes
         self.processes = processes
-        self.near = bool(settings.get("near_duplicates", True))
         self.speed: dict[str, dict[str, float]] = {}
         self.records = np.empty(0, dtype=RECORD)
         self.sketches = np.empty((0, BANDS), dtype=np.uint32)
@@ -60,8 +62,9 @@ class Build:
         self.kept = np.empty(0, dtype=bool)
         self.splits = np.empty(0, dtype=np.uint8)
         self.index: Index | None = None
+        self.overlap: dict[str, dict[str, Any]] = {}
         self.flagged = np.empty(0, dtype=bool)
-        self._batches = 0  # of the step at hand
+        self._batches, self._alone = 0, ALONE  # of the step at hand
         self._path = out / f".spool.{os.getpid()}.part"
         self._file: IO[bytes]
 
@@ -73,19 +76,24 @@ class Build:
                 yield
         finally:
             self._path.unlink(missing_ok=True)
+            for part in self.out.glob(SHARE_FILES):
+                part.unlink()
 
     def clean(self, documents: Iterable[Document]) -> None:
-        """Clean the documents into the spool."""
-        how = Cleaning(
-            self.settings.get("min_chars", MIN_CHARS),
-            self.settings.get("max_repetition"),
-            tuple(self.settings.get("mask") or ()),
-            self.near,
-        )
+        """Clean the documents into the spool: read here, cleaned by all processes."""
+        work = partial(clean_batch, Cleaning.of(self.settings))
+        self._spool(lambda: self._map(work, batches(documents)))
+
+    def clean_shares(self, read: Callable[[T], Iterable[Document]], shares: Iterable[T]) -> None:
+        """Clean the documents of shares into the spool, in order; who cleans a share has read it, too."""
+        work = partial(clean_share, Cleaning.of(self.settings), read, self.out)
+        self._spool(lambda: self._map(work, shares, alone=1))
+
+    def _spool(self, clean: Callable[[], Iterator[Cleaned]]) -> None:
         with self._timed("clean", lambda: len(self.records), lambda: int(self.records["bytes"].sum())):
             records, sketches = [self.records], [self.sketches]
-            for done in self._map(partial(clean_batch, how), batches(documents)):
-                self._file.write(done.lines)
+            for done in clean():
+                done.move_lines(self._file)
                 records.append(done.records)
                 sketches.append(done.sketches)
                 merge(self.removed, done.removed)
@@ -112,18 +120,19 @@ class Build:
             self.splits[self.kept] = split_documents(groups, *fractions)
         self._refuse_empty(bool(given.any()))
 
-    def decontaminate(self, against: Sequence[Path]) -> None:
+    def decontaminate(self, against: Mapping[str, Path]) -> None:
         """Find the training documents that share n-grams with evaluation sets, if this is asked for."""
         named = bool((self.records["split"] != UNDECIDED).any())
         self.flagged = np.zeros(len(self.records), dtype=bool)
-        if not self.settings.get("decontaminate", True) or not (against or named):
+        train = np.flatnonzero(self.kept & (self.splits == TRAIN))
+        if not self.settings.get("decontaminate", True) or not (against or named) or not len(train):
             return
+        asked = {name: [row for _, row in read_rows(path)] for name, path in against.items()}
         sets: list[Iterable[str]] = [
-            (text for _, row in read_rows(path) for text in row_texts(row)) for path in against
+            [text for row in rows for text in row_texts(row)] for rows in asked.values()
         ]
         if named:
             sets += [self._texts(split) for split in range(len(SPLITS)) if split != TRAIN]
-        train = np.flatnonzero(self.kept & (self.splits == TRAIN))
         with self._timed(
             "decontaminate", lambda: len(train), lambda: int(self.records["bytes"][train].sum())
         ):
@@ -136,6 +145,8 @@ class Build:
                 found |= {int(members[number]): shared for number, shared in hits}
             common = common_grams(index, count_shared(index, found.values()))
             self.index = index.without(common)
+            shared = gather(found.values()).without(common)
+            self.overlap = {name: check_set(rows, shared).facts() for name, rows in asked.items()}
             self.flagged[list(found)] = True
 
     def write(self) -> dict[str, dict[str, int]]:
@@ -144,6 +155,8 @@ class Build:
         whole = self.kept
         with self._timed("write", lambda: int(whole.sum()), lambda: int(self.records["bytes"][whole].sum())):
             for number, split in enumerate(SPLITS):
+                if split not in self._wanted:
+                    continue
                 members = np.flatnonzero(self.kept & (self.splits == number))
                 chosen = self.records[members]
                 measures = [len(members), int(chosen["bytes"].sum()), int(chosen["words"].sum())]
@@ -193,12 +206,17 @@ class Build:
         for place in repeats.tolist():
             self._note_repeat("exact duplicate", places[place], places[first[place]])
         self.kept[places[repeats]] = False
-        if self.near:
+        if Cleaning.of(self.settings).near:
             places = np.flatnonzero(self.kept)
             found = find_near(self.sketches[places], lambda i: self._row(places[i])["text"], given[places])
-            for place, other in found.items():
+            for place, other in found.repeats.items():
                 self._note_repeat("near duplicate", places[place], places[other])
-            self.kept[places[list(found)]] = False
+            self.kept[places[list(found.repeats)]] = False
+            if found.skipped:
+                self.notes.append(
+                    f"near duplicates: up to {found.skipped:,} pairs of documents were not compared, since "
+                    f"more than {MOST_ALIKE:,} share the same parts"
+                )
 
     def _note_repeat(self, reason: str, place: int, first: int) -> None:
         tally = self.removed.get(reason)
@@ -231,29 +249,34 @@ class Build:
 
     def _refuse_empty(self, given: bool) -> None:
         for number, split in enumerate(SPLITS):
-            if (self.kept & (self.splits == number)).any():
+            if split not in self._wanted or (self.kept & (self.splits == number)).any():
                 continue
             if given:
-                raise InputError(
-                    f"corpus.files: no documents are left in {split} after cleaning; name other files"
-                )
+                raise InputError(f"corpus: no documents are left in {split} after cleaning; give it others")
             raise InputError(
                 f"corpus: {int(self.kept.sum())} documents are too few for three splits "
                 f"({split} would be empty); give more files or more documents"
             )
 
-    def _map(self, function: Callable[[T], R], some: Iterable[T]) -> Iterator[R]:
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        """The splits there are to be: of a hub set those that are named, if any are."""
+        named = self.settings.get("splits")
+        return tuple(split for split in SPLITS if not named or named.get(split))
+
+    def _map(self, function: Callable[[T], R], some: Iterable[T], alone: int = ALONE) -> Iterator[R]:
         def counted() -> Iterator[T]:
             for batch in some:
                 self._batches += 1
                 yield batch
 
-        return map_in_order(function, counted(), self.processes)
+        self._alone = alone
+        return map_in_order(function, counted(), self.processes, alone)
 
     @contextlib.contextmanager
     def _timed(self, step: str, documents: Callable[[], int], size: Callable[[], int]) -> Iterator[None]:
         began = time.perf_counter()
-        self._batches = 0
+        self._batches, self._alone = 0, ALONE
         yield
         seconds = time.perf_counter() - began
         megabytes = size() / 1e6
@@ -263,5 +286,5 @@ class Build:
             "seconds": round(seconds, 3),
             "documents_per_s": round(documents() / seconds, 1),
             "megabytes_per_s": round(megabytes / seconds, 2),
-            "processes": self.processes if self._batches > ALONE else 1,
+            "processes": self.processes if self._batches > self._alone else 1,
         }

@@ -27,8 +27,13 @@ LONGEST_PIECE = 16_000
 
 
 def files_fingerprint(settings: Mapping[str, Any], base: Path) -> str:
-    """`files-<16 hex digits>` of the names and contents; `InputError` for a file that is missing or empty."""
+    """`files-<16 hex digits>` of the names and contents.
+
+    `InputError` for a file that is missing or empty, and a table whose first row lacks the text's column.
+    """
     found = find_splits(settings["files"], base)
+    for path in (path for paths in found.values() for path in paths.values() if kind(path) in READERS):
+        next(_some(READERS[kind(path)](path, text_columns(settings)), path), None)
     hashes = {s: [[name, hash_file(path)] for name, path in paths.items()] for s, paths in found.items()}
     return f"files-{hash_json(hashes.get(None) or {str(split): names for split, names in hashes.items()})}"
 
@@ -163,6 +168,8 @@ def _some(texts: Iterable[str], path: Path) -> Iterator[str]:
 
 
 def _check(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path}: links to a file that is not there; mend it, or take it from corpus.files")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name the files in it, such as {path.name}/*.txt")
     if kind(path) not in (".txt", *READERS):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,16 @@ from eval.hub import find_commit
 from pipelines.corpus_document import Document
 from pipelines.corpus_tables import row_text, text_columns
 
-FEATURES = ("config", "revision", "split")
+FEATURES = ("config", "revision", "split", "splits")
 
 
 def hub_fingerprint(settings: Mapping[str, Any]) -> str:
-    """`hub-<name>-<16 hex digits>` of name, configuration, revision and split; nothing is downloaded for it.
+    """`hub-<name>-<16 hex digits>` of name, configuration, revision and splits; nothing is downloaded for it.
 
     Without a revision the hub may change the text under the same fingerprint: a recipe to keep should name
     one.
     """
-    parts = [settings[name] for name in ("hub", *FEATURES)]
+    parts = [settings.get(name) for name in ("hub", *FEATURES)]
     return f"hub-{settings['hub']}-{hash_json(parts)}"
 
 
@@ -41,51 +43,80 @@ def resolve_revision(settings: Mapping[str, Any]) -> tuple[str | None, str | Non
         raise _cannot_load(settings["hub"], error) from error
 
 
-def read_hub(
-    settings: Mapping[str, Any], revision: str | None = None, rank: int = 0, world: int = 1
-) -> Iterator[Document]:
-    """The rows of one split of a data set, a document each, as they arrive: of `world` shares the `rank`-th.
+@dataclass(frozen=True)
+class Share:
+    """What one process reads: of the hub's split `source` the `rank`-th of `world` parts, a document a row.
+
+    `split` is what the documents are for, where the recipe says so.
+    """
+
+    source: str
+    split: str | None
+    rank: int
+    world: int
+
+
+def find_shares(settings: Mapping[str, Any], revision: str | None) -> list[Share]:
+    """All that is to be read, in order: of a streamed split a share for each of its files; train comes last.
 
     `revision` is the commit from `resolve_revision`; without it only a folder or what was downloaded before
     can be read. Raises `InputError` when it cannot be loaded or lacks the column.
     """
-    name, split, columns = settings["hub"], settings["split"], text_columns(settings)
-    try:
-        with _quiet(offline=revision is None and not Path(name).is_dir()):
-            rows = shard(_load(settings, revision), rank, world)
-            _require(columns, rows, name)
-            prefix = split if world == 1 else f"{split}-{rank}-of-{world}"
-            for number, row in enumerate(rows, start=1):
-                place = f"{prefix}#{number}"
-                yield Document(id=place, text=row_text(row, columns, f"{name}: {place}"), group=place)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # no network, no such data set, no such configuration or split
-        raise _cannot_load(name, error, reachable=revision is not None or Path(name).is_dir()) from error
+    found = []
+    with _reading(settings, revision):
+        for split, source in _splits(settings).items():
+            rows = _load(settings["hub"], settings["config"], revision, settings["revision"], source)
+            _require(text_columns(settings), rows, settings["hub"])
+            world = getattr(rows, "num_shards", 1)
+            found += [Share(source, split, rank, world) for rank in range(world)]
+    return found
 
 
-def shard(rows: Any, rank: int, world: int) -> Any:
-    """The `rank`-th of `world` shares of a data set or stream: together they are all rows, each once."""
-    if world == 1:
-        return rows
+def read_share(settings: Mapping[str, Any], revision: str | None, share: Share) -> Iterator[Document]:
+    """The documents of a share, as they arrive."""
     from datasets.distributed import split_dataset_by_node
 
-    return split_dataset_by_node(rows, rank=rank, world_size=world)
+    name, columns = settings["hub"], text_columns(settings)
+    prefix = share.source + (f"-{share.rank}-of-{share.world}" if share.world > 1 else "")
+    with _reading(settings, revision):
+        rows = _load(name, settings["config"], revision, settings["revision"], share.source)
+        if share.world > 1:
+            rows = split_dataset_by_node(rows, rank=share.rank, world_size=share.world)
+        for number, row in enumerate(rows, start=1):
+            place = f"{prefix}#{number}"
+            text = row_text(row, columns, f"{name}: {place}")
+            yield Document(id=place, text=text, group=place, split=share.split)
 
 
-def _load(settings: Mapping[str, Any], revision: str | None) -> Any:
+def _splits(settings: Mapping[str, Any]) -> dict[str | None, str]:
+    """What documents are for (None: to be decided) -> the hub's split; train is last, as of files."""
+    named = settings.get("splits")
+    if not named:
+        return {None: settings["split"]}
+    return {split: named[split] for split in ("validation", "test", "train") if named.get(split)}
+
+
+@lru_cache(maxsize=3)  # a set of many files takes seconds to find out about, and is read share by share
+def _load(name: str, config: str | None, revision: str | None, asked: str | None, split: str) -> Any:
     """The split, streamed where that is possible: not for a part (`train[:1%]`) and not from the cache."""
     import datasets
 
-    name, split = settings["hub"], settings["split"]
     streaming = not re.search(r"[\[+]", split) and (revision is not None or Path(name).is_dir())
-    return datasets.load_dataset(
-        name,
-        settings["config"],
-        revision=revision or settings["revision"],
-        split=split,
-        streaming=streaming,
-    )
+    return datasets.load_dataset(name, config, revision=revision or asked, split=split, streaming=streaming)
+
+
+@contextlib.contextmanager
+def _reading(settings: Mapping[str, Any], revision: str | None) -> Iterator[None]:
+    """Quietly; what the library says of a set that cannot be had becomes `InputError`."""
+    name = settings["hub"]
+    reachable = revision is not None or Path(name).is_dir()
+    try:
+        with _quiet(offline=not reachable):
+            yield
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # no network, no such data set, no such configuration or split
+        raise _cannot_load(name, error, reachable) from error
 
 
 def _require(columns: Sequence[str], rows: Any, name: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from eval.files import InputError
+from eval.files import InputError, parse_object
 
 
 @contextlib.contextmanager
@@ -44,18 +43,11 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a JSON Lines file, blank lines skipped; `InputError` names file and line."""
+    """(line number, object) of a JSON Lines file, blank lines skipped; `InputError` names file and line.
+
+    Texts may hold halves of characters: `clean` mends them, as it does other damage.
+    """
     for number, line in enumerate(read_lines(path), start=1):
         text = line.removeprefix("\ufeff") if number == 1 else line
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); mend or remove the line"
-            ) from error
-        if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InputError(f"{path}:{number}: not an object but a {kind}; write {{...}} on the line")
-        yield number, row
+        if text.strip():
+            yield number, parse_object(text, f"{path}:{number}", halves=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,16 +18,19 @@ from pipelines.clean import clean
 from pipelines.corpus_document import SPLITS, Document, pack, to_line
 from pipelines.decontaminate import decontaminate
 from pipelines.dedupe import BANDS, digest, sketch
-from pipelines.filters import find_fault, mask
-from pipelines.removed import Removed, note
+from pipelines.filters import MIN_CHARS, find_fault, mask
+from pipelines.removed import Removed, merge, note
 from pipelines.split import name_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 BATCH_CHARS = 2**20
 BATCH_DOCUMENTS = 4096
 UNDECIDED = 255
+SHARE_FILES = ".share.*.part"  # what processes leave beside the spool, to be taken over by it
 # What is remembered of a document while its text is on disk: 49 bytes, so that millions fit.
 RECORD = np.dtype(
     [
@@ -48,15 +54,37 @@ class Cleaning:
     masks: Sequence[str]
     near: bool
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Cleaning:
+        """That of a recipe's `corpus`."""
+        return cls(
+            settings.get("min_chars", MIN_CHARS),
+            settings.get("max_repetition"),
+            tuple(settings.get("mask") or ()),
+            bool(settings.get("near_duplicates", True)),
+        )
+
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A batch after cleaning: its lines for the spool, records and sketches of its documents, what went."""
+    """A batch after cleaning: its lines for the spool, records and sketches of its documents, what went.
 
-    lines: bytes
+    Of a share, which may be large, the lines are in a file.
+    """
+
+    lines: bytes | Path
     records: NDArray[np.void]
     sketches: NDArray[np.uint32]
     removed: Removed
+
+    def move_lines(self, spool: IO[bytes]) -> None:
+        """Write the lines to the spool; of a share, whose file then goes."""
+        if isinstance(self.lines, bytes):
+            spool.write(self.lines)
+            return
+        with self.lines.open("rb") as part:
+            shutil.copyfileobj(part, spool)
+        self.lines.unlink()
 
 
 @dataclass(frozen=True)
@@ -112,6 +140,22 @@ def clean_batch(how: Cleaning, documents: Sequence[Document]) -> Cleaned:
         np.array(sketches, dtype=np.uint32).reshape(-1, BANDS),
         removed,
     )
+
+
+def clean_share(how: Cleaning, read: Callable[[T], Iterable[Document]], folder: Path, share: T) -> Cleaned:
+    """Read a share of a source and clean it, a batch at a time, into a file in the folder."""
+    records, sketches = [np.empty(0, dtype=RECORD)], [np.empty((0, BANDS), dtype=np.uint32)]
+    removed: Removed = {}
+    path = folder / SHARE_FILES.replace("*", f"{os.getpid()}-{secrets.token_hex(4)}")
+    with path.open("xb") as file:
+        for batch in batches(read(share)):
+            done = clean_batch(how, batch)
+            assert isinstance(done.lines, bytes)
+            file.write(done.lines)
+            records.append(done.records)
+            sketches.append(done.sketches)
+            merge(removed, done.removed)
+    return Cleaned(path, np.concatenate(records), np.concatenate(sketches), removed)
 
 
 def find_shared(

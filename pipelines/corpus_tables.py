@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
-import io
 import shutil
 import tempfile
 import zlib
@@ -14,9 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from eval.files import InputError
+from eval.tables import read_csv
 from pipelines.corpus_lines import open_bytes, read_rows
 
-LONGEST_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is less than a long document
 PARQUET_ROWS = 1024  # read at a time
 
 
@@ -45,20 +43,10 @@ def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[str]:
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[str]:
-    csv.field_size_limit(LONGEST_CSV_FIELD)
     with open_bytes(path) as file:
-        rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-        try:
-            _require(columns, list(rows.fieldnames or []), str(path))
-            for row in rows:
-                yield row_text(row, columns, f"{path}:{rows.line_num}")
-        except csv.Error as error:
-            raise InputError(f"{path}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
-        except UnicodeDecodeError as error:
-            byte = f"{error.object[error.start]:#04x}"
-            raise InputError(
-                f"{path}: byte {byte} after line {rows.line_num} is not UTF-8; save it as UTF-8"
-            ) from error
+        for line, row in read_csv(file, str(path)):
+            _require(columns, list(row), str(path))
+            yield row_text(row, columns, f"{path}:{line}")
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[str]:

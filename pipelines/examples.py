@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.files import InputError
 from eval.tasks import get_task, make_task
 from eval.tasks.base import Classification, Generation, MultiLabel, Regression, Row, Span, Tagging, Task
 from eval.tasks.encoding import encode_for_label, encode_pairs, encode_spans, encode_tags
@@ -31,23 +30,18 @@ class Examples:
     """Rows of the output head; None for a vocabulary's."""
     highest_loss: float
     """A final loss at or above this is no better than guessing."""
+    counts: list[int] | None = None
+    """How many of all train rows have each label; None where a row has not just one."""
 
     def weights(self, wanted: str | dict[str, float] | None) -> list[float] | None:
-        """A weight a label: `balanced` (total / (labels · count)), as given, or None.
-
-        Raises InputError for a label that is not there.
-        """
+        """A weight a label: `balanced` (total / (labels · count), over all train rows), as given, or None."""
         if wanted is None:
             return None
         assert self.labels is not None, "the recipe checked that the task has labels"
+        assert self.counts is not None
         if isinstance(wanted, dict):
-            if unknown := sorted(set(wanted) - set(self.labels)):
-                raise InputError(
-                    f"finetune.class_weights: no label {unknown[0]!r}; there are {', '.join(self.labels)}"
-                )
             return [wanted.get(label, 1.0) for label in self.labels]
-        counts = Counter(example.targets for example in self.members)
-        return [len(self.members) / (len(self.labels) * counts[index]) for index in range(len(self.labels))]
+        return [sum(self.counts) / (len(self.labels) * count) for count in self.counts]
 
 
 def task_of(settings: dict[str, Any]) -> Task:
@@ -81,28 +75,22 @@ def make_examples(job: Job, tokenizer: Any, split: str) -> Examples:
 
 
 def _classes(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int) -> Examples:
-    labels = sorted({row["label"] for row in train})
-    if len(labels) < 2:
-        raise InputError(
-            f"{task.name}: the train rows have one label, {labels[0]!r}; at least two are needed"
-        )
-    _refuse_unknown(task, {row["label"] for row in rows}, labels)
+    counts = Counter(row["label"] for row in train)
+    labels = sorted(counts)
     place = {label: index for index, label in enumerate(labels)}
     encoded = encode_for_label(task, tokenizer, rows, limit)
     members = [
         Example(tuple(text.ids), place[row["label"]], tuple(text.types))
         for text, row in zip(encoded, rows, strict=True)
     ]
-    return Examples(members, labels, len(labels), SLACK * math.log(len(labels)))
+    highest = SLACK * math.log(len(labels))
+    return Examples(members, labels, len(labels), highest, [counts[label] for label in labels])
 
 
 def _many_labels(
     task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int
 ) -> Examples:
     labels = sorted({label for row in train for label in row["labels"]})
-    if not labels:
-        raise InputError(f"{task.name}: no train row has a label; check the column of labels")
-    _refuse_unknown(task, {label for row in rows for label in row["labels"]}, labels)
     encoded = encode_for_label(task, tokenizer, rows, limit)
     members = [
         Example(
@@ -138,15 +126,9 @@ def _spans(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row],
 
 def _tags(task: Any, tokenizer: Any, rows: Sequence[Row], train: Sequence[Row], limit: int) -> Examples:
     labels = sorted({tag for row in train for tag in row["tags"]})
-    _refuse_unknown(task, {tag for row in rows for tag in row["tags"]}, labels)
     encoded = encode_tags(task, tokenizer, rows, labels, limit)
     members = [Example(tuple(row.ids), tuple(row.targets), tuple(row.types)) for row in encoded]
-    return Examples(members, labels, len(labels), SLACK * math.log(max(2, len(labels))))
-
-
-def _refuse_unknown(task: Task, there: set[str], labels: Sequence[str]) -> None:
-    if unknown := sorted(there - set(labels)):
-        raise InputError(f"{task.name}: label {unknown[0]!r} is not in the train rows; add rows or remove it")
+    return Examples(members, labels, len(labels), SLACK * math.log(len(labels)))
 
 
 _KINDS = {

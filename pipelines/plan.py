@@ -73,14 +73,25 @@ def _preparation(
         yield make_stage("prepare-tokens", "tokens", _tokenizer_settings(recipe, rungs, tokenizer), corpus)
     for name in tuned:
         if name not in recipe.tasks:
-            yield make_stage("prepare-rows", name, {"task": name}, corpus)
+            yield make_stage("prepare-rows", name, {"task": name, "weighed": _weighed(recipe, name)}, corpus)
 
 
 def _own_rows(recipe: Recipe, name: str, base: Path) -> Stage:
     task = recipe.tasks[name]
     source = task.model_dump(mode="json", include=set(ROW_FIELDS))
-    settings = {"task": name, "source": source, "fingerprint": source_fingerprint(name, task, base)}
+    settings = {
+        "task": name,
+        "source": source,
+        "fingerprint": source_fingerprint(name, task, base),
+        "weighed": _weighed(recipe, name),
+    }
     return make_stage("prepare-rows", name, settings)
+
+
+def _weighed(recipe: Recipe, task: str) -> list[str]:
+    """The labels that fine-tuning on a task weighs by name: its rows are looked through for them."""
+    given = [finetune.class_weights for finetune in recipe.finetune if finetune.task == task]
+    return sorted(label for weights in given if isinstance(weights, dict) for label in weights)
 
 
 def _tokenizer_settings(

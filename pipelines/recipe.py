@@ -38,6 +38,17 @@ class Splits(Settings):
     """Files or globs for the test."""
 
 
+class HubNames(Settings):
+    """What the splits of a hub corpus are called on the hub."""
+
+    train: Text | None = None
+    """To train on; needed by pretraining."""
+    validation: Text | None = None
+    """For validation; needed by pretraining."""
+    test: Text
+    """For the test."""
+
+
 def _files_kind(value: Any) -> str:
     return "splits" if isinstance(value, (dict, Splits)) else "list"
 
@@ -69,6 +80,8 @@ class Corpus(Settings):
     """The hub dataset's commit, tag or branch."""
     split: str = "train"
     """The hub dataset's split that is read; train, validation and test are cut from it."""
+    splits: HubNames | None = None
+    """The hub dataset's own splits, each used as it is, in the place of one that is cut."""
     text_column: Annotated[
         Annotated[Text, Tag("name")]
         | Annotated[tuple[Text, ...], Field(min_length=1, max_length=16), Tag("list")],
@@ -98,15 +111,18 @@ class Corpus(Settings):
     def _check(self) -> Self:
         require_exactly_one(self, "source", "files", "hub")
         if self.hub is None:
-            for name in ("config", "revision", "split"):
+            for name in ("config", "revision", "split", "splits"):
                 if name in self.model_fields_set:
                     raise mistake(
                         "only a hub corpus has this; remove it, or name a dataset in corpus.hub", name
                     )
-        if isinstance(self.files, Splits):
+        if self.splits is not None and "split" in self.model_fields_set:
+            raise mistake("corpus.splits names each split; remove this", "split")
+        if self.splits is not None or isinstance(self.files, Splits):
+            where = "files" if self.splits is None else "splits"
             for name in ("validation_fraction", "test_fraction"):
                 if name in self.model_fields_set:
-                    raise mistake("corpus.files names each split's files; remove this", name)
+                    raise mistake(f"corpus.{where} names each split's own; remove this", name)
         return self
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.tasks import TASKS, Generation, Task, make_task
+from eval.tasks import TASKS, Generation, Span, Task, make_task
 from pipelines.recipe_fields import mistake
 
 if TYPE_CHECKING:
     from eval.tasks.settings import TaskSettings
     from pipelines.recipe import Recipe
+    from pipelines.recipe_training import Finetune
 
 OBJECTIVES = {"gpt2": "causal-lm", "bert": "masked-lm"}
 TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
@@ -17,6 +18,9 @@ TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
 LANGUAGE_TASKS = {"causal-lm": ("perplexity",), "masked-lm": ("masked-lm", "pseudo-perplexity")}
 # Tasks whose rows are made from a corpus of Python source.
 CODE_TASKS = ("code-to-docstring", "module-classification")
+# The fewest tokens that a row can be read in: what frames it, and one of its own.
+SHORTEST_ROW = {"gpt2": 2, "bert": 3}
+SHORTEST_SPAN_ROW = 16  # a question, and some of the context
 # What training can be watched by beside its loss, by kind of task.
 WATCHED = {"classification": "accuracy", "tagging": "accuracy", "span": "accuracy", "multi-label": "f1_micro"}
 
@@ -25,6 +29,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise a `mistake`, placed below the recipe, for the first thing that does not fit together."""
     _check_model(recipe)
     _check_sections(recipe)
+    _check_splits(recipe)
     _check_own_tasks(recipe)
     _check_finetune(recipe)
     _check_measured(recipe)
@@ -89,6 +94,19 @@ def _check_sections(recipe: Recipe) -> None:
         raise mistake("nothing to do; add finetune, a budget, or a corpus to measure on", "ladder", "rungs")
 
 
+def _check_splits(recipe: Recipe) -> None:
+    """Of a hub corpus's own splits those must be named that something is done with."""
+    splits = recipe.corpus and recipe.corpus.splits
+    if splits is None:
+        return
+    for name in ("train", "validation") if recipe.pretrains else ():
+        if getattr(splits, name) is None:
+            raise mistake(f"names no {name} split, which pretraining needs; add it", "corpus", "splits")
+    if getattr(splits, recipe.eval.split) is None:
+        text = f"names no {recipe.eval.split} split, which eval.split asks for; add it"
+        raise mistake(text, "corpus", "splits")
+
+
 def _check_own_tasks(recipe: Recipe) -> None:
     for name in recipe.tasks:
         if name in TASKS:
@@ -110,8 +128,9 @@ def _check_finetune(recipe: Recipe) -> None:
         task = tasks[finetune.task]
         if isinstance(task, Generation) and recipe.family == "bert":
             raise mistake(f"{task.name} asks for text, which bert does not write; use gpt2", *at, "task")
-        if task.name in CODE_TASKS and recipe.corpus is None:
-            raise mistake(f"{task.name} is made from a corpus of Python source; add one", *at, "task")
+        if task.name in CODE_TASKS and (recipe.corpus is None or recipe.corpus.source is None):
+            text = f"{task.name} is made from Python source: write corpus: {{source: python-stdlib}}"
+            raise mistake(text, *at, "task")
         own = recipe.tasks.get(finetune.task)
         if own is not None and _train_rows(own) is None:
             raise mistake(f"{task.name} names no train rows to learn from; add them to tasks", *at, "task")
@@ -122,8 +141,18 @@ def _check_finetune(recipe: Recipe) -> None:
             raise mistake(text, *at, "early_stopping", "metric")
         if finetune.class_weights is not None and task.kind != "classification":
             raise mistake(f"{task.kind} has no classes to weigh; remove it", *at, "class_weights")
+        _check_weights(finetune, own, at)
         if finetune.label_smoothing and task.kind not in ("classification", "generation"):
             raise mistake(f"{task.kind} has no labels to smooth; remove it", *at, "label_smoothing")
+
+
+def _check_weights(finetune: Finetune, own: TaskSettings | None, at: tuple[str, int]) -> None:
+    """Weighed labels must be there; where the recipe does not name the labels, the rows tell."""
+    if own is None or own.labels is None or not isinstance(finetune.class_weights, dict):
+        return
+    if unknown := sorted(set(finetune.class_weights) - set(own.labels)):
+        text = f"{finetune.task} has no label {unknown[0]!r}; there are {', '.join(own.labels)}"
+        raise mistake(text, *at, "class_weights")
 
 
 def _train_rows(own: TaskSettings) -> object:
@@ -167,15 +196,26 @@ def _check_lengths(recipe: Recipe) -> None:
         raise mistake(f"{recipe.eval.stride} is more than eval.context, {window}; lower it", "eval", "stride")
     tasks = all_tasks(recipe)
     for index, finetune in enumerate(recipe.finetune):
-        task, room = tasks[finetune.task], finetune.max_tokens or window
-        if isinstance(task, Generation) and room < 2 * task.max_new_tokens:
-            text = f"rows of {room} tokens are too short for {task.name}; it needs {2 * task.max_new_tokens}"
-            raise mistake(text, "finetune", index, "max_tokens")
+        at = ("finetune", index, "max_tokens")
         if finetune.max_tokens is not None and finetune.max_tokens > context:
             text = (
                 f"{finetune.max_tokens} is more than the models' context, {context}; lower it or leave it out"
             )
-            raise mistake(text, "finetune", index, "max_tokens")
+            raise mistake(text, *at)
+        least = _shortest_row(tasks[finetune.task], recipe.family)
+        for room, place in ((finetune.max_tokens or context, at), (recipe.eval.context, ("eval", "context"))):
+            if room is not None and room < least:
+                text = f"rows of {room} tokens are too short for {finetune.task}; it needs {least}"
+                raise mistake(text, *place)
+
+
+def _shortest_row(task: Task, family: str) -> int:
+    """The fewest tokens that a row of the task can have; how many a cue has only its tokenizer knows."""
+    if isinstance(task, Generation):
+        # half for what is read; or the begin token, one of the source, and a token for each word of the cue
+        words = max(len(task.cue.split()), bool(task.cue))
+        return task.max_new_tokens + max(task.max_new_tokens, 2 + words)
+    return SHORTEST_SPAN_ROW if isinstance(task, Span) else SHORTEST_ROW[family]
 
 
 def _check_budget(recipe: Recipe) -> None:

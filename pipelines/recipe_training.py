@@ -159,7 +159,7 @@ class Finetune(Settings):
     """Rows a step."""
     max_rows: Count | None = None
     """Train on this many rows at most."""
-    max_tokens: Count | None = None
+    max_tokens: Annotated[Count, Field(ge=2)] | None = None
     """Rows are cut to this many tokens; the context when left out."""
     seeds: Count = 1
     """How many of a rung's pretrained seeds are fine-tuned."""

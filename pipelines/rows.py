@@ -47,7 +47,7 @@ def prepare_rows(task: str, corpus_dir: Path, out: Path) -> dict[str, Any]:
         if not members:
             raise InputError(
                 f"{task}: the {split} split of the corpus has no usable Python functions; "
-                "use corpus: {source: python-stdlib}, or files with more Python source (ids that end in .py)"
+                "use corpus: {source: python-stdlib}, and raise corpus.max_bytes"
             )
         write_jsonl(out / f"{split}.jsonl", members)
         if "label" in members[0]:

@@ -57,8 +57,8 @@ def _choose_labels(functions: Mapping[str, Sequence[Function]]) -> list[str]:
     ]
     if len(enough) < 2:
         raise InputError(
-            f"module-classification: {len(enough)} packages have functions in all splits, and 2 are needed; "
-            "give a corpus of several Python packages, or raise corpus.max_bytes"
+            f"module-classification: {len(enough)} Python packages have functions in all splits; 2 must: "
+            "raise corpus.max_bytes"
         )
     return sorted(sorted(enough, key=lambda label: (-counts["train"][label], label))[:MOST_LABELS])
 

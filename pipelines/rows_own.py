@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,15 @@ def load_own_rows(settings: Mapping[str, Any], base: Path, out: Path) -> dict[st
     rows, facts = load_rows(settings["task"], TaskSettings(**settings["source"]), base)
     for split, members in rows.items():
         write_jsonl(out / f"{split}.jsonl", members)
+    counts = {
+        split: dict(sorted(Counter(row["label"] for row in members).items()))
+        for split, members in rows.items()
+        if "label" in members[0]
+    }
     return {
         "task": settings["task"],
         "rows": {split: len(members) for split, members in rows.items()},
+        **({"labels": counts} if counts else {}),
         **facts,
         "hashes": {split: hash_file(out / f"{split}.jsonl") for split in rows},
     }

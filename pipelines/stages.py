@@ -160,7 +160,11 @@ def prepare_corpus(job: Job, tell: Tell) -> dict[str, Any]:
     """Documents by split, as JSON lines; what the recipe's own evaluation sets hold is kept out of them."""
     from pipelines import corpus
 
-    against = [path / f"{split}.jsonl" for path in job.inputs.values() for split in ("validation", "test")]
+    against = {
+        f"{stage_id.removeprefix('prepare-')} {split}": path / f"{split}.jsonl"
+        for stage_id, path in job.inputs.items()
+        for split in ("validation", "test")
+    }
     facts = corpus.prepare_corpus(job.stage.settings, job.base, job.folder, against=against)
     for note in facts.get("notes", ()):
         tell(Message(job.stage.id, "warning", {"text": note}))
@@ -178,9 +182,18 @@ def prepare_rows(job: Job, tell: Tell) -> dict[str, Any]:
     """The rows of a downstream task: from its own files, or by the corpus's own file split."""
     from pipelines import rows, rows_own
 
-    if job.stage.settings.get("source"):
-        return rows_own.load_own_rows(job.stage.settings, job.base, job.folder)
-    return rows.prepare_rows(job.stage.settings["task"], job.input("prepare-corpus"), job.folder)
+    settings = job.stage.settings
+    if settings.get("source"):
+        facts = rows_own.load_own_rows(settings, job.base, job.folder)
+    else:
+        facts = rows.prepare_rows(settings["task"], job.input("prepare-corpus"), job.folder)
+    if unknown := sorted(set(settings["weighed"]) - set(facts.get("labels", {}).get("train", ()))):
+        there = ", ".join(facts["labels"]["train"])
+        raise InputError(
+            f"finetune: class_weights of {settings['task']}: no train row has the label {unknown[0]!r}; "
+            f"there are {there}"
+        )
+    return facts
 
 
 def fetch(job: Job, tell: Tell) -> dict[str, Any]:

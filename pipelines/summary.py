@@ -77,6 +77,7 @@ def summarise(
         **_trained_on(run, models),
         "corpus": corpus and {"settings": corpus["settings"], **corpus["facts"]},
         "tokenizer": tokens and {**tokens["settings"], **tokens["facts"]},
+        "tasks": _tasks(run, plan),
         "rungs": [_rung(run, stage, outcomes) for stage in models],
         "learning_rate_sweep": _sweep(run, plan),
         "stages": [_stage(run, stage, outcomes) for stage in plan.stages],
@@ -89,6 +90,14 @@ def _manifest(run: RunFolder, plan: Plan, stage_id: str) -> dict[str, Any] | Non
     """The manifest of a stage that a plan may not have: models that exist bring their own tokens."""
     stage = plan.find(stage_id)
     return None if stage is None else run.manifest(stage)
+
+
+def _tasks(run: RunFolder, plan: Plan) -> dict[str, Any]:
+    """By task, what its rows are: how many, which were left out, how many of the test share n-grams."""
+    manifests = [run.manifest(stage) for stage in plan.stages if stage.kind == "prepare"]
+    facts = [manifest["facts"] for manifest in manifests if manifest and "task" in manifest["facts"]]
+    told = ("rows", "labels", "removed", "overlap", "notes", "revision")
+    return {each["task"]: {name: each[name] for name in told if name in each} for each in facts}
 
 
 def _longest(pretrained: list[Stage]) -> list[Stage]:

@@ -29,10 +29,11 @@ def failure_table(run: Run) -> Table | None:
 
 
 def fact_tables(run: Run) -> tuple[Table, ...]:
-    """Corpus, tokenizer, machine and versions as tables of two columns, each where run.json has it."""
+    """Corpus, tokenizer, tasks, machine and versions as tables of two columns, each where run.json has it."""
     titles = (
         ("corpus", "Corpus"),
         ("tokenizer", "Tokenizer"),
+        ("tasks", "Tasks"),
         ("machine", "Machine"),
         ("versions", "Versions"),
     )
@@ -161,9 +162,10 @@ def _name(key: str) -> str:
 def _fact(value: Any) -> str:
     """A value of run.json in one line; empty for what is None or empty."""
     if isinstance(value, Mapping):
-        if "count" in value:  # removed documents: how many, and which for example
+        if "count" in value:  # what was removed, or shared: how many, of how many, and which for example
             examples = ", ".join(map(str, value.get("examples") or []))
-            return f"{_fact(value['count'])}{f' (such as {examples})' if examples else ''}"
+            number = _fact(value["count"]) + (f" of {_fact(value['of'])}" if "of" in value else "")
+            return f"{number}{f' (such as {examples})' if examples else ''}"
         return " · ".join(f"{_name(key)} {told}" for key, part in value.items() if (told := _fact(part)))
     if isinstance(value, list | tuple):
         return ", ".join(map(_fact, value))

@@ -111,7 +111,11 @@ def _texts(value: Any, where: str, labels: Sequence[str]) -> list[str]:
 
 
 def _label(value: Any, where: str, labels: Sequence[str]) -> str:
-    """A label's name: of a whole number its name in `labels`; without `labels` the value itself, as text."""
+    """A label's name: of a whole number its name in `labels`; without `labels` the value itself, as text.
+
+    Space around it counts for nothing: tables often have some after a comma.
+    """
+    value = value.strip() if isinstance(value, str) else value
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         raise InputError(f"{where} is missing; give every row its label, or remove the row")
     if isinstance(value, float) and value.is_integer():
@@ -143,7 +147,7 @@ def _labels(value: Any, where: str, labels: Sequence[str]) -> list[str]:
 def _number(value: Any, where: str, labels: Sequence[str]) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise InputError(f"{where} is {_show(value)}; a finite number is wanted")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.contamination import compare
 from eval.files import InputError, hash_file, hash_json
 from eval.tables import find_tables, read_table
 from eval.tasks.canonical import make_row
@@ -17,20 +19,29 @@ __all__ = ["ROW_FIELDS", "load_rows", "source_fingerprint"]
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.05  # of the train rows, where no validation rows are named
+FEWEST_LABELS = {"classification": 2, "tagging": 2, "multi-label": 1}
+EXAMPLES = 5
+NO_CONTENT = ("id", "group")  # fields that say where a row is from
 
-Rows = dict[str, list[dict[str, Any]]]
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
 Place = tuple[str, Mapping[str, Any]]  # where a row stands, and the row
 
 
 def source_fingerprint(name: str, settings: TaskSettings, base: Path) -> str:
     """What tells a task's source from another: a hash of its files' names and contents.
 
+    Since every file is read for it, the first row of each is checked as all are when they are prepared.
+
     Of a hub data set nothing is downloaded: its name, configuration, revision and splits tell it, so a
     recipe to keep names a revision; a local folder in its place is told by its files. Raises `InputError`
-    for files that are not there.
+    for files that are not there, have no rows, or whose first row lacks a column or has a wrong value.
     """
     if settings.hub is None:
         found = _find_files(name, settings, base)
+        for split, paths in found.items():
+            for path in paths.values():
+                _check_first(f"tasks.{name}.files.{split}", settings, path)
         return hash_json(
             {split: {file: hash_file(path) for file, path in paths.items()} for split, paths in found.items()}
         )
@@ -45,9 +56,10 @@ def source_fingerprint(name: str, settings: TaskSettings, base: Path) -> str:
 def load_rows(name: str, settings: TaskSettings, base: Path) -> tuple[Rows, dict[str, Any]]:
     """The canonical rows of each split, and facts: where they are from, what was done to them.
 
-    `base` is the folder that files are relative to. A table without ids gets `split#n`, counted from 0; a
-    missing validation split is cut from train by a hash of the rows' content, so that equal rows stay
-    together. Raises `InputError`, one line, for columns, labels and rows that are wrong, naming the place.
+    `base` is the folder that files are relative to. A table without ids gets `split#n`, counted from 0. Train
+    rows that are test rows, too, are left out; of those that only share n-grams the number is told. A missing
+    validation split is cut from train by a hash of the rows' content, so that equal rows stay together.
+    Raises `InputError`, one line, for columns, labels and rows that are wrong, naming the place.
     """
     facts: dict[str, Any] = {"notes": []}
     if settings.hub is None:
@@ -59,11 +71,15 @@ def load_rows(name: str, settings: TaskSettings, base: Path) -> tuple[Rows, dict
         if reason is not None:
             facts["missing"] = {"revision": reason}
     rows = {split: _make_rows(name, settings, split, source) for split, source in sources.items()}
-    if "train" in rows and "validation" not in rows:
-        rows["train"], rows["validation"] = _cut_validation(name, rows["train"])
-        facts["notes"].append(
-            f"validation: {len(rows['validation'])} of the train rows, chosen by a hash of their content"
-        )
+    if "train" in rows:
+        rows["train"] = _without_test(name, rows["train"], rows["test"], facts)
+        if "validation" not in rows:
+            rows["train"], rows["validation"] = _cut_validation(name, rows["train"])
+            facts["notes"].append(
+                f"validation: {len(rows['validation'])} of the train rows, chosen by a hash of their content"
+            )
+        _check_labels(name, settings.kind, rows)
+        facts["overlap"] = {"with train": compare(rows["test"], rows["train"]).facts()}
     if rows.get("validation") and _contents(rows["validation"]) == _contents(rows["test"]):
         facts["notes"].append("validation and test are the same rows: what is chosen by them is also scored")
     return {split: rows[split] for split in SPLITS if split in rows}, facts
@@ -85,10 +101,16 @@ def _read_files(paths: Mapping[str, Path]) -> Iterator[Place]:
             yield f"{path}: row {number}", row
 
 
-def _make_rows(
-    name: str, settings: TaskSettings, split: str, source: Iterable[Place]
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _check_first(key: str, settings: TaskSettings, path: Path) -> None:
+    """Refuse a file without rows, and one whose first row is wrong; `key` is where the recipe names it."""
+    place = next(_read_files({"": path}), None)
+    if place is None:
+        raise InputError(f"{path}: has no rows; give it some, or take it out of {key}")
+    make_row(place[1], settings, place[0], "first")
+
+
+def _make_rows(name: str, settings: TaskSettings, split: str, source: Iterable[Place]) -> list[Row]:
+    rows: list[Row] = []
     seen: set[str] = set()
     for where, row in source:
         made = make_row(row, settings, where, f"{split}#{len(rows)}")
@@ -104,25 +126,78 @@ def _make_rows(
     return rows
 
 
-def _cut_validation(
-    name: str, rows: list[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(train, validation): every row on the side that the hash of its group, or of its content, falls on."""
+def _without_test(name: str, train: list[Row], test: list[Row], facts: dict[str, Any]) -> list[Row]:
+    """The train rows that say nothing a test row says; those left out are counted in the facts."""
+    asked = {content: row["id"] for row, content in zip(test, _contents(test), strict=True)}
+    kept, repeats = [], []
+    for row, content in zip(train, _contents(train), strict=True):
+        if content in asked:
+            repeats.append(f"{row['id']} = {asked[content]}")
+        else:
+            kept.append(row)
+    if not kept:
+        raise InputError(f"tasks.{name}: every train row is a test row, too; name other rows for one of them")
+    if repeats:
+        told = {"count": len(repeats), "examples": repeats[:EXAMPLES]}
+        facts["removed"] = {"train rows that are test rows": told}
+    return kept
+
+
+def _cut_validation(name: str, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """(train, validation): every row on the side that the hash of its group, or of its content, falls on.
+
+    What alone has a label stays in train.
+    """
     keys = [row.get("group", content) for row, content in zip(rows, _contents(rows), strict=True)]
     places = {key: int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") for key in keys}
-    chosen = {key for key, place in places.items() if place < VALIDATION_SHARE * 2**64}
-    chosen = chosen or {min(places, key=lambda key: places[key])}
-    train = [row for row, key in zip(rows, keys, strict=True) if key not in chosen]
-    if not train:
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for row, key in zip(rows, keys, strict=True):
+        labels[key] |= {"", *_labels(row)}  # all have the first: so train is never empty
+    left = Counter(label for found in labels.values() for label in found)
+    chosen: set[str] = set()
+    for key in sorted(places, key=lambda key: places[key]):
+        if chosen and places[key] >= VALIDATION_SHARE * 2**64:
+            break
+        if all(left[label] > 1 for label in labels[key]):
+            chosen.add(key)
+            left.subtract(labels[key])
+    if not chosen:
         raise InputError(
-            f"tasks.{name}: the train rows are all alike, so no validation can be cut; name its rows"
+            f"tasks.{name}: the train rows are all alike, or each alone has a label, so no validation can be "
+            "cut; name its rows"
         )
+    train = [row for row, key in zip(rows, keys, strict=True) if key not in chosen]
     return train, [row for row, key in zip(rows, keys, strict=True) if key in chosen]
 
 
+def _check_labels(name: str, kind: str, rows: Rows) -> None:
+    """Refuse train rows with too few labels, and other rows with a label that no train row has."""
+    if kind not in FEWEST_LABELS:
+        return
+    known = {label for row in rows["train"] for label in _labels(row)}
+    if len(known) < FEWEST_LABELS[kind]:
+        there = f"one label, {min(known)!r}" if known else "no labels"
+        raise InputError(
+            f"tasks.{name}: the train rows have {there}; {kind} needs {FEWEST_LABELS[kind]} or more: check "
+            "the rows and their column"
+        )
+    for split in ("validation", "test"):
+        for row in rows[split]:
+            if unknown := sorted(set(_labels(row)) - known):
+                raise InputError(
+                    f"tasks.{name}: {split} row {row['id']!r} has the label {unknown[0]!r}, which no train "
+                    "row has; add train rows with it, or remove the row"
+                )
+
+
+def _labels(row: Mapping[str, Any]) -> Sequence[str]:
+    """The labels of a row of any kind; none where the kind has none."""
+    return [row["label"]] if "label" in row else row.get("labels") or row.get("tags") or []
+
+
 def _contents(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Each row without its id, as one text."""
+    """Each row without its names, as one text."""
     return [
-        json.dumps({field: value for field, value in row.items() if field != "id"}, sort_keys=True)
+        json.dumps({field: value for field, value in row.items() if field not in NO_CONTENT}, sort_keys=True)
         for row in rows
     ]

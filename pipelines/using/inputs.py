@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from eval.files import InputError
+from eval.files import InputError, parse_object
+from eval.tables import read_csv
 from pipelines.corpus_lines import open_bytes
-from pipelines.corpus_tables import LONGEST_CSV_FIELD, PARQUET_ROWS
+from pipelines.corpus_tables import PARQUET_ROWS
 
 STDIN = "-"
 TEXT = "text"  # the one column of lines of text
@@ -112,34 +111,14 @@ def _json_lines(lines: Iterable[bytes], name: str) -> Iterator[InputRow]:
     for place, line in enumerate(lines, start=1):
         where = f"{name}:{place}"
         text = _decoded(line, where)
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            reason = f"{error.msg} at column {error.colno}"
-            raise InputError(f"{where}: not JSON ({reason}); mend or remove the line") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: not an object but a {type(row).__name__}; write {{...}} on the line")
-        number += 1
-        yield InputRow(number, where, row)
+        if text.strip():
+            number += 1
+            yield InputRow(number, where, parse_object(text, where))
 
 
 def _csv(file: BinaryIO, name: str) -> Iterator[InputRow]:
-    csv.field_size_limit(LONGEST_CSV_FIELD)
-    rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
-    try:
-        for number, row in enumerate(rows, start=1):
-            where = f"{name}:{rows.line_num}"
-            if None in row or None in row.values():
-                wanted = f"the {len(rows.fieldnames or ())} of the first line"
-                raise InputError(f"{where}: has other columns than {wanted}; mend the line")
-            yield InputRow(number, where, row)
-    except csv.Error as error:
-        raise InputError(f"{name}:{rows.line_num}: not CSV ({error}); mend or remove the line") from error
-    except UnicodeDecodeError as error:
-        byte = f"{error.object[error.start]:#04x}"
-        raise InputError(f"{name}: byte {byte} is not UTF-8; save it as UTF-8") from error
+    for number, (line, row) in enumerate(read_csv(file, name), start=1):
+        yield InputRow(number, f"{name}:{line}", row)
 
 
 def _read_parquet(path: Path) -> Iterator[InputRow]:

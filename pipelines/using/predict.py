@@ -63,9 +63,15 @@ def name_row(row: InputRow, predictor: Predictor) -> Any:
 
 
 def as_text(value: Any, row: InputRow, field: str) -> str:
-    """The value, if it is a text; else InputError."""
+    """The value, if it is a text that UTF-8 can hold; else InputError."""
     if not isinstance(value, str):
         raise InputError(f"{row.where}: {field} is {value!r:.60}; a text is wanted")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:  # bytes of the command line that are no text
+        raise InputError(
+            f"{row.where}: {field} is {value!r:.60}, which is not UTF-8; write it as UTF-8"
+        ) from error
     return value
 
 

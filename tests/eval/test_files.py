@@ -91,3 +91,25 @@ def test_broken_json_lines_say_file_and_line(tmp_path: Path) -> None:
     path.write_text('{"id": 1}\n[2]\n')
     with pytest.raises(InputError, match=r"rows\.jsonl:2: not an object but a list"):
         list(read_jsonl(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"n": ' + "9" * 5000 + "}", r"not JSON \(a number of too many digits\)"),
+        ('{"n": ' + "[" * 100_000 + "]" * 100_000 + "}", r"not JSON \(nested too deeply\)"),
+        (r'{"text": "a \ud83d b"}', r"holds half a character \(\\ud83d\)"),
+        (r'{"\udc00": "a"}', r"holds half a character \(\\udc00\)"),
+    ],
+)
+def test_json_that_no_row_can_hold_is_a_mistake_and_not_a_crash(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": 1}\n' + line + "\n")
+    with pytest.raises(InputError, match=rf"rows\.jsonl:2: {said}; mend or remove"):
+        list(read_jsonl(path))
+
+
+def test_whole_characters_may_be_spelt_by_halves(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(r'{"text": "\ud83d\ude00"}')
+    assert list(read_jsonl(path)) == [{"text": "\N{GRINNING FACE}"}]

@@ -19,19 +19,26 @@ from eval.tasks.settings import TaskSettings
 
 Rows = list[dict[str, Any]]
 SENTENCES = [{"text": f"sentence {n}", "label": n % 2} for n in range(6)]
+HELD_OUT = [{"text": f"held out {n}", "label": n % 2} for n in range(6)]
 NAMED = {"kind": "classification", "labels": ["bad", "good"]}
 
 
-def settings(folder: Path, rows: Rows | None = None, **fields: Any) -> TaskSettings:
-    """Settings for a table of `rows` in every split."""
-    for split in ("train", "validation", "test"):
-        write_jsonl(folder / f"{split}.jsonl", SENTENCES if rows is None else rows)
-    files = {split: f"{split}.jsonl" for split in ("train", "validation", "test")}
+def settings(folder: Path, splits: dict[str, Rows] | None = None, **fields: Any) -> TaskSettings:
+    """Settings for a table of rows for each of the splits."""
+    splits = {"train": SENTENCES, "validation": HELD_OUT, "test": HELD_OUT} if splits is None else splits
+    for split, rows in splits.items():
+        write_jsonl(folder / f"{split}.jsonl", rows)
+    files = {split: f"{split}.jsonl" for split in splits}
     return TaskSettings(**{"kind": "classification", "files": files} | fields)
 
 
 def first_row(folder: Path, row: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return load_rows("mine", settings(folder, [row], **fields), folder)[0]["test"][0]
+    return load_rows("mine", settings(folder, {"test": [row]}, **fields), folder)[0]["test"][0]
+
+
+def sentences(*labels: Any, first: int = 0) -> Rows:
+    """A sentence of its own for each label."""
+    return [{"text": f"sentence {n}", "label": label} for n, label in enumerate(labels, start=first)]
 
 
 def write_table(path: Path, rows: Rows) -> None:
@@ -58,7 +65,8 @@ def write_table(path: Path, rows: Rows) -> None:
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, packed: str) -> None:
     rows = [{"Text": 'a, "b"\nc — naïve', "y": 0}, {"Text": "d", "y": 1}]
-    for split in ("train", "validation", "test"):
+    write_table(tmp_path / f"train.{kind}{packed}", [{"Text": "e", "y": 0}, {"Text": "f", "y": 1}])
+    for split in ("validation", "test"):
         write_table(tmp_path / f"{split}.{kind}{packed}", rows)
     files = {split: [f"{split}.{kind}*"] for split in ("train", "validation", "test")}
     columns = {"text": "Text", "label": "y"}
@@ -83,6 +91,8 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, packe
         ("classification", {"text": "a", "label": 1.0, "group": 7}, {"label": "good", "group": "7"}),
         ("classification", {"text": "a", "label": "1"}, {"label": "good"}),
         ("classification", {"text": "a", "label": 0, "text_pair": "b"}, {"text_pair": "b"}),
+        ("classification", {"text": "a", "label": " good\t"}, {"label": "good"}),
+        ("multi-label", {"text": "a", "labels": [" good", "good"]}, {"labels": ["good"]}),
     ],
 )
 def test_labels_get_their_names(
@@ -115,7 +125,7 @@ def test_other_kinds_take_their_fields(tmp_path: Path) -> None:
         (
             {"Text": "a", "label": 0},
             {},
-            r"train\.jsonl: row 1: no column 'text' for text; there are Text, label; set columns: \{text",
+            r"test\.jsonl: row 1: no column 'text' for text; there are Text, label; set columns: \{text",
         ),
         (
             {"text": "a", "label": 0},
@@ -130,6 +140,7 @@ def test_other_kinds_take_their_fields(tmp_path: Path) -> None:
         ({"text": "a", "label": [1]}, {}, r"label is \[1\]; a name or a whole number is wanted"),
         ({"text": None, "label": 1}, {}, "text is None; a text is wanted"),
         ({"text": "a", "value": "nan"}, {"kind": "regression"}, "value is 'nan'; a finite number is wanted"),
+        ({"text": "a", "value": 10**400}, {"kind": "regression"}, "value is 1000.*a finite number is wanted"),
         ({"source": "a", "target": " "}, {"kind": "generation"}, "target is empty; a text is wanted"),
         ({"words": ["a"], "tags": ["X", "Y"]}, {"kind": "tagging"}, "1 words and 2 tags; give each word one"),
         (
@@ -167,6 +178,9 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("text,label\na,1\nb\n")
     with pytest.raises(InputError, match=r"t\.csv:3: has other columns than the 2 of the first line"):
         load_rows("mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
+    (tmp_path / "t.csv").write_text('text,label\na,1\n"b,2\nc,3\n')
+    with pytest.raises(InputError, match=r"t\.csv:3: not CSV"):
+        load_rows("mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match=r"t\.parquet: not a whole parquet file"):
         load_rows("mine", TaskSettings(kind="classification", files={"test": "t.parquet"}), tmp_path)
@@ -177,7 +191,7 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
 
 def test_validation_is_cut_from_train_by_content(tmp_path: Path) -> None:
     rows = [{"text": f"sentence {n % 300}", "label": n % 2} for n in range(600)]
-    settings(tmp_path, rows)
+    settings(tmp_path, {"train": rows, "test": HELD_OUT})
     own = TaskSettings(kind="classification", files={"train": "train.jsonl", "test": "test.jsonl"})
     found, facts = load_rows("mine", own, tmp_path)
     held_out = {row["text"] for row in found["validation"]}
@@ -190,11 +204,93 @@ def test_validation_is_cut_from_train_by_content(tmp_path: Path) -> None:
     assert again - {"new"} == held_out, "other rows and another order change nothing"
 
 
+@pytest.mark.parametrize("rare", [1, 2, 5])
+def test_no_label_is_cut_out_of_train(tmp_path: Path, rare: int) -> None:
+    """Labels that one text alone has, among those that would be cut."""
+    rows = sentences(*["a", "b"] * 200, *[f"rare {n}" for n in range(rare)])
+    own = settings(tmp_path, {"train": rows, "test": sentences("a", first=900)})
+    found, _ = load_rows("mine", own, tmp_path)
+    assert {row["label"] for row in found["train"]} == {row["label"] for row in rows}
+    assert len(found["train"]) + len(found["validation"]) == len(rows)
+    own = settings(tmp_path, {"train": sentences("a", "b"), "test": sentences("a", first=900)})
+    with pytest.raises(InputError, match=r"tasks\.mine: .* each alone has a label.* name its rows"):
+        load_rows("mine", own, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "split"),
+    [
+        ("classification", "label", "validation"),
+        ("classification", "label", "test"),
+        ("multi-label", "labels", "test"),
+        ("tagging", "tags", "test"),
+    ],
+)
+def test_a_label_that_train_lacks_is_found_before_anything_is_trained(
+    tmp_path: Path, kind: str, field: str, split: str
+) -> None:
+    def rows(*labels: str) -> Rows:
+        wrap = field != "label"
+        return [
+            {"text": f"{labels} {n}", "words": [f"{labels}{n}"], field: [one] if wrap else one}
+            for n, one in enumerate(labels)
+        ]
+
+    splits = {"train": rows("a", "b"), "validation": rows("a"), "test": rows("b")}
+    assert load_rows("mine", settings(tmp_path, splits, kind=kind), tmp_path)
+    splits[split] = rows("a", "other")
+    message = rf"^tasks\.mine: {split} row '{split}#1' has the label 'other', which no train row has; add"
+    with pytest.raises(InputError, match=message):
+        load_rows("mine", settings(tmp_path, splits, kind=kind), tmp_path)
+
+
+def test_one_label_is_nothing_to_choose_from(tmp_path: Path) -> None:
+    splits = {"train": sentences("a", "a"), "validation": HELD_OUT, "test": HELD_OUT}
+    with pytest.raises(InputError, match=r"tasks\.mine: the train rows have one label, 'a'; classification"):
+        load_rows("mine", settings(tmp_path, splits), tmp_path)
+    many = [{"text": "x", "labels": []}]
+    splits = {"train": many, "validation": many, "test": [{"text": "y", "labels": []}]}
+    with pytest.raises(InputError, match=r"the train rows have no labels; multi-label needs 1 or more"):
+        load_rows("mine", settings(tmp_path, splits, kind="multi-label"), tmp_path)
+
+
+def test_train_rows_that_are_test_rows_go_and_overlaps_are_told(tmp_path: Path) -> None:
+    words = [f"word{n}" for n in range(40)]
+    train = [*SENTENCES, {"id": "x", "text": f"so {' '.join(words)} end", "label": 0, "group": "g"}]
+    test = [
+        {"id": "same", "text": "sentence 3", "label": 1, "group": "other"},
+        {"id": "other label", "text": "sentence 2", "label": 1},
+        {"id": "near", "text": " ".join(words[5:25]), "label": 0},
+    ]
+    train = [{"id": f"t{n}"} | row for n, row in enumerate(train)]
+    own = settings(tmp_path, {"train": train, "validation": HELD_OUT, "test": test})
+    rows, facts = load_rows("mine", own, tmp_path)
+    assert [row["id"] for row in rows["train"]] == ["t0", "t1", "t2", "t4", "t5", "x"]
+    assert facts["removed"] == {"train rows that are test rows": {"count": 1, "examples": ["t3 = same"]}}
+    found = facts["overlap"]["with train"]
+    assert (found["count"], found["of"], found["examples"][0][:17]) == (1, 3, "near: word5 word6")
+    own = settings(tmp_path, {"train": SENTENCES[:2], "validation": HELD_OUT, "test": SENTENCES})
+    with pytest.raises(InputError, match=r"tasks\.mine: every train row is a test row, too; name other rows"):
+        load_rows("mine", own, tmp_path)
+
+
+def test_a_plan_looks_at_the_first_row_of_every_file(tmp_path: Path) -> None:
+    def refused(message: str, **fields: Any) -> None:
+        with pytest.raises(InputError, match=message) as caught:
+            source_fingerprint("mine", settings(tmp_path, **fields), tmp_path)
+        assert "\n" not in str(caught.value)
+
+    refused(r"train\.jsonl: row 1: no column 'body' for text", columns={"text": "body"})
+    refused(r"train\.jsonl: row 1: label is 'sentence 0'; the 2 labels", columns={"label": "text"}, **NAMED)
+    refused(r"test\.jsonl: has no rows; give it some, or take it out of tasks\.mine\.files\.test",
+            splits={"train": SENTENCES, "test": []})  # fmt: skip
+
+
 def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
     own = settings(tmp_path)
     before = source_fingerprint("mine", own, tmp_path)
     assert source_fingerprint("other", own, tmp_path) == before
-    write_jsonl(tmp_path / "test.jsonl", SENTENCES[1:])
+    write_jsonl(tmp_path / "test.jsonl", HELD_OUT[1:])
     assert source_fingerprint("mine", own, tmp_path) != before
     hub = TaskSettings(kind="classification", hub={"name": "a/b"})
     newer = TaskSettings(kind="classification", hub={"name": "a/b", "revision": "v2"})
@@ -239,7 +335,7 @@ def test_the_hubs_own_tables_are_read_by_folder(tmp_path: Path, monkeypatch: pyt
         for split in ("train", "validation", "test"):
             path = sets / config / split / "0000.parquet"
             path.parent.mkdir(parents=True)
-            rows = [{"paper_id": "p", "source": [config, "and more."], "target": [f"in {split}", "so"]}]
+            rows = [{"paper_id": "p", "source": [config, "more."], "target": [f"in {split}", "so"]}]
             write_table(path, rows)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
@@ -247,7 +343,7 @@ def test_the_hubs_own_tables_are_read_by_folder(tmp_path: Path, monkeypatch: pyt
     columns = {"id": "paper_id", "references": "target"}
     rows, facts = load_rows("t", TaskSettings(kind="generation", hub=hub, columns=columns), tmp_path)
     assert rows["test"] == [
-        {"id": "p", "source": "Abstract and more.", "target": "in test", "references": ["in test", "so"]}
+        {"id": "p", "source": "Abstract more.", "target": "in test", "references": ["in test", "so"]}
     ]
     assert facts["missing"] == {"revision": "a folder"}
 
@@ -318,8 +414,11 @@ def test_the_real_sets_load(stepladder_data: Path, name: str) -> None:
     names = {"train": "train", "validation": "validation", "test": test}
     files = {split: f"{name}/{file}.jsonl.gz" for split, file in names.items()}
     rows, facts = load_rows("real", TaskSettings(**fields, files=files), stepladder_data)
-    assert tuple(len(rows[split]) for split in names) == counts
-    assert facts == {"notes": []}
+    removed = facts.get("removed", {}).get("train rows that are test rows", {"count": 0})["count"]
+    assert (len(rows["train"]) + removed, len(rows["validation"]), len(rows["test"])) == counts
+    assert removed < 10, "sets that others made: a few of SST-2's sentences stand in two splits"
+    assert facts["notes"] == []
+    assert facts["overlap"]["with train"]["count"] < 0.04 * counts[2], "eight words may be a phrase"
     if name == "scitldr":
         assert sum(len(row["references"]) for row in rows["test"]) == 1967, "as its README says"
 

@@ -24,6 +24,7 @@ def settings(**chosen: Any) -> dict[str, Any]:
         "config": None,
         "revision": None,
         "split": "train",
+        "splits": None,
         "text_column": "text",
         "validation_fraction": 0.05,
         "test_fraction": 0.05,

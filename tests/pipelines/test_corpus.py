@@ -211,6 +211,11 @@ def test_the_fingerprint_of_files_follows_their_content(tmp_path: Path) -> None:
         ("rows.csv", b"body,n\nx,1\n", r"rows\.csv: no column 'text'; .* one of body, n"),
         ("rows.jsonl", b'{"text": 5}\n', r"rows\.jsonl: row 1, text: 5 is no text"),
         ("rows.jsonl", b'{"text": \n', r"rows\.jsonl:1: not JSON"),
+        ("rows.jsonl", b'{"text": ' + b"[" * 100_000, r"rows\.jsonl:1: not JSON \(nested too deeply"),
+        ("rows.csv", b'text,n\na,1\n"b,2\nc,3\n', r"rows\.csv:3: not CSV"),
+        ("rows.csv", b"text,n\na,1\nb\n", r"rows\.csv:3: has other columns than the 2 of the first line"),
+        ("rows.csv", b"text,n\na,1,2\n", r"rows\.csv:2: has other columns than the 2 of the first line"),
+        ("rows.csv", b"text,n\na,1\n\xe9,2\n", r"rows\.csv: byte 0xe9 after line .* is not UTF-8"),
         ("rows.parquet", b"no parquet at all", r"rows\.parquet: not a whole parquet file"),
         ("rows.txt.gz", b"not gzip", r"rows\.txt\.gz: not a whole gzip file"),
         ("rows.parquet.gz", b"not gzip", r"rows\.parquet\.gz: not a whole parquet file"),
@@ -234,6 +239,25 @@ def test_bad_files_say_where_and_what_to_do(
     assert not (tmp_path / "out").exists(), "nothing is half-written"
 
 
+def test_a_plan_looks_at_the_first_row_of_every_table(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl")
+    for name, text in (("b.jsonl", '{"body": "x"}\n'), ("b.csv", "n,body\n1,x\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=rf"{name}.*no column 'text'; set corpus\.text_column to one of"):
+            source_fingerprint(settings(files=["a.jsonl", name]), tmp_path)
+    (tmp_path / "c.csv").write_text("n,text\n")
+    with pytest.raises(InputError, match=r"c\.csv: no text in it; remove it from corpus\.files"):
+        source_fingerprint(settings(files=["a.jsonl", "c.csv"]), tmp_path)
+    (tmp_path / "c.csv").write_text("n,text\n1,\n2,x\n")
+    assert source_fingerprint(settings(files=["a.jsonl", "c.csv"]), tmp_path)
+
+
+def test_a_link_to_nothing_says_so(tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "absent.txt")
+    with pytest.raises(InputError, match=r"gone\.txt: links to a file that is not there; mend it, or take"):
+        source_fingerprint(settings(files=["gone.txt"]), tmp_path)
+
+
 def test_a_parquet_file_without_the_column_names_those_it_has(tmp_path: Path) -> None:
     _parquet(tmp_path / "data.parquet")
     with pytest.raises(InputError, match=r"no column 'body'; set corpus\.text_column to one of n, text"):
@@ -254,3 +278,12 @@ def test_columns_stand_on_lines_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
     prepare_corpus(settings(files=["pairs.jsonl"], text_column=["en", "de"]), tmp_path, tmp_path / "out")
     assert set(everything(tmp_path / "out")) == {f"{row['en']}\n{row['de']}\n" for row in rows}
+
+
+def test_half_a_character_in_a_corpus_is_mended(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": text}) + "\n" for text in TEXTS]
+    lines[3] = lines[3].replace("Document", r"\ud83dDocument")
+    (tmp_path / "data.jsonl").write_text("".join(lines))
+    prepare_corpus(settings(files=["data.jsonl"]), tmp_path, tmp_path / "out")
+    mended = "\N{REPLACEMENT CHARACTER}" + TEXTS[3]
+    assert everything(tmp_path / "out") == sorted([*TEXTS[:3], mended, *TEXTS[4:]])

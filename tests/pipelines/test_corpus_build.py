@@ -126,7 +126,9 @@ def test_any_number_of_processes_gives_the_same_files_and_counts(
         decontaminate=True,
     )
     facts = [
-        prepare_corpus(chosen, base, tmp_path / f"{n}", against=[tmp_path / "task.jsonl"], processes=n)
+        prepare_corpus(
+            chosen, base, tmp_path / f"{n}", against={"task": tmp_path / "task.jsonl"}, processes=n
+        )
         for n in (1, 2)
     ]
     assert [fact.pop("speed")["clean"]["processes"] for fact in facts] == [1, 2]
@@ -156,7 +158,9 @@ def test_training_loses_what_it_shares_with_evaluation_rows(tmp_path: Path) -> N
     (tmp_path / "data.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
     (tmp_path / "test.jsonl").write_text(json.dumps({"id": "q", "text": asked, "label": "x"}) + "\n")
     chosen = settings(files=["data.jsonl"], validation_fraction=0.02, test_fraction=0.02)
-    facts = prepare_corpus(chosen, tmp_path, tmp_path / "out", against=[tmp_path / "test.jsonl"])
+    facts = prepare_corpus(
+        chosen, tmp_path, tmp_path / "out", against={"towns test": tmp_path / "test.jsonl"}
+    )
     train = read(tmp_path / "out")["train"]
     assert "data.jsonl#61" not in train
     assert train["data.jsonl#62"].split() == " ".join(long).split()
@@ -166,7 +170,13 @@ def test_training_loses_what_it_shares_with_evaluation_rows(tmp_path: Path) -> N
     removed = {reason: tally["examples"][0] for reason, tally in facts["removed"].items()}
     assert removed["shared with an evaluation set"].startswith("data.jsonl#61: Which Of The Seven")
     assert removed["paragraphs shared with an evaluation set"].startswith("data.jsonl#62: which of the")
+    (told,) = facts["overlap"].pop("towns test")["examples"]
+    assert told.startswith("q: which of the seven small towns")
     off = prepare_corpus(
-        chosen | {"decontaminate": False}, tmp_path, tmp_path / "off", against=[tmp_path / "test.jsonl"]
+        chosen | {"decontaminate": False},
+        tmp_path,
+        tmp_path / "off",
+        against={"towns test": tmp_path / "test.jsonl"},
     )
     assert off["removed"] == {}
+    assert "overlap" not in off, "nobody looked"

@@ -1,4 +1,4 @@
-"""A data set of the hub is streamed, shared among ranks without loss, and told by its commit."""
+"""A data set of the hub is streamed, shared among processes without loss, and told by its commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyarrow import parquet
 from eval.files import InputError
 from pipelines import corpus_hub
 from pipelines.corpus import prepare_corpus, source_fingerprint
-from tests.pipelines.corpora import TEXTS, everything, settings, write_jsonl
+from tests.pipelines.corpora import TEXTS, everything, read, settings, write_jsonl
 
 
 def test_a_folder_of_the_hubs_kind_loads(tmp_path: Path) -> None:
@@ -60,18 +60,65 @@ def test_a_stream_is_read_no_further_than_max_bytes(tmp_path: Path) -> None:
     assert (facts["revision"], facts["missing"]) == (None, {"revision": "a folder"})
 
 
-@pytest.mark.parametrize("files", [1, 2, 3])
-def test_ranks_share_a_stream_without_loss_or_repeat(tmp_path: Path, files: int) -> None:
-    """Fewer files than ranks, as many, and a number that the ranks do not divide."""
-    (tmp_path / "set").mkdir()
+def several(folder: Path, files: int) -> str:
+    """A set of the texts above, in so many files."""
+    folder.mkdir()
     for number in range(files):
         table = pyarrow.table({"text": TEXTS[number::files]})
-        parquet.write_table(table, tmp_path / "set" / f"train-{number}.parquet")
-    chosen = settings(hub=str(tmp_path / "set"))
-    shares = [list(corpus_hub.read_hub(chosen, None, rank, 2)) for rank in range(2)]
-    assert all(shares)
-    assert sorted(d.text for share in shares for d in share) == sorted(TEXTS)
-    assert len({d.id for share in shares for d in share}) == len(TEXTS)
+        parquet.write_table(table, folder / f"train-{number}.parquet")
+    return str(folder)
+
+
+@pytest.mark.parametrize("files", [1, 2, 3])
+def test_shares_are_all_of_a_stream_each_row_once(tmp_path: Path, files: int) -> None:
+    chosen = settings(hub=several(tmp_path / "set", files))
+    shares = corpus_hub.find_shares(chosen, None)
+    assert len(shares) == files
+    found = [list(corpus_hub.read_share(chosen, None, share)) for share in shares]
+    assert [[d.text for d in share] for share in found] == [TEXTS[n::files] for n in range(files)]
+    assert len({d.id for share in found for d in share}) == len(TEXTS)
+
+
+def test_processes_that_read_their_own_shares_change_nothing(tmp_path: Path) -> None:
+    chosen = settings(hub=several(tmp_path / "set", 3))
+    facts = [prepare_corpus(chosen, tmp_path, tmp_path / f"{n}", processes=n) for n in (1, 2)]
+    more = chosen | {"max_bytes": 10**9}  # a limit is kept by one that reads them all, in turn
+    facts.append(prepare_corpus(more, tmp_path, tmp_path / "3", processes=2))
+    assert [fact.pop("speed")["clean"]["processes"] for fact in facts] == [1, 2, 1]
+    assert facts[0] == facts[1] == facts[2]
+    assert everything(tmp_path / "1") == sorted(TEXTS)
+    for n in (1, 2, 3):
+        assert not [path for path in (tmp_path / f"{n}").iterdir() if path.suffix == ".part"]
+
+
+def test_a_share_that_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = several(tmp_path / "set", 2)
+    (tmp_path / "set" / "train-1.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"cannot be loaded \(.*\); check the name") as error:
+        prepare_corpus(settings(hub=folder), tmp_path, tmp_path / "out", processes=1)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_sets_own_splits_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    parts = {"train": TEXTS[:40], "validation": TEXTS[40:45], "test": [*TEXTS[45:], TEXTS[3]]}
+    for split, texts in parts.items():
+        write_jsonl(tmp_path / "set" / f"{split}.jsonl", texts)
+    names = {"train": "train", "validation": "validation", "test": "test"}
+    whole = settings(hub=str(tmp_path / "set"), splits=names, max_bytes=1000)
+    facts = prepare_corpus(whole, tmp_path, tmp_path / "out")
+    found = read(tmp_path / "out")
+    assert sorted(found["test"].values()) == sorted(parts["test"])
+    assert sorted(found["validation"].values()) == sorted(parts["validation"])
+    assert TEXTS[3] not in found["train"].values(), "the test keeps it"
+    assert set(found["train"].values()) < set(parts["train"]), "the limit is the train split's"
+    assert facts["removed"]["exact duplicate"]["count"] == 1
+    alone = settings(hub=str(tmp_path / "set"), splits={"train": None, "validation": None, "test": "test"})
+    facts = prepare_corpus(alone, tmp_path, tmp_path / "alone")
+    assert facts["documents"] == {"test": 16}
+    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["test.jsonl.gz"]
+    assert source_fingerprint(alone, tmp_path) != source_fingerprint(whole, tmp_path)
 
 
 def test_the_commit_that_the_hub_names_is_read_and_told(

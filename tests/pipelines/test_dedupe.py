@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import re
 
+import numpy as np
 import pytest
 
+from pipelines import dedupe
 from pipelines.dedupe import find_repeats
 
 WORDS = [f"word{number}" for number in range(500)]
@@ -55,3 +57,53 @@ def test_short_and_empty_texts_are_never_near() -> None:
         "exact duplicate": {},
         "near duplicate": {},
     }
+
+
+def _letters(count: int, own: int) -> dict[str, str]:
+    """Letters that share 400 words and have some of their own: about 0.6 alike, or less."""
+    words = [f"w{number}" for number in range(20_000)]
+    shared = random.Random(0).choices(words, k=400)
+    return {str(n): " ".join([*shared, *random.Random(n + 1).choices(words, k=own)]) for n in range(count)}
+
+
+def test_documents_that_share_boilerplate_are_hardly_ever_compared_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = []
+    whole = dedupe.jaccard
+    monkeypatch.setattr(dedupe, "jaccard", lambda a, b: compared.append(1) or whole(a, b))
+    letters = _letters(200, 130)
+    words = letters["7"].split()
+    repeats = {"again": " ".join([*words[:440], "or", *words[441:]]), "more": " ".join([*words, "so", "on"])}
+    assert find_repeats(letters | repeats)["near duplicate"] == {"again": "7", "more": "7"}
+    assert len(compared) < 0.02 * 200 * 199 / 2
+
+
+@pytest.mark.parametrize("own", [8, 40, 60, 90])
+def test_near_repeats_among_many_that_are_alike_are_those_of_the_definition(own: int) -> None:
+    """Likenesses all around the threshold: what stays is decided by each document's place."""
+    letters = _letters(40, own)
+    expected: dict[str, str] = {}
+    for name, text in letters.items():
+        likeness = {
+            other: _jaccard(text, letters[other])
+            for other in list(letters)[: int(name)]
+            if other not in expected
+        }
+        best = max(likeness, key=lambda other: likeness[other], default=None)
+        if best is not None and likeness[best] >= 0.8:
+            expected[name] = best
+    assert find_repeats(letters)["near duplicate"] == expected
+
+
+def test_where_too_many_are_alike_the_latest_are_compared_and_the_rest_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = list(_letters(60, 130).values())
+    texts.append(texts[0] + " and so on")
+    sketches = np.array([dedupe.sketch(text) for text in texts])
+    assert dedupe.find_near(sketches, texts.__getitem__) == dedupe.Near({60: 0}, 0)
+    monkeypatch.setattr(dedupe, "MOST_ALIKE", 10)
+    capped = dedupe.find_near(sketches, texts.__getitem__)
+    assert capped.repeats == {60: 0}, "by the numbers that only these two share"
+    assert capped.skipped > 500

@@ -159,3 +159,8 @@ def test_models_that_do_not_write_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=said):
         load_writer(save(tmp_path, made, **config), {})
+
+
+def test_a_prompt_of_bytes_that_are_no_text_is_refused(writer: Predictor) -> None:
+    with pytest.raises(InputError, match=r"row 1: prompt is 'bad \\udcff', which is not UTF-8"):
+        written(writer, "bad \udcff")

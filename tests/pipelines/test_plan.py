@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.files import InputError
+from eval.files import InputError, hash_file
 from pipelines import planned
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
@@ -21,7 +21,7 @@ from pipelines.recipe_file import load_recipe
 
 RECIPE = """\
 name: tiny
-corpus: {files: [books/*.txt]}
+corpus: {source: python-stdlib}
 tokenizer: {train: bpe, vocab_size: 512}
 context: 64
 ladder:
@@ -47,9 +47,11 @@ HEAVY = (
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    (tmp_path / "books").mkdir()
-    (tmp_path / "books" / "one.txt").write_text("It was a dark and stormy night.\n", encoding="utf-8")
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe beside what stands for the standard library, whose own fingerprint takes a second."""
+    library = tmp_path / "library.py"
+    library.write_text('"""It was a dark and stormy night."""\n', encoding="utf-8")
+    monkeypatch.setattr("pipelines.corpus.stdlib_fingerprint", lambda: hash_file(library))
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE, encoding="utf-8")
     return path
@@ -170,7 +172,7 @@ def test_changed_text_redoes_everything_and_a_raised_version_its_kind(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plan(recipe)
-    (recipe.parent / "books" / "one.txt").write_text("It was a bright cold day in April.\n", encoding="utf-8")
+    (recipe.parent / "library.py").write_text('"""It was a bright cold day in April."""\n', encoding="utf-8")
     changed = plan(recipe)
     assert redone(before, changed) == {stage.id for stage in changed.stages}
     monkeypatch.setitem(planned.VERSIONS, "finetune", planned.VERSIONS["finetune"] + 1)
@@ -181,7 +183,7 @@ def test_changed_text_redoes_everything_and_a_raised_version_its_kind(
 
 def test_missing_text_is_a_mistake_and_not_a_crash(recipe: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
-        plan(recipe, "corpus.files=[nowhere/*.txt]")
+        plan(recipe, "corpus={files: [nowhere/*.txt]}", "finetune=[]")
 
 
 def test_settings_are_json_and_say_what_a_run_costs(recipe: Path) -> None:
@@ -318,6 +320,8 @@ def test_planning_imports_nothing_heavy() -> None:
 
 def test_keys_are_the_same_in_every_process(recipe: Path) -> None:
     code = (
+        "import pipelines.corpus; from eval.files import hash_file\n"
+        f"pipelines.corpus.stdlib_fingerprint = lambda: hash_file({str(recipe.parent / 'library.py')!r})\n"
         "from pipelines.plan import make_plan; from pipelines.recipe_file import load_recipe\n"
         f"print(*[stage.folder for stage in make_plan(load_recipe({str(recipe)!r})).stages])"
     )

@@ -262,6 +262,8 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     [
         ("a.txt", b"", "has no rows"),
         ("a.jsonl", b"[1]\n", "not an object but a list"),
+        ("a.jsonl", b'{"text": "a \\ud800"}\n', r"a.jsonl:1: holds half a character \(\\ud800\)"),
+        ("a.jsonl", b'{"n": ' + b"1" * 5000 + b"}\n", "a.jsonl:1: not JSON .a number of too many digits"),
         ("a.csv", b"text,n\nx,1,2\n", r"a.csv:2: has other columns than the 2 of the first line"),
         ("a.parquet", b"PAR1", "not a whole parquet file"),
         ("a.bin", b"\x7fELF\0\0", "no text"),

@@ -125,6 +125,12 @@ def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
          "14:5: finetune.0.max_tokens", "more than the models' context, 64"),
         ("    epochs: 1", "    max_tokens: 40",
          "14:5: finetune.0.max_tokens", "too short for code-to-docstring"),
+        ("    epochs: 1", "    max_tokens: 1",
+         "14:5: finetune.0.max_tokens", "must be at least 2"),
+        ("context: 64", "context: 64\neval: {context: 40}",
+         "5:8: eval.context", "rows of 40 tokens are too short for code-to-docstring; it needs 64"),
+        ("{source: python-stdlib}", "{files: [a.txt]}",
+         "13:5: finetune.0.task", "is made from Python source: write corpus: {source: python-stdlib}"),
         ("learning_rate: 3e-4", "batch_tokens: 100",
          "11:3: training.batch_tokens", "not a multiple of the context, 64; write 128"),
         ("learning_rate: 3e-4", "rule: fixed",
@@ -193,6 +199,61 @@ def test_a_task_that_is_measured_must_be_fine_tuned_when_it_was_asked_for(tmp_pa
     assert load(tmp_path, without).recipe.finetune == ()
     line = complaint(tmp_path, without + "eval: {tasks: [perplexity, code-to-docstring]}\n")
     assert line.startswith("recipe.yaml:12:28: eval.tasks.1: code-to-docstring is not fine-tuned; add {task:")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "place", "advice"),
+    [
+        ("files: [a.txt], splits: {test: test}", "corpus.splits", "only a hub corpus has this"),
+        ("hub: a/b, split: test, splits: {test: test}", "corpus.split", "corpus.splits names each split"),
+        ("hub: a/b, splits: {test: test}, test_fraction: 0.1", "corpus.test_fraction", "remove this"),
+        ("hub: a/b, splits: {train: a, test: b}", "corpus.splits", "no validation split, which pretraining"),
+        ("hub: a/b, splits: {train: a}", "corpus.splits.test", "is missing"),
+    ],
+)
+def test_a_hub_corpus_names_its_splits_whole(tmp_path: Path, corpus: str, place: str, advice: str) -> None:
+    without = GOOD[: GOOD.index("finetune:")]
+    line = complaint(tmp_path, without.replace("source: python-stdlib", corpus))
+    assert f"{place}: " in line
+    assert advice in line
+    good = "hub: a/b, splits: {train: a, validation: b, test: c}"
+    assert load(tmp_path, without.replace("source: python-stdlib", good)).recipe.corpus.splits.test == "c"
+
+
+TASK = (
+    GOOD[: GOOD.index("finetune:")]
+    + """\
+tasks:
+  mine: {kind: span, files: {train: a.jsonl, test: b.jsonl}}
+finetune:
+  - {task: mine, max_tokens: 15}
+"""
+)
+WRITTEN = "generation, max_new_tokens: 4, cue: 'now write it:'"
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "least"),
+    [
+        ("span", "gpt2", 16),
+        ("span", "bert", 16),
+        ("tagging", "gpt2", 2),
+        ("classification", "bert", 3),
+        (WRITTEN, "gpt2", 9),
+        ("generation, max_new_tokens: 8", "gpt2", 16),
+        ("generation, max_new_tokens: 1", "gpt2", 4),
+    ],
+)
+def test_rows_too_short_for_their_kind_are_refused_before_anything_is_trained(
+    tmp_path: Path, kind: str, family: str, least: int
+) -> None:
+    """The least is what encoding itself asks for, where a tokenizer makes a token of each word."""
+    text = TASK.replace("kind: span", f"kind: {kind}").replace("name: tiny", f"name: tiny\nfamily: {family}")
+    text = text.replace("bpe", "wordpiece") if family == "bert" else text
+    assert load(tmp_path, text.replace("max_tokens: 15", f"max_tokens: {least}")).recipe
+    if least > 2:
+        line = complaint(tmp_path, text.replace("max_tokens: 15", f"max_tokens: {least - 1}"))
+        assert f"finetune.0.max_tokens: rows of {least - 1} tokens are too short for mine; it needs" in line
 
 
 # The schema

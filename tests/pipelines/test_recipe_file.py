@@ -20,7 +20,7 @@ def test_overrides_replace_values_and_are_kept_in_the_text(tmp_path: Path) -> No
         "training.learning_rate=1e-2",
         "finetune.1.max_rows=9",
         "eval.bootstrap=50",
-        "corpus={files: [a.txt]}",
+        "corpus={source: python-stdlib, max_bytes: 4e6}",
     )
     loaded = load(tmp_path, GOOD, *overrides)
     recipe = loaded.recipe
@@ -29,7 +29,7 @@ def test_overrides_replace_values_and_are_kept_in_the_text(tmp_path: Path) -> No
         9,
         50,
     )
-    assert (recipe.corpus.source, recipe.corpus.files) == (None, ("a.txt",))
+    assert (recipe.corpus.source, recipe.corpus.max_bytes) == ("python-stdlib", 4_000_000)
     assert recipe.finetune[0].epochs == 1
     (tmp_path / "again").mkdir()
     assert load(tmp_path / "again", loaded.text).recipe == recipe

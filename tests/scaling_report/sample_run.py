@@ -32,6 +32,9 @@ def sample_run() -> dict[str, Any]:
             "bytes": {"train": 9_871_200, "validation": 501_200, "test": 513_900},
             "removed": {"near duplicate": {"count": 96, "examples": ["os.py", "ntpath.py"]}, "too short": 14},
         },
+        "tasks": {
+            "mood": {"overlap": {"with train": {"count": 3, "of": 1821, "examples": ["r7: so it goes"]}}}
+        },
         "tokenizer": {"train": "bpe", "vocab_size": 2048, "bytes_per_token": 3.52},
         "rungs": [_rung(rung, seed) for rung, seed in runs] + [{**_rung(4, 1), **failed, **unmeasured}],
         "stages": [

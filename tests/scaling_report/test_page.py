@@ -210,6 +210,10 @@ def test_lede_says_what_the_downstream_tasks_come_to(story):
     assert "accuracy" in told
 
 
+def test_what_test_rows_share_with_training_is_told(story):
+    assert "overlap with train 3 of 1,821 (such as r7: so it goes)" in render_markdown(story)
+
+
 def test_samples_mark_the_outputs_that_are_the_reference(story):
     (sample,) = [one for one in story.samples if one.task == "module-classification"]
     assert sample.outputs == (("r1-13k", "asyncio", False), ("r7-1m", "email", True))
