@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,18 +26,25 @@ from transformers import (
 )
 
 from pipelines.batches import Batch, PackedWindows
+from pipelines.compiling import decide_compile
 from pipelines.fast import tune_for_training
 from pipelines.fused_loss import IGNORED
 from pipelines.ladder import Shape
+from pipelines.micro_batch import find_micro_tokens
 from pipelines.objectives import objective
 from pipelines.optim import Optimisation
 from pipelines.ranks import make_accelerator
 from pipelines.train import Run, train
+from pipelines.training_setup import DTYPES, native_precision
 
 # (warm steps, timed steps) -> tokens a second over the timed ones, and what they took beyond their forward
 # and backward passes as a share of those: None where that is not looked at
 Contender = Callable[[int, int], tuple[float, float | None]]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+PRECISION = native_precision()
+DTYPE = DTYPES[PRECISION]
+# Of the rung whose start-up and compiling count.
+RUNG_TOKENS = {"cpu": 2_000_000, "cuda": 2_000_000_000}[DEVICE]
 
 
 @dataclass(frozen=True)
@@ -114,19 +122,32 @@ def module_of(setting: Setting) -> torch.nn.Module:
     """The real objective around the tuned model."""
     name = "masked-lm" if setting.family == "bert" else "causal-lm"
     tuned = tune_for_training(model_of(setting).train(), on_cpu=DEVICE == "cpu")
-    return objective(name, tuned, torch.bfloat16).to(DEVICE)
+    return objective(name, tuned, DTYPE).to(DEVICE)
 
 
 def ours(setting: Setting) -> Contender:
-    """`pipelines.train.train` with the real objective; a log line after the warm steps and at the end."""
+    """`pipelines.train.train` with the real objective; a log line after the warm steps and at the end.
+
+    Compiled, and in such parts of a batch, as a stage of so many tokens decides.
+    """
     packed = batches(setting)
     data = Masked(packed) if setting.family == "bert" else packed
     module = module_of(setting)
-    on_gpu = {"compile": True, "micro_tokens": setting.tokens_a_step} if DEVICE == "cuda" else {}
+    accelerator = make_accelerator(PRECISION)
+    micro_tokens = find_micro_tokens(module, data, accelerator)
+    compiled = decide_compile(
+        module,
+        data,
+        optimisation(RUNG_TOKENS // setting.tokens_a_step),
+        micro_tokens=micro_tokens,
+        autocast=accelerator.autocast,
+        device=accelerator.device,
+    )
+    print(f"{setting.shape}: {compiled.reason}", file=sys.stderr)
 
     def run(warm: int, timed: int) -> tuple[float, float | None]:
         times: list[tuple[float, float]] = []
-        accelerator = make_accelerator("bf16")
+        accelerator = make_accelerator(PRECISION)
         passes = Passes(module, accelerator)
         with tempfile.TemporaryDirectory() as folder:
             asked = Run(
@@ -138,13 +159,16 @@ def ours(setting: Setting) -> Contender:
                 on_progress=lambda progress: times.append((time.perf_counter(), passes.seconds)),
                 on_warning=lambda text: None,
                 highest_loss_nats=1e9,
-                **on_gpu,
+                micro_tokens=micro_tokens,
+                compile=compiled.compile,
             )
             train(module, asked, accelerator)
         passes.hook.remove()
         (began, before), (ended, after) = times[0], times[-1]
         seconds = ended - began
-        overhead = None if DEVICE == "cuda" else seconds / (after - before) - 1  # a GPU works on by itself
+        # a GPU works on by itself, and a compiled model has no place to look at the clock
+        seen = DEVICE == "cpu" and not compiled.compile
+        overhead = seconds / (after - before) - 1 if seen else None
         return timed * setting.tokens_a_step / seconds, overhead
 
     return run
@@ -158,6 +182,7 @@ class Passes:
         self.hook = module.register_forward_pre_hook(self.start)
         accelerator.backward = self.back
 
+    @torch.compiler.disable
     def start(self, *_: Any) -> None:
         self.began = time.perf_counter()
 
@@ -178,7 +203,7 @@ def bare(setting: Setting, compiled: bool = False) -> Contender:
 
     def step(index: int) -> None:
         batch = {name: value.to(DEVICE) for name, value in data.batch(index).items()}
-        with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        with torch.autocast(DEVICE, dtype=DTYPE, enabled=PRECISION != "fp32"):
             loss = called(batch["input_ids"], batch["targets"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -6,11 +6,12 @@
 
 The same shapes, data order and batch (context 256, batch 16, vocabulary 2,048, no dropout) go through: this
 package's loop (`pipelines.train.train` on the real objective), transformers' `Trainer` with its defaults, and
-a bare loop around a GPT-2 written for the benchmark (bare_gpt.py: bf16 autocast, scaled-dot-product
-attention, fused AdamW, clipping), eager and compiled. Each has a process of its own and they take turns, so
-that what else the machine does falls on all alike; figures are medians of the rounds, ± half their range.
-Where there is a GPU, the shapes are GPT-2 124M and 1.5B at context 1,024 and BERT-base at 512, and this loop
-is compiled too. How fast a machine is, is not a test: the exit code is 0.
+a bare loop around a GPT-2 written for the benchmark (bare_gpt.py: scaled-dot-product attention, fused AdamW,
+clipping), eager and compiled. This loop and the bare one compute in what the machine does natively (bf16,
+else fp32); this loop is compiled where it decides so itself for a rung of 2M tokens. Each has a process of
+its own and they take turns, so that what else the machine does falls on all alike; figures are medians of the
+rounds, ± half their range. Where there is a GPU, the shapes are GPT-2 124M and 1.5B at context 1,024 and
+BERT-base at 512, and the rung is of 2B tokens. How fast a machine is, is not a test: the exit code is 0.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import NamedTuple
 
 import torch
 import transformers
-from speed_contenders import CONTENDERS, DEVICE, Contender, Setting
+from speed_contenders import CONTENDERS, DEVICE, DTYPE, PRECISION, RUNG_TOKENS, Contender, Setting
 
 from pipelines.compiling import processor
 from pipelines.flops import training_flops_per_token
@@ -51,7 +52,6 @@ NAMES = {
     "bare": "bare loop, eager",
     "bare-compiled": "bare loop, compiled",
 }
-RUNG_TOKENS = 2_000_000
 WHOLE_RUNG = "2x64"  # run from beginning to end; of larger ones the start-up, and the rest from their rate
 WARM_STEPS, ROUND_S = 2, 3.0
 
@@ -104,11 +104,17 @@ def main() -> None:
 class Worker:
     """A contender in its own process, so that what one does to its process helps no other."""
 
-    def __init__(self, contender: str, shape: str, threads: int) -> None:
+    def __init__(self, contender: str, shape: str, threads: int, cache: str | None = None) -> None:
+        """`cache`: a folder to keep this process's measurements of the machine in, instead of the user's."""
         command = [sys.executable, __file__, "--threads", str(threads), "--worker", contender, shape]
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=os.environ | ({} if cache is None else {"XDG_CACHE_HOME": cache}),
         )
 
     def __call__(self, warm: int, timed: int) -> tuple[float, float | None]:
@@ -166,11 +172,12 @@ def measure_rungs(shape: str, rates: Rates, options: argparse.Namespace) -> dict
     steps = round(RUNG_TOKENS / a_step) if whole else 4
     found = {}
     for name in ("ours", "trainer"):
-        began = time.perf_counter()
-        worker = Worker(name, shape, options.threads)
-        worker(1, steps - 1)
-        worker.end()
-        seconds = time.perf_counter() - began
+        with tempfile.TemporaryDirectory() as empty:  # so that deciding whether to compile counts, too
+            began = time.perf_counter()
+            worker = Worker(name, shape, options.threads, empty)
+            worker(1, steps - 1)
+            worker.end()
+            seconds = time.perf_counter() - began
         left = RUNG_TOKENS - steps * a_step
         found[name] = Rung(seconds + max(0, left) / statistics.median(rates[name]), whole)
     return found
@@ -183,11 +190,12 @@ def ratio(rates: Rates, name: str) -> float:
 
 def machine(threads: int) -> str:
     device = torch.device(DEVICE)
-    peak = peak_flops(device, torch.bfloat16)
+    peak = peak_flops(device, DTYPE)
     shown = "unknown" if peak is None else f"{peak / 1e12:.2f} TFLOP/s"
     return (
         f"{processor(device)}, {threads} threads; Python {platform.python_version()}, torch "
-        f"{torch.__version__}, transformers {transformers.__version__}; bf16 matrix products peak at {shown}"
+        f"{torch.__version__}, transformers {transformers.__version__}; {PRECISION} matrix products peak at "
+        f"{shown}"
     )
 
 
@@ -197,14 +205,14 @@ def steady_table(rates: dict[str, Rates]) -> str:
         "| shape | | tokens/s | ± | utilisation | this loop is |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
-    peak = peak_flops(torch.device(DEVICE), torch.bfloat16)
+    peak = peak_flops(torch.device(DEVICE), DTYPE)
     for shape, by_name in rates.items():
         for name, values in by_name.items():
             rate, spread = statistics.median(values), (max(values) - min(values)) / 2
             used = "" if peak is None else f"{rate * flops_per_token(shape) / peak:.0%}"
             times = "" if name == "ours" else f"{ratio(by_name, name):.2f}x"
             lines.append(f"| {shape} | {NAMES[name]} | {rate:,.0f} | {spread:,.0f} | {used} | {times} |")
-    lines.append("\nUtilisation: model FLOPs over the bf16 peak above, for the fp32 Trainer too.")
+    lines.append(f"\nUtilisation: model FLOPs over the {PRECISION} peak above, for the fp32 Trainer too.")
     return "\n".join(lines)
 
 

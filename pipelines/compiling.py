@@ -187,15 +187,17 @@ def _key(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.dev
 
 
 def processor(device: torch.device) -> str:
-    """The name of the GPU, or of the processor."""
+    """The name of the GPU, or of the processor with what tells apart those that a cloud gives one name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in facts:
+        return platform.machine()
+    return f"{facts['model name']} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
 
 
 def cache_folder() -> Path:

@@ -55,7 +55,7 @@ def decide(job: Job, folder: Path | None = None) -> dict[str, Any]:
         decisions: dict[str, Any] = json.loads(read_text(path))
     else:
         asked = job.stage.settings["precision"]
-        decisions = {"precision": _precision() if asked == "auto" else asked, "threads": job.threads}
+        decisions = {"precision": native_precision() if asked == "auto" else asked, "threads": job.threads}
         _keep(job, path, decisions)
     torch.set_num_threads(decisions["threads"])
     return decisions
@@ -169,7 +169,7 @@ def _keep(job: Job, path: Path, decisions: dict[str, Any]) -> None:
         write_json(path, decisions)
 
 
-def _precision() -> str:
+def native_precision() -> str:
     """The precision this machine computes in natively; emulated bf16 is slower than float32."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

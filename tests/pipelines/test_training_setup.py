@@ -48,12 +48,12 @@ def test_decisions_are_kept_and_made_anew_where_the_recipe_asks_for_others(
         return compiling.Decision(False, f"probe {len(asked)}", 1.0, None, None)
 
     monkeypatch.setattr(training_setup, "decide_compile", decide)
-    monkeypatch.setattr(training_setup, "_precision", lambda: "bf16")
+    monkeypatch.setattr(training_setup, "native_precision", lambda: "bf16")
     first = _train(tmp_path)
     assert (first["precision"], first["compile_reason"]) == ("bf16", "probe 1")
 
     # another machine, another load: a resumed stage does as it began
-    monkeypatch.setattr(training_setup, "_precision", lambda: "fp32")
+    monkeypatch.setattr(training_setup, "native_precision", lambda: "fp32")
     again = _train(tmp_path)
     assert (again["precision"], again["compile_reason"], again["threads"]) == ("bf16", "probe 1", 1)
     assert asked == [4096]
