@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,6 +18,7 @@ import torch
 from eval.files import write_json
 from pipelines import attention, fast, fused_loss
 from pipelines.batches import Batch, Batches
+from pipelines.environment import cpu_name
 from pipelines.optim import Optimisation
 
 # A run that eager mode ends sooner than this, in seconds, is neither probed nor compiled. On a processor
@@ -187,17 +187,8 @@ def _key(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.dev
 
 
 def processor(device: torch.device) -> str:
-    """The name of the GPU, or of the processor with what tells apart those that a cloud gives one name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    if "model name" not in facts:
-        return platform.machine()
-    return f"{facts['model name']} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
+    """The name of the GPU, or of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
 def cache_folder() -> Path:

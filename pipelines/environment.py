@@ -1,8 +1,9 @@
-"""What a recipe needs of this machine and its installation, told before anything runs; no torch is loaded."""
+"""This machine, looked at without torch: what a recipe needs of it and lacks, and what it is called."""
 
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -63,3 +64,15 @@ def check_lora() -> None:
     """Raises InputError where peft is not installed."""
     if find_spec("peft") is None:
         raise InputError("finetune.lora: needs peft; install it: pip install 'stepladder[lora]'")
+
+
+def cpu_name() -> str:
+    """The processor's name, with what tells apart those that a cloud gives one name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in facts:
+        return platform.machine()
+    return f"{facts['model name']} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"

@@ -11,6 +11,7 @@ from typing import Any
 
 from eval.files import InputError, read_jsonl, read_text, write_json
 from eval.results import Result, read_results, write_results
+from pipelines.environment import cpu_name
 from pipelines.estimate import usable_cores
 from pipelines.plan import Plan, Stage
 from pipelines.recipe_file import LoadedRecipe
@@ -128,21 +129,12 @@ def machine() -> dict[str, Any]:
     import psutil
 
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _rung(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
