@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.files import InputError
+from pipelines.deepspeed_file import read_deepspeed
 
 if TYPE_CHECKING:
     from pipelines.recipe import Recipe
@@ -30,6 +31,8 @@ def check_environment(recipe: Recipe, loop: LoopSettings) -> None:
         if surely_no_gpu():
             refuse_without_gpu(recipe.training.precision, loop.sharding)
         check_trackers(loop.trackers)
+        if loop.deepspeed is not None:
+            check_deepspeed(loop.deepspeed)
     if any(finetune.lora for finetune in recipe.finetune):
         check_lora()
 
@@ -58,6 +61,15 @@ def check_trackers(names: Sequence[str]) -> None:
             raise InputError(
                 f"training.trackers: {name} is not installed; pip install 'stepladder[{name}]', or remove it"
             )
+
+
+def check_deepspeed(file: Path) -> None:
+    """Raises InputError where DeepSpeed is not installed, or its file asks for what is not passed through."""
+    read_deepspeed(file)
+    if find_spec("deepspeed") is None:
+        raise InputError(
+            "training.deepspeed: needs DeepSpeed; pip install 'stepladder[deepspeed]', or remove it"
+        )
 
 
 def check_lora() -> None:

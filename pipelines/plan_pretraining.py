@@ -175,6 +175,7 @@ def _pretrain(
         "hyper": hyper,
         "seed": seed,
         "precision": training.precision,
+        "leaves_stable": training.deepspeed is None,  # what a longer training would go on from
         "whole_words": training.whole_words,
         "early_stopping": training.early_stopping and training.early_stopping.model_dump(mode="json"),
         "tokens": hyper["tokens"],

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from eval.files import InputError
-from pipelines.environment import refuse_without_gpu
+from pipelines.environment import check_deepspeed, refuse_without_gpu
 
 if TYPE_CHECKING:
     from pipelines.batches import Batch
@@ -30,30 +31,44 @@ def make_accelerator(
     precision: str,
     *,
     sharding: str = "none",
+    deepspeed: Path | None = None,
     trackers: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Accelerator:
     """The accelerator of this process: on its GPU, or on the processor; `folder` is where trackers write.
 
-    precision: fp32, bf16 or fp16. sharding: `none`, or `fsdp` (FSDP2, GPUs only). Raises InputError for what
-    this machine cannot do, and asserts that accelerate sees as many processes as the launcher started.
+    precision: fp32, bf16 or fp16. sharding: `none`, or `fsdp` (FSDP2, GPUs only). deepspeed: a configuration
+    file. Raises InputError for what this machine cannot do, and asserts that accelerate sees as many
+    processes as the launcher started.
     """
     gpu = torch.cuda.is_available()
     if not gpu:
         refuse_without_gpu(precision, sharding)
     # a worker runs stages of several precisions in turn
     AcceleratorState._reset_state(reset_partial_state=world_size() == 1)
-    accelerator = Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision,
-        cpu=not gpu,
-        log_with=list(trackers) or None,
-        project_dir=folder,
-        fsdp_plugin=fsdp_plugin() if sharding == "fsdp" else None,
-    )
+    if deepspeed is not None:
+        accelerator = _zero(deepspeed, precision, trackers, folder)
+    else:
+        accelerator = Accelerator(
+            mixed_precision="no" if precision == "fp32" else precision,
+            cpu=not gpu,
+            log_with=list(trackers) or None,
+            project_dir=folder,
+            fsdp_plugin=fsdp_plugin() if sharding == "fsdp" else None,
+        )
     assert accelerator.num_processes == world_size(), (
         f"accelerate runs {accelerator.num_processes} processes, the launcher started {world_size()}"
     )
     return accelerator
+
+
+def _zero(file: Path, precision: str, trackers: Sequence[str], folder: Path | None) -> Accelerator:
+    check_deepspeed(file)
+    if precision == "fp16":
+        raise InputError("training.precision: DeepSpeed is not used with fp16 here; write fp32")
+    from pipelines.deepspeed_ranks import ZeroAccelerator
+
+    return ZeroAccelerator(file, precision, trackers, folder)
 
 
 def fsdp_plugin() -> Any:
@@ -71,8 +86,15 @@ def fsdp_plugin() -> Any:
     )
 
 
-def prepare(accelerator: Accelerator, objective: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-    """`accelerator.prepare`, told what of an objective it could not know; (prepared, optimizer)."""
+def prepare(
+    accelerator: Accelerator, objective: Any, optimizer: torch.optim.Optimizer, clip: float
+) -> tuple[Any, Any]:
+    """`accelerator.prepare`, told what of an objective it could not know; (prepared, optimizer).
+
+    clip: the norm that gradients are scaled down to, where that is not left to the loop.
+    """
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        return accelerator.prepare_clipped(objective, optimizer, clip)
     if not accelerator.is_fsdp2:
         return accelerator.prepare(objective, optimizer)
     from torch.distributed.fsdp import register_fsdp_forward_method

@@ -228,15 +228,28 @@ def _check_budget(recipe: Recipe) -> None:
         raise mistake(text, "training", "schedule")
     if budget.several and training.early_stopping:
         raise mistake("one length only can be stopped early; remove it", "training", "early_stopping")
+    if budget.several and training.deepspeed is not None:
+        text = (
+            "DeepSpeed keeps no state that another length could go on from; remove it, or the lengths but one"
+        )
+        raise mistake(text, "training", "deepspeed")
 
 
 def _check_sharding(recipe: Recipe) -> None:
-    """Adafactor's factored moments do not go with distributed tensors: torch fails in the first step."""
-    if recipe.training.sharding == "none":
+    """Adafactor's factored moments do not go with distributed tensors: torch fails in the first step.
+
+    Nor with ZeRO's, which are flat; and under ZeRO fine-tuning keeps no best weights either.
+    """
+    zero = recipe.training.deepspeed is not None
+    if recipe.training.sharding == "none" and not zero:
         return
-    text = "adafactor does not work on sharded weights; choose another, or write training.sharding: none"
+    setting = "remove training.deepspeed" if zero else "write training.sharding: none"
+    text = f"adafactor does not work on sharded weights; choose another, or {setting}"
     if recipe.training.optimizer == "adafactor":
         raise mistake(text, "training", "optimizer")
     for index, finetune in enumerate(recipe.finetune):
         if finetune.optimizer == "adafactor":
             raise mistake(text, "finetune", index, "optimizer")
+        if zero and finetune.early_stopping:
+            text = "DeepSpeed: it keeps no best weights; remove one of them"
+            raise mistake(text, "finetune", index, "early_stopping")

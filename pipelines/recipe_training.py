@@ -107,7 +107,7 @@ class Training(Settings):
     sharding: Literal["none", "fsdp"] = "none"
     """`fsdp`: shard weights and moments over the ranks (GPUs)."""
     deepspeed: Text | None = None
-    """Refused: `sharding: fsdp` shares out what DeepSpeed would."""
+    """A DeepSpeed file, passed through: ZeRO 1 or 2. A training that is interrupted begins anew."""
     trackers: tuple[Literal["trackio", "tensorboard", "wandb"], ...] = ()
     """Where logs go too, beside log.jsonl."""
 
@@ -127,12 +127,31 @@ class Training(Settings):
         if self.rule == "mup" and self.optimizer != "adamw":
             raise mistake(f"rule 'mup' is worked out for adamw, not {self.optimizer}", "optimizer")
         if self.deepspeed is not None:
-            raise mistake("DeepSpeed is not supported; remove it, and write sharding: fsdp", "deepspeed")
+            self._check_deepspeed()
         if self.early_stopping and self.early_stopping.metric != "loss":
             raise mistake(
                 "pretraining is watched by its loss; write metric: loss", "early_stopping", "metric"
             )
         return self
+
+    def _check_deepspeed(self) -> None:
+        """What does not go with DeepSpeed, whose state no checkpoint holds."""
+        for name, asked, advice in (
+            ("sharding", self.sharding != "none", "it shares out itself; write none, or remove deepspeed"),
+            (
+                "precision",
+                self.precision == "fp16",
+                "it is not used with fp16 here; write bf16, fp32 or auto",
+            ),
+            ("compile", self.compile == "on", "it is not compiled here; write off or auto"),
+            (
+                "early_stopping",
+                self.early_stopping is not None,
+                "it keeps no best weights; remove one of them",
+            ),
+        ):
+            if asked:
+                raise mistake(f"DeepSpeed: {advice}", name)
 
 
 def _kind(value: Any) -> str:

@@ -41,12 +41,15 @@ class LoopSettings:
     micro_tokens: int | None = None
     activation_checkpointing: bool = False
     sharding: str = "none"
+    deepspeed: Path | None = None
     trackers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, loaded: LoadedRecipe) -> LoopSettings:
-        """Those of a recipe."""
-        return cls(**{name: getattr(loaded.recipe.training, name) for name in cls.__dataclass_fields__})
+        """Those of a recipe; a DeepSpeed file is looked up where the recipe's files are."""
+        values = {name: getattr(loaded.recipe.training, name) for name in cls.__dataclass_fields__}
+        file = values["deepspeed"] and (loaded.base / Path(values["deepspeed"]).expanduser()).absolute()
+        return cls(**values | {"deepspeed": file})
 
 
 @dataclass(frozen=True)

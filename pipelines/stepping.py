@@ -95,7 +95,8 @@ class Stepper:
 
     def _halve(self, batch: Batch, error: torch.OutOfMemoryError) -> None:
         length = batch["input_ids"].shape[1]
-        if self.accelerator.num_processes > 1 or self.micro_tokens <= length:
+        # other ranks are further on; and what DeepSpeed has added up of a step cannot be taken back
+        if self.accelerator.num_processes > 1 or self.run.zero or self.micro_tokens <= length:
             raise InputError(
                 f"out of memory with {max(1, self.micro_tokens // length)} rows of {length} tokens at once; "
                 "lower training.micro_tokens or the context, or set training.activation_checkpointing"

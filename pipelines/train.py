@@ -56,6 +56,8 @@ class Run:
     validation: Validation | None = None
     start: Path | None = None
     """A checkpoint folder of a shorter training, which this one goes on from."""
+    zero: bool = False
+    """DeepSpeed shares the optimiser's state out, in pieces that no checkpoint here can hold."""
     keep_at: int | None = None
     """Steps after which the state is also left as `stable/`, for a longer training to start from."""
 
@@ -84,7 +86,7 @@ class _Loop:
     def __init__(self, module: Any, run: Run, accelerator: Accelerator) -> None:
         module.train()  # a loaded model is in evaluation mode, without dropout
         self.run, self.accelerator, self.objective = run, accelerator, module
-        prepared, optimizer = prepare(accelerator, module, make_optimizer(module, run.how))
+        prepared, optimizer = prepare(accelerator, module, make_optimizer(module, run.how), run.how.clip)
         called = compile_module(prepared) if run.compile else prepared
         self.optimizer = optimizer
         self.stepper = Stepper(module, prepared, called, optimizer, run, accelerator)
@@ -96,6 +98,13 @@ class _Loop:
 
     def resume(self) -> int:
         """Go back to the newest checkpoint, else to where a shorter training left off; the steps done."""
+        if self.run.zero:
+            assert (self.run.start, self.run.keep_at, self.run.validation) == (None, None, None)
+            self.run.on_warning(
+                "under DeepSpeed no checkpoints are kept: interrupted, this training begins anew"
+            )
+            self.log.cut(0, None)
+            return 0
         with self.accelerator.main_process_first():  # it sets broken ones aside
             checkpoint, warnings = load_newest(self.run.folder / "checkpoints", self.stopping.check)
         for warning in warnings:
@@ -192,6 +201,8 @@ class _Loop:
 
     def _checkpoint_is_due(self, done: int) -> bool:
         """Whether so many seconds have passed; of ranks, the first one's clock when losses are looked at."""
+        if self.run.zero:
+            return False
         due = time.monotonic() - self.saved_at > self.run.checkpoint_every_s
         if self.accelerator.num_processes == 1:
             return due

@@ -72,6 +72,7 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     accelerator = make_accelerator(
         decisions["precision"],
         sharding=loop.sharding,
+        deepspeed=loop.deepspeed,
         trackers=loop.trackers,
         folder=training.folder,
     )
@@ -120,6 +121,7 @@ def _run(job: Job, tell: Tell, training: Training, decisions: dict[str, Any], ac
         peak_flops=_peak(training, decisions["precision"], accelerator),
         validation=training.validation,
         start=training.start,
+        zero=job.loop.deepspeed is not None,
         keep_at=training.keep_at,
     )
 
@@ -147,7 +149,8 @@ def _decide_more(
         module, training.batches, accelerator
     )
     # ranks would each measure something else, and must do the same
-    if job.loop.compile == "auto" and not training.padded and accelerator.num_processes == 1:
+    alone = accelerator.num_processes == 1 and job.loop.deepspeed is None
+    if job.loop.compile == "auto" and not training.padded and alone:
         decision = decide_compile(
             module,
             training.batches,

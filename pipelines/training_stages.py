@@ -100,7 +100,7 @@ def fetch(job: Job, tell: Tell) -> dict[str, Any]:
 
 def _branch_point(job: Job, how: Optimisation) -> int | None:
     """The step whose state a longer training goes on from: the last before the learning rate falls."""
-    if job.stage.kind == "sweep" or how.schedule != "wsd":
+    if job.stage.kind == "sweep" or how.schedule != "wsd" or not job.stage.settings["leaves_stable"]:
         return None
     return decay_start(how.steps, how.decay_fraction)
 

@@ -74,6 +74,18 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: p
     assert "wandb is not installed; pip install 'stepladder[wandb]'" in str(complaint(tmp_path, trackers))
 
 
+def test_deepspeed_needs_its_package_and_a_file_beside_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = "training.deepspeed=zero.json"
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    assert str(complaint(tmp_path, asked)).startswith(f"training.deepspeed: {tmp_path / 'zero.json'}: ")
+    (tmp_path / "zero.json").write_text('{"zero_optimization": {"stage": 1}}', encoding="utf-8")
+    assert "needs DeepSpeed; pip install 'stepladder[deepspeed]'" in str(complaint(tmp_path, asked))
+    monkeypatch.setattr(environment, "find_spec", lambda name: object())
+    assert complaint(tmp_path, asked) is None
+
+
 def test_run_says_so_before_it_makes_a_folder_and_plan_says_it_last(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     ended = {}

@@ -26,7 +26,7 @@ from pipelines.models import load_for, save_model
 from pipelines.objectives import objective
 from pipelines.train import train
 from pipelines.training_setup import leave_model
-from tests.pipelines.tiny import CONTEXT, how, make_run, tiny_data, tiny_model, train_tiny
+from tests.pipelines.tiny import CONTEXT, Nothing, how, make_run, tiny_data, tiny_model, train_tiny
 
 pytestmark = pytest.mark.slow  # processes that start torch and meet
 
@@ -37,13 +37,6 @@ LOADERS: dict[str, Any] = {
     "lora": AutoModelForSequenceClassification,
 }
 CASES = [case for case in sorted(LOADERS) if case != "lora" or find_spec("peft")]  # peft is an extra
-
-
-class Nothing:
-    """In a tokenizer's place."""
-
-    def save_pretrained(self, folder: Path) -> None:
-        pass
 
 
 def _model(case: str, folder: Path) -> tuple[Any, str]:
