@@ -151,14 +151,8 @@ def _reporting(run: Path) -> bool:
     return (run / "events.jsonl").is_file() and any(event["event"] == "run-ended" for event in events(run))
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        _pretraining,
-        pytest.param(_evaluating, marks=pytest.mark.slow),
-        pytest.param(_reporting, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [_pretraining, _evaluating, _reporting])
 def test_killed_and_run_again_gives_the_undisturbed_results(
     moment: Callable[[Path], bool], finished: Path, tmp_path: Path
 ) -> None:
