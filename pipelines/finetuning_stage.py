@@ -105,18 +105,14 @@ def _choose(trials: dict[float, dict[str, Any]]) -> dict[str, Any]:
     Raises StageFailed where every rate diverged.
     """
     losses = {rate: facts["validation_loss_nats"] for rate, facts in trials.items()}
-    usable = [rate for rate, loss in losses.items() if loss is not None and math.isfinite(loss)]
+    usable = [rate for rate, loss in losses.items() if loss is not None]
     if not usable:
-        reasons = [(facts.get("missing") or {}).get("validation_loss_nats") for facts in trials.values()]
-        said = "; ".join(
-            f"{rate:g}: {why or 'not finite'}" for rate, why in zip(trials, reasons, strict=True)
-        )
+        said = "; ".join(f"{rate:g}: {f['missing']['validation_loss_nats']}" for rate, f in trials.items())
         raise StageFailed(f"no learning rate of {len(trials)} worked: {said}")
     best = min(usable, key=lambda rate: losses[rate])
     return trials[best] | {
         "rates_tried": [
-            {"learning_rate": rate, "validation_loss_nats": losses[rate] if rate in usable else None}
-            for rate in trials
+            {"learning_rate": rate, "validation_loss_nats": loss} for rate, loss in losses.items()
         ],
         # a trial that diverged is not counted: nobody knows how far it came
         "search_flops": sum(trials[rate]["stage_flops"] for rate in usable if rate != best),
@@ -157,7 +153,10 @@ def _train(
         held_out = _pairs(job, make_examples(job, tokenizer, "validation"), tokenizer)
         watched = Validation(held_out, held_out.steps_an_epoch)
         found = validation_measures(module, watched, facts["micro_tokens"])
-        facts["validation_loss_nats"] = found["loss"]
+        finite = math.isfinite(found["loss"])
+        facts["validation_loss_nats"] = found["loss"] if finite else None
+        if not finite:
+            facts["missing"] = {"validation_loss_nats": "not finite"}
     if settings["lora"]:
         model = merge_lora(model)
     leave_model(model, tokenizer, folder / "model", job.rank)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipelines.stages import Job, LoopSettings, StageFailed, Tell
 from pipelines.stepping import Stepper
 from pipelines.store import ERROR, RunFolder
 from pipelines.train import Diverged
-from tests.pipelines.tiny import how, train_tiny
+from tests.pipelines.tiny import be_rank, how, train_tiny
 
 pytestmark = pytest.mark.slow  # processes that start torch and meet
 
@@ -47,15 +46,7 @@ def _pretrain(job: Job, tell: Tell) -> dict[str, Any]:
 
 
 def _rank(rank: int, port: int, folder: Path, names: list[str]) -> None:
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
+    be_rank(rank, port)
     executor.PATIENCE = timedelta(seconds=20)
     stages.STAGES["pretrain"] = _pretrain
     made = tuple(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipelines import ranks
 from pipelines.batches import Example, Pairs
 from pipelines.executors import ranks as executor
 from pipelines.fused_loss import IGNORED
-from tests.pipelines.tiny import CONTEXT, how, tiny_data, train_tiny, weights
+from tests.pipelines.tiny import CONTEXT, be_rank, how, tiny_data, train_tiny, weights
 
 
 def _data(name: str) -> Any:
@@ -44,15 +43,7 @@ def _settings(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _rank(rank: int, port: int, folder: Path, name: str) -> None:
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
+    be_rank(rank, port)
     model, facts = train_tiny(**_settings(folder, name))
     save_file(weights(model), folder / f"rank-{rank}.safetensors")
     (folder / f"facts-{rank}.json").write_text(json.dumps(facts), encoding="utf-8")

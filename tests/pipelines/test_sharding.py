@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from dataclasses import replace
 from importlib.util import find_spec
@@ -26,7 +25,7 @@ from pipelines.models import load_for, save_model
 from pipelines.objectives import objective
 from pipelines.train import train
 from pipelines.training_setup import leave_model
-from tests.pipelines.tiny import CONTEXT, Nothing, how, make_run, tiny_data, tiny_model, train_tiny
+from tests.pipelines.tiny import CONTEXT, Nothing, be_rank, how, make_run, tiny_data, tiny_model, train_tiny
 
 pytestmark = pytest.mark.slow  # processes that start torch and meet
 
@@ -86,15 +85,7 @@ def _train(case: str, folder: Path, work: Path, rank: int) -> dict[str, Any]:
 
 
 def _rank(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
+    be_rank(rank, port)
     for case in CASES:
         facts = _train(case, folder, folder / case, rank)
         (folder / f"facts-{case}-{rank}.json").write_text(json.dumps(facts), encoding="utf-8")
