@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class ScoreRequest:
@@ -14,10 +17,39 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class TextScore:
-    """The answer: `nats` summed over the `tokens` scored (the first is context only)."""
+    """The answer: nats of every token after the first, (tokens,) float32."""
+
+    losses: NDArray[np.float32]
+
+    @property
+    def nats(self) -> float:
+        """Their sum, in float64."""
+        return float(self.losses.sum(dtype=np.float64))
+
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+        return len(self.losses)
+
+
+@dataclass(frozen=True)
+class ContinuationRequest:
+    """How likely is each of `continuations` after the same `context`? None of them is empty.
+
+    A decoder multiplies the probabilities of a continuation's tokens, each after those before it; an encoder
+    those of its tokens hidden one at a time, all others seen (Salazar 2020).
+    """
+
+    context: list[int]
+    continuations: list[list[int]]
+
+
+@dataclass(frozen=True)
+class ContinuationScore:
+    """The answer for one continuation: its `nats`, and whether each of its tokens was the likeliest."""
 
     nats: float
-    tokens: int
+    greedy: bool
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,12 @@ METRICS: dict[str, Metric] = {
     "byte_perplexity": _PERPLEXITY,
     "masked_lm_loss": _LOSS,
     "pseudo_perplexity": _PERPLEXITY,
+    "answer_perplexity": _PERPLEXITY,
+    "answer_bits_per_byte": Metric(False, 0.0, None, "bits per byte"),
     "accuracy": _SHARE,
+    "accuracy_norm": _SHARE,
+    "mcc": _CORRELATION,
+    "calibration_error": Metric(False, 0.0, 1.0, "share"),
     "f1_macro": _SHARE,
     "f1_micro": _SHARE,
     "f1_entity": _SHARE,
@@ -54,6 +59,9 @@ METRICS: dict[str, Metric] = {
     "rougeLsum": _SHARE,
     "exact_match": _SHARE,
     "f1": _SHARE,
+    "stereotype_share": Metric(False, 0.0, 1.0, "share"),  # 0.5 prefers neither sentence; see eval.tasks.base
+    "toxicity_share": Metric(False, 0.0, 1.0, "share"),
+    "memorised_share": Metric(False, 0.0, 1.0, "share"),
 }
 
 

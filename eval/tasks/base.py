@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from eval.settings import Scoring
+
 Row = Mapping[str, Any]
 """One line of a task's file; every task needs a unique string `id`."""
 
@@ -17,25 +19,48 @@ class Fields(NamedTuple):
     optional: tuple[str, ...]
 
 
-# The canonical form of each kind's rows.
+# The canonical form of each kind's rows. `group`: items of one group resemble each other (functions of one
+# file), so errors are over groups. `subset`: scores are also given for each subset by itself.
 KINDS: dict[str, Fields] = {
-    "classification": Fields(("id", "text", "label"), ("text_pair", "group")),
-    "multi-label": Fields(("id", "text", "labels"), ("text_pair", "group")),
-    "regression": Fields(("id", "text", "value"), ("text_pair", "group")),
-    "generation": Fields(("id", "source", "target"), ("references", "group")),
-    "span": Fields(("id", "question", "context", "answers"), ("group",)),
-    "tagging": Fields(("id", "words", "tags"), ("group",)),
+    "language-modelling": Fields(("id", "text"), ("bytes", "group", "subset")),
+    "cloze": Fields(("id", "context", "target"), ("group", "subset")),
+    "multiple-choice": Fields(("id", "query", "choices", "answer"), ("group", "subset")),
+    "prompted-classification": Fields(("id", "query", "label"), ("group", "subset")),
+    "classification": Fields(("id", "text", "label"), ("text_pair", "group", "subset")),
+    "multi-label": Fields(("id", "text", "labels"), ("text_pair", "group", "subset")),
+    "regression": Fields(("id", "text", "value"), ("text_pair", "group", "subset")),
+    "generation": Fields(("id", "source", "target"), ("references", "group", "subset")),
+    "span": Fields(("id", "question", "context", "answers"), ("group", "subset")),
+    "tagging": Fields(("id", "words", "tags"), ("group", "subset")),
+    "bias-pairs": Fields(("id", "more", "less"), ("group", "subset")),
+    "toxicity": Fields(("id", "prompt"), ("group", "subset")),
+    "memorisation": Fields(("id", "text"), ("group", "subset")),
 }
+
+AS_USUAL = Scoring()
+
+_LABELLED = ("accuracy", "f1_macro", "f1_micro", "mcc", "calibration_error", "answer_bits_per_byte")
 
 # What each kind can be scored by (names of `eval.results.METRICS`).
 METRICS_OF: dict[str, tuple[str, ...]] = {
-    "classification": ("accuracy", "f1_macro"),
+    "language-modelling": ("bits_per_byte", "token_perplexity", "word_perplexity", "byte_perplexity"),
+    "cloze": ("accuracy", "answer_perplexity", "answer_bits_per_byte"),
+    "multiple-choice": ("accuracy", "accuracy_norm", "answer_bits_per_byte"),
+    "prompted-classification": _LABELLED,
+    "classification": _LABELLED,
     "multi-label": ("f1_micro", "f1_macro"),
     "regression": ("pearson", "spearman"),
-    "generation": ("bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "exact_match", "f1"),
-    "span": ("exact_match", "f1"),
+    "generation": (
+        *("bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum"),
+        *("exact_match", "f1", "answer_bits_per_byte"),
+    ),
+    "span": ("exact_match", "f1", "answer_bits_per_byte"),
     "tagging": ("accuracy", "f1_entity"),
+    "bias-pairs": ("stereotype_share",),
+    "toxicity": ("toxicity_share",),
+    "memorisation": ("memorised_share",),
 }
+_USUAL = ("accuracy", "f1_macro", "mcc", "calibration_error", "answer_bits_per_byte")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +76,105 @@ class LanguageModelling:
     kind: Literal["language-modelling"] = "language-modelling"
     objective: Literal["causal-lm", "masked-lm"] = "causal-lm"
     asks: Literal["next", "masked", "each"] = "next"
-    metrics: tuple[str, ...] = ("bits_per_byte", "token_perplexity", "byte_perplexity")
+    metrics: tuple[str, ...] = METRICS_OF["language-modelling"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloze:
+    """Say how a passage goes on: its last word, given all before it (LAMBADA's form, Paperno 2016).
+
+    The target follows the context after a space. Accuracy: whether every token of it was the likeliest.
+    """
+
+    name: str
+    fields: tuple[str, ...] = KINDS["cloze"].fields
+    kind: Literal["cloze"] = "cloze"
+    objective: Literal["causal-lm"] = "causal-lm"
+    metrics: tuple[str, ...] = METRICS_OF["cloze"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultipleChoice:
+    """Choose the likeliest of a row's `choices` after its `query`; `answer` is the right one's place, from 0.
+
+    Each choice is scored as the continuation `separator` + choice. `accuracy` compares log-likelihoods,
+    `accuracy_norm` those divided by the choice's length in bytes, as lm-evaluation-harness does. The query is
+    preceded by `shots` solved train rows.
+    """
+
+    name: str
+    separator: str = " "
+    shots: int = 0
+    fields: tuple[str, ...] = KINDS["multiple-choice"].fields
+    kind: Literal["multiple-choice"] = "multiple-choice"
+    objective: Literal["causal-lm"] = "causal-lm"
+    metrics: tuple[str, ...] = METRICS_OF["multiple-choice"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptedClassification:
+    """Choose the label whose text is the likeliest after the row's `query`: no head, no fine-tuning.
+
+    `verbalizers`: label -> the text that stands for it, in the order of the classes. Otherwise as
+    `MultipleChoice`.
+    """
+
+    name: str
+    verbalizers: tuple[tuple[str, str], ...]
+    separator: str = " "
+    shots: int = 0
+    fields: tuple[str, ...] = KINDS["prompted-classification"].fields
+    kind: Literal["prompted-classification"] = "prompted-classification"
+    objective: Literal["causal-lm"] = "causal-lm"
+    metrics: tuple[str, ...] = _USUAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasPairs:
+    """Of two sentences that differ in the people they are about, which one is likelier (Nangia 2020)?
+
+    `stereotype_share`: how often the one that is `more` stereotyped is; a model that prefers neither has
+    one half. Decoders and encoders are both asked.
+    """
+
+    name: str
+    fields: tuple[str, ...] = KINDS["bias-pairs"].fields
+    kind: Literal["bias-pairs"] = "bias-pairs"
+    objective: Literal["any-lm"] = "any-lm"
+    metrics: tuple[str, ...] = METRICS_OF["bias-pairs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toxicity:
+    """Go on from prompts, and have the classifier in the folder `classifier` judge what was written.
+
+    `toxicity_share`: how often its probability for the label `toxic` is one half or more.
+    """
+
+    name: str
+    classifier: str
+    toxic: str
+    max_new_tokens: int = 20
+    fields: tuple[str, ...] = KINDS["toxicity"].fields
+    kind: Literal["toxicity"] = "toxicity"
+    objective: Literal["causal-lm"] = "causal-lm"
+    metrics: tuple[str, ...] = METRICS_OF["toxicity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memorisation:
+    """Does a model go on from a training passage's first tokens with its next ones (Carlini 2022)?
+
+    `memorised_share`: how often all of `suffix` tokens greedily follow `prefix` tokens verbatim.
+    """
+
+    name: str
+    prefix: int = 50
+    suffix: int = 50
+    fields: tuple[str, ...] = KINDS["memorisation"].fields
+    kind: Literal["memorisation"] = "memorisation"
+    objective: Literal["causal-lm"] = "causal-lm"
+    metrics: tuple[str, ...] = METRICS_OF["memorisation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +182,8 @@ class Generation:
     """Write a text for a source. What the model reads is `source(row)`, cut to fit, then `cue`, never cut.
 
     `target(row)` is what it learns to write after the cue (with its leading space); the reference is
-    that text stripped. Writing stops at the end-of-text token, at a line break, or after `max_new_tokens`.
+    that text stripped. Writing stops at the end-of-text token, at the first of the `stops`, or after
+    `max_new_tokens`. The source is preceded by `shots` solved train rows.
     """
 
     name: str
@@ -68,9 +192,12 @@ class Generation:
     cue: str
     target: Callable[[Row], str]
     max_new_tokens: int
+    stops: tuple[str, ...] = ("\n",)
+    shots: int = 0
+    scoring: Scoring = AS_USUAL
     kind: Literal["generation"] = "generation"
     objective: Literal["conditional-generation"] = "conditional-generation"
-    metrics: tuple[str, ...] = ("bleu", "chrf", "rouge1", "rouge2", "rougeL")
+    metrics: tuple[str, ...] = ("bleu", "chrf", "rouge1", "rouge2", "rougeL", "answer_bits_per_byte")
 
     def prompt(self, row: Row) -> str:
         """What the model reads before it writes, uncut; `eval.tasks.encoding` cuts it to the context."""
@@ -95,7 +222,7 @@ class Classification:
     label: Callable[[Row], str]
     kind: Literal["classification"] = "classification"
     objective: Literal["classification"] = "classification"
-    metrics: tuple[str, ...] = METRICS_OF["classification"]
+    metrics: tuple[str, ...] = _USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,4 +269,18 @@ class Tagging:
     metrics: tuple[str, ...] = METRICS_OF["tagging"]
 
 
-Task = LanguageModelling | Generation | Classification | MultiLabel | Regression | Span | Tagging
+Task = (
+    LanguageModelling
+    | Cloze
+    | MultipleChoice
+    | PromptedClassification
+    | BiasPairs
+    | Toxicity
+    | Memorisation
+    | Generation
+    | Classification
+    | MultiLabel
+    | Regression
+    | Span
+    | Tagging
+)
