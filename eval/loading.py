@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_file, hash_json
-from eval.model import Model
+from eval.model import Model, fills_gaps
 from eval.settings import EvalSettings
 from eval.tasks import Task
 from eval.tasks.encoding import pad_id
@@ -107,14 +107,10 @@ def count_params(network: Any) -> dict[str, int]:
 
 def _check_family(config: Any, task: Task, model_dir: Path) -> None:
     """Raise `InputError` where a model reads both ways and should write, or the other way round."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-    fills_gaps = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(
-        config, "is_decoder", False
-    )
-    if fills_gaps and task.objective in ("causal-lm", "conditional-generation"):
+    writes = not fills_gaps(config)
+    if not writes and task.objective in ("causal-lm", "conditional-generation"):
         wants = f"{task.name} is for models that write text from left to right, such as gpt2"
-    elif not fills_gaps and task.objective == "masked-lm":
+    elif writes and task.objective == "masked-lm":
         wants = f"{task.name} is for models that fill gaps, such as bert"
     else:
         return

@@ -18,10 +18,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from eval.batching import BatchLimits, run_batches
 from eval.files import InputError
 from eval.tasks.base import Generation
 from eval.tasks.encoding import begin_id, encode_prompts
-from eval.windows import batch_by_length
 from pipelines.using.inputs import TEXT, InputRow
 from pipelines.using.predict import ENDLESS, Answer, as_text, first_line, name_row
 from pipelines.using.predictor import Predictor
@@ -141,12 +141,29 @@ def _write(writer: Predictor, prompts: Sequence[_Prompt], how: Writing, batch_to
             for copy in range(copies)
             if one.new_tokens == new
         ]
-        sizes = [(len(prompts[place].ids) + new) * how.beams for place, _ in wanted]
-        for batch in batch_by_length(sizes, batch_tokens):
-            asked = [wanted[index] for index in batch]
-            outputs = _write_batch(writer, [(prompts[place], copy) for place, copy in asked], new, how)
-            found |= dict(zip(asked, outputs, strict=True))
+        found |= _write_alike(writer, prompts, wanted, new, how, batch_tokens)
     return [[text for copy in range(copies) for text in found[place, copy]] for place in range(len(prompts))]
+
+
+def _write_alike(
+    writer: Predictor,
+    prompts: Sequence[_Prompt],
+    wanted: Sequence[tuple[int, int]],
+    new: int,
+    how: Writing,
+    batch_tokens: int,
+) -> dict[tuple[int, int], list[str]]:
+    """The texts of those (prompt, copy) that are `wanted`, each of up to `new` tokens."""
+    found: dict[tuple[int, int], list[str]] = {}
+
+    def answer(batch: list[int]) -> None:
+        asked = [wanted[index] for index in batch]
+        outputs = _write_batch(writer, [(prompts[place], copy) for place, copy in asked], new, how)
+        found.update(zip(asked, outputs, strict=True))
+
+    sizes = [(len(prompts[place].ids) + new) * how.beams for place, _ in wanted]
+    run_batches(sizes, BatchLimits(batch_tokens), answer, writer.model.device)
+    return found
 
 
 def _write_batch(
