@@ -26,7 +26,7 @@ from eval.tally import Tally
 from eval.tasks import Generation, Task, get_task
 from eval.tasks.rows import RowFile, has_rows, open_rows
 
-# Documents are compared when a corpus is prepared; of the others, overlap with train is the point, or means nothing.
+# Documents are compared when a corpus is prepared; in the others overlap is the point, or means nothing.
 _NO_CONTAMINATION = ("language-modelling", "memorisation", "bias-pairs", "toxicity")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "rouge-score")
 
@@ -173,7 +173,7 @@ def _contamination(asked: Asked, tally: Tally) -> _Contamination:
 
 
 def _parts(tally: Tally, contaminated: frozenset[str]) -> Iterator[tuple[str, list[bool]]]:
-    """Parts of the items that are scored by themselves: every subset, and the clean ones where some are not."""
+    """Parts of the items that are scored by themselves: every subset, and the clean ones where not all are."""
     for name in tally.subsets:
         yield name, tally.in_subset(name)
     if contaminated:

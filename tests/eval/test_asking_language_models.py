@@ -1,4 +1,4 @@
-"""Choices, last words, pairs, memory and toxicity, asked of language models: against the model alone and lm-eval."""
+"""Choices, last words, pairs, memory, toxicity: against the model alone and lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -91,11 +91,8 @@ def test_the_likeliest_choice_is_that_of_the_model_alone(
 
 def test_solved_examples_come_before_the_question(language_model: Path, choices: Path) -> None:
     found = evaluate_kept(language_model, MultipleChoice(name="mine", shots=1), choices, settings=FAST)
-    assert all(
-        item["input"].endswith(row["query"]) for item, row in zip(found.items, rows_in(choices), strict=True)
-    )
-    assert all("\n\n" in item["input"] for item in found.items)
     for item, row in zip(found.items, rows_in(choices), strict=True):
+        assert item["input"].endswith(f"\n\n{row['query']}")
         solved = f"{row['query']} {row['choices'][row['answer']]}\n\n"
         assert not item["input"].startswith(solved), "never the item itself"
     assert "shots:1" in found.of("accuracy").signature

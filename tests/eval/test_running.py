@@ -30,8 +30,9 @@ from eval.evaluate import evaluate
 from eval.ranks import join_ranks
 from eval.settings import EvalSettings
 ranks = join_ranks()
-found = evaluate(sys.argv[1], sys.argv[2], Path(sys.argv[3]), settings=EvalSettings(bootstrap=20), ranks=ranks,
-                 items_to=Path(sys.argv[4]))
+found = evaluate(
+    *sys.argv[1:3], Path(sys.argv[3]), settings=EvalSettings(bootstrap=20), ranks=ranks, items_to=Path(sys.argv[4])
+)
 assert ranks.world == 2
 if ranks.is_first:
     Path(sys.argv[5]).write_text(json.dumps([(r.metric, r.value, r.stderr, r.n) for r in found.results]))
@@ -111,7 +112,7 @@ def test_two_processes_are_as_one(language_model: Path, documents: Path, tmp_pat
 def test_answers_of_shares_come_back_in_the_order_of_the_rows() -> None:
     rows = list(range(11))
     shares = [Ranks(rank, 3).share(rows) for rank in range(3)]
-    assert sorted(sum(shares, [])) == rows
+    assert sorted(row for share in shares for row in share) == rows
     assert shares[1] == [1, 4, 7, 10]
     assert Ranks().share(rows) == rows == Ranks().gather(rows)
 
