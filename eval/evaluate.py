@@ -173,7 +173,7 @@ def _contamination(asked: Asked, tally: Tally) -> _Contamination:
 
 
 def _parts(tally: Tally, contaminated: frozenset[str]) -> Iterator[tuple[str, list[bool]]]:
-    """Parts of the items that are scored by themselves: every subset, and the clean ones where not all are."""
+    """Parts of the items that are scored by themselves: every subset, and the clean where not all are."""
     for name in tally.subsets:
         yield name, tally.in_subset(name)
     if contaminated:

@@ -30,9 +30,9 @@ from eval.evaluate import evaluate
 from eval.ranks import join_ranks
 from eval.settings import EvalSettings
 ranks = join_ranks()
-found = evaluate(
-    *sys.argv[1:3], Path(sys.argv[3]), settings=EvalSettings(bootstrap=20), ranks=ranks, items_to=Path(sys.argv[4])
-)
+data, items = map(Path, sys.argv[3:5])
+settings = EvalSettings(bootstrap=20)
+found = evaluate(*sys.argv[1:3], data, settings=settings, ranks=ranks, items_to=items)
 assert ranks.world == 2
 if ranks.is_first:
     Path(sys.argv[5]).write_text(json.dumps([(r.metric, r.value, r.stderr, r.n) for r in found.results]))
