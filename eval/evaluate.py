@@ -15,7 +15,7 @@ from typing import Any
 from eval.contamination import compare
 from eval.files import InputError
 from eval.loading import check_family, count_params, find_checkpoint, fingerprint, load_model
-from eval.measuring import Asked, begin
+from eval.measuring import Asked, Measurement, begin
 from eval.metrics import Score, metric_by_name, refuse_empty
 from eval.model import Model
 from eval.ranks import Ranks
@@ -52,6 +52,8 @@ class _Setting:
     data_fingerprint: str
     versions: dict[str, str]
     seconds: float
+    replicates: int
+    seed: int
 
 
 def evaluate(
@@ -91,34 +93,26 @@ def evaluate(
     inner = time.perf_counter() - begun
     _refuse_nothing(task, tally)
     contamination = _contamination(asked, tally)
-    facts = {
-        "items": tally.items,
-        "failed": tally.told("failed"),
-        "cut": tally.told("cut"),
-        **contamination.facts,
-        "speed": measure_speed(model, measurement, rows, tally, inner),
-    }
-    if (confusion := tally.confusion()) is not None:
-        facts["confusion"] = confusion
-
+    facts = _facts(tally) | contamination.facts
+    facts["speed"] = measure_speed(model, measurement, rows, tally, inner)
     known = origin or _foreign_origin(model.network, task, _name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
     seconds = round(time.perf_counter() - started, 3)
-    setting = _Setting(split, rows.fingerprint(), _versions(), seconds)
-    draw = {"replicates": settings.bootstrap, "seed": seed}
-    results = [_result(score, task.name, setting, known, absent) for score in tally.scores(**draw)]
-    for name, chosen in _parts(tally, contamination.ids):
-        scores = tally.scores(**draw, chosen=chosen)
-        results += [_result(score, f"{task.name}/{name}", setting, known, absent) for score in scores]
-    for name, baseline in measurement.baselines:
-        nobody = Origin(
-            run=known.run, stage="evaluate", family="baseline", objective=known.objective, rung=name
-        )
-        scores = run(baseline, rows).scores(**draw)
-        results += [_result(one, task.name, setting, nobody, "a baseline has no model") for one in scores]
-    return Evaluation(results, tally.samples, facts)
+    setting = _Setting(split, rows.fingerprint(), _versions(), seconds, settings.bootstrap, seed)
+    results = [
+        _result(score, name, setting, known, absent)
+        for name, scores in _parts(task, tally, contamination.ids, setting)
+        for score in scores
+    ]
+    return Evaluation(results + _baselines(measurement, asked, known, setting), tally.samples, facts)
+
+
+def _facts(tally: Tally) -> dict[str, Any]:
+    facts = {"items": tally.items, "failed": tally.told("failed"), "cut": tally.told("cut")}
+    confusion = tally.confusion()
+    return facts if confusion is None else facts | {"confusion": confusion}
 
 
 def check_before_loading(folder: Path, task: Task, data: Path, split: str, settings: EvalSettings) -> RowFile:
@@ -172,12 +166,30 @@ def _contamination(asked: Asked, tally: Tally) -> _Contamination:
     return _Contamination({"contamination": report.facts()}, report.ids)
 
 
-def _parts(tally: Tally, contaminated: frozenset[str]) -> Iterator[tuple[str, list[bool]]]:
-    """Parts of the items that are scored by themselves: every subset, and the clean where not all are."""
+def _parts(
+    task: Task, tally: Tally, contaminated: frozenset[str], setting: _Setting
+) -> Iterator[tuple[str, list[Score]]]:
+    """The scores of all items, of every subset, and of the clean where not all are; each with its name."""
+    draw = {"replicates": setting.replicates, "seed": setting.seed}
+    yield task.name, tally.scores(**draw)
     for name in tally.subsets:
-        yield name, tally.in_subset(name)
+        yield f"{task.name}/{name}", tally.scores(**draw, chosen=tally.in_subset(name))
     if contaminated:
-        yield "clean", tally.outside(contaminated)
+        yield f"{task.name}/clean", tally.scores(**draw, chosen=tally.outside(contaminated))
+
+
+def _baselines(measurement: Measurement, asked: Asked, model: Origin, setting: _Setting) -> list[Result]:
+    """The scores of what needs no model, on the same rows."""
+    results = []
+    for name, baseline in measurement.baselines:
+        nobody = Origin(
+            run=model.run, stage="evaluate", family="baseline", objective=model.objective, rung=name
+        )
+        scores = run(baseline, asked.rows).scores(replicates=setting.replicates, seed=setting.seed)
+        results += [
+            _result(score, asked.task.name, setting, nobody, "a baseline has no model") for score in scores
+        ]
+    return results
 
 
 def _refuse_nothing(task: Task, tally: Tally) -> None:
