@@ -44,7 +44,8 @@ class Model:
     @property
     def fills_gaps(self) -> bool:
         """Whether it reads both ways and guesses hidden tokens, rather than writes from left to right."""
-        return fills_gaps(self.network.config)
+        config = self.network.config
+        return fills_gaps(config.model_type, getattr(config, "is_decoder", False))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision asked for, around a forward pass."""
@@ -92,11 +93,11 @@ class Model:
             return torch.equal(head(states), self.network(input_ids=ids).logits)
 
 
-def fills_gaps(config: Any) -> bool:
-    """Whether a model of this `config` guesses hidden tokens, as BERT does, and is not set to write."""
+def fills_gaps(model_type: str, is_decoder: bool) -> bool:
+    """Whether models of this type guess hidden tokens, as BERT does, where they are not set to write."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    return model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not is_decoder
 
 
 @torch.inference_mode()
