@@ -25,8 +25,8 @@ def generate(
     """The most likely tokens after each prompt, up to and with the first of `stops`, in the order asked.
 
     Prompts are padded on the left with positions counted from their first real token; the key–value cache is
-    kept, and rows that have ended leave it. Models that keep a state instead (Mamba) would take padding into it,
-    and write one text at a time.
+    kept, and rows that have ended leave it. Models that keep a state instead (Mamba) would take padding into
+    it: they write one text at a time.
     """
     if not model.takes("past_key_values"):
         limits = replace(limits, rows=1)
