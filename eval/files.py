@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -12,7 +13,7 @@ import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a character, which JSON can spell and UTF-8 cannot
 
@@ -48,14 +49,7 @@ def read_text(path: Path) -> str:
 
     Raises `InputError` when the file is missing, is a folder, is not gzip though named so, or is not UTF-8.
     """
-    data = read_bytes(Path(path))
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}:{line}: byte {error.start} ({data[error.start]:#04x}) is not UTF-8; save it as UTF-8"
-        ) from error
+    return "".join(read_lines(path))
 
 
 def read_json(path: Path) -> Any:
@@ -97,12 +91,46 @@ def _reason(error: Exception) -> str:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON Lines file (`.gz` too), blank lines skipped; `InputError` names file and line."""
-    text = read_text(path).removeprefix("\ufeff")  # some editors on Windows begin a file with this mark
-    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
-        if not line.strip():
-            continue
-        yield parse_object(line, f"{path}:{number}")
+    """The objects of a JSON Lines file (`.gz` too), blank lines skipped, one in memory at a time.
+
+    Raises `InputError`, naming file and line, as it comes to what is wrong.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        # some editors on Windows begin a file with this mark
+        text = line.removeprefix("\ufeff") if number == 1 else line
+        if text.strip():
+            yield parse_object(text, f"{path}:{number}")
+
+
+@contextlib.contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked when its name ends in `.gz`; `InputError` when they cannot be read whole."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            packed = path.suffix.lower() == ".gz"
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; name a file in it") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error}); make it again, or rename it") from error
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, each with its line end; `InputError` names the first byte that is not."""
+    offset = 0
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                place = offset + error.start
+                raise InputError(
+                    f"{path}:{number}: byte {place} ({line[error.start]:#04x}) is not UTF-8; save it as UTF-8"
+                ) from error
+            offset += len(line)
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -130,22 +158,6 @@ def hash_json(value: Any) -> str:
     """The first 16 hex digits of the SHA-256 of `value` as canonical JSON: sorted keys, no spaces, no NaN."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, unpacked when its name ends in `.gz`; raises `InputError` as `read_text` does."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the name") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder; name a file in it") from error
-    if path.suffix != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error}); make it again, or rename it") from error
 
 
 def _gzip(data: bytes) -> bytes:
