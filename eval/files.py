@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import io
 import json
 import os
 import re
@@ -24,13 +23,18 @@ class InputError(ValueError):
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write `data` (text as UTF-8) so that `path` is at every moment the old file or the new one, whole."""
-    path = Path(path)
+    with _replacing(Path(path)) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    payload = data.encode("utf-8") if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
-            file.write(payload)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -134,15 +138,17 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write one JSON object a line, atomically; returns how many.
+    """Write one JSON object a line, atomically, as they come; returns how many.
 
     A `.gz` file carries no time stamp and no name, so that the same rows are the same bytes.
     """
     path = Path(path)
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
-    data = "".join(lines).encode("utf-8")
-    write_atomic(path, _gzip(data) if path.suffix == ".gz" else data)
-    return len(lines)
+    count = 0
+    with _replacing(path) as file, _packed(file, path.suffix == ".gz") as out:
+        for row in rows:
+            out.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"))
+            count += 1
+    return count
 
 
 def hash_file(path: Path) -> str:
@@ -160,8 +166,11 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
-def _gzip(data: bytes) -> bytes:
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
-        file.write(data)
-    return packed.getvalue()
+@contextlib.contextmanager
+def _packed(file: BinaryIO, wanted: bool) -> Iterator[BinaryIO]:
+    """The file itself, or one that packs what is written into it."""
+    if not wanted:
+        yield file
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
+        yield cast(BinaryIO, packed)

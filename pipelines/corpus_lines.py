@@ -1,4 +1,4 @@
-"""Read a corpus's JSON lines one at a time, so that a file of any size takes the memory of its longest line."""
+"""Read a corpus's JSON lines one at a time: a file of any size takes the memory of its longest line."""
 
 from __future__ import annotations
 

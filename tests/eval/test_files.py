@@ -123,5 +123,5 @@ def test_lines_are_read_as_they_are_asked_for(tmp_path: Path, ending: str) -> No
     path.write_bytes(gzip.compress(data) if ending else data)
     rows = read_jsonl(path)
     assert next(rows) == {"id": 1}
-    with pytest.raises(InputError, match=r"rows\.jsonl(\.gz)?:2: byte 20 \(0xff\) is not UTF-8"):
+    with pytest.raises(InputError, match=r"rows\.jsonl(\.gz)?:2: byte 21 \(0xff\) is not UTF-8"):
         next(rows)
