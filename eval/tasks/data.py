@@ -52,7 +52,7 @@ def source_fingerprint(where: str, settings: RowSettings, base: Path) -> str:
 
 
 def check_source(where: str, settings: RowSettings, base: Path) -> dict[str, dict[str, Path]]:
-    """Every split's files, the first row of each checked; raises `InputError` as `source_fingerprint` does."""
+    """Every split's files, the first row of each checked; raises `InputError` as the fingerprint does."""
     found = _find_files(where, settings, base)
     for split, paths in found.items():
         for path in paths.values():

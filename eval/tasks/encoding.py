@@ -54,15 +54,17 @@ class Pair:
 def encode_prompts(task: Generation, tokenizer: Any, rows: Sequence[Row], context: int) -> list[list[int]]:
     """What the model reads before it writes: begin token, source, cue; at most context - max_new_tokens.
 
-    A long source loses its end, since a function's beginning says most; the cue always stands, and source and
-    cue are encoded apart, so that a cut never changes the cue's tokens.
+    A long source loses its end, since a function's beginning says most, or where the task keeps the end its
+    beginning; the cue always stands, and source and cue are encoded apart, so that a cut never changes the
+    cue's tokens.
     """
     (cue,) = encode_texts(tokenizer, [task.cue])
     room = context - task.max_new_tokens - len(cue) - 1
     if room < 1:
         raise InputError(f"context {context}: too short for {task.name}; {context - room + 1} is the least")
     sources = encode_texts(tokenizer, [task.source(row) for row in rows])
-    return [[begin_id(tokenizer), *source[:room], *cue] for source in sources]
+    kept = slice(room) if task.keeps == "start" else slice(-room, None)
+    return [[begin_id(tokenizer), *source[kept], *cue] for source in sources]
 
 
 def encode_pairs(task: Generation, tokenizer: Any, rows: Sequence[Row], context: int) -> list[Pair]:

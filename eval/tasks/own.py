@@ -94,6 +94,7 @@ def _generation(name: str, settings: TaskSettings, more: dict[str, Any]) -> Task
         target=_target_line if one_line else _target,
         max_new_tokens=settings.max_new_tokens or _WRITTEN,
         stops=settings.stops,
+        keeps=settings.keeps,
         shots=settings.shots,
         scoring=settings.scoring,
         **more,

@@ -44,6 +44,7 @@ _ONLY: dict[str, tuple[str, ...]] = {
     "asks": ("language-modelling",),
     "cue": ("generation",),
     "separator": ("multiple-choice", "prompted-classification"),
+    "keeps": ("generation",),
     "shots": ("multiple-choice", "prompted-classification", "generation"),
     "stops": ("generation",),
     "max_new_tokens": ("generation", "toxicity"),
@@ -228,6 +229,8 @@ class TaskSettings(RowSettings):
     cue: str | None = None
     """Generation: what stands, uncut, between the source and what is to be written; when left out nothing
     after a `prompt`, else a line break."""
+    keeps: Literal["start", "end"] = "start"
+    """Generation: the part of a source that is kept where all of it is too long."""
     separator: str = " "
     """Choices: what stands between the query and a choice."""
     shots: Annotated[int, Field(ge=0, le=1000)] = 0
