@@ -82,7 +82,7 @@ def _own_rows(recipe: Recipe, name: str, base: Path) -> Stage:
     settings = {
         "task": name,
         "source": source,
-        "fingerprint": source_fingerprint(name, task, base),
+        "fingerprint": source_fingerprint(f"tasks.{name}", task, base),
         "weighed": _weighed(recipe, name),
     }
     return make_stage("prepare-rows", name, settings)

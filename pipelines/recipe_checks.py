@@ -17,7 +17,7 @@ TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
 # Measures of pretraining, by objective; the first is the one measured when a recipe names none.
 LANGUAGE_TASKS = {"causal-lm": ("perplexity",), "masked-lm": ("masked-lm", "pseudo-perplexity")}
 # Tasks whose rows are made from a corpus of Python source.
-CODE_TASKS = ("code-to-docstring", "module-classification")
+CODE_TASKS = ("code-to-docstring", "code-completion", "module-classification")
 # The fewest tokens that a row can be read in: what frames it, and one of its own.
 SHORTEST_ROW = {"gpt2": 2, "bert": 3}
 SHORTEST_SPAN_ROW = 16  # a question, and some of the context

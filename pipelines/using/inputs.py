@@ -10,9 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from eval.files import InputError, parse_object
+from eval.files import InputError, open_bytes, parse_object
 from eval.tables import read_csv
-from pipelines.corpus_lines import open_bytes
 from pipelines.corpus_tables import PARQUET_ROWS
 
 STDIN = "-"
