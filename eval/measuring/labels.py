@@ -9,8 +9,7 @@ import numpy as np
 
 from eval.baselines import majority_label
 from eval.measuring.base import Asked, Baseline, Measured, forward, label_names
-from eval.metrics import ItemMetric, Score, metric_by_name
-from eval.metrics.correlation import correlate
+from eval.metrics import ItemMetric, metric_by_name
 from eval.model import Model
 from eval.reading import read_texts
 from eval.requests import ReadRequest
@@ -74,18 +73,8 @@ def measure_regression(model: Model, task: Regression, asked: Asked) -> Measured
     rows = asked.rows
     outputs = _logits(model, task, asked)[:, 0]
     references = np.array([float(row["value"]) for row in rows])
-    scores = []
-    for name in task.metrics:
-        found = correlate(
-            name,
-            outputs,
-            references,
-            groups=asked.groups,
-            replicates=asked.settings.bootstrap,
-            seed=asked.seed,
-        )
-        how = f"{name}|errors:bootstrap{'-by-group' if asked.groups else ''}|{forward(model)}"
-        scores.append(Score(name, found.value, found.stderr, len(rows), how, found.reason))
+    metrics = [metric_by_name(name) for name in task.metrics]
+    scores, _ = asked.score_all(metrics, outputs, references, forward(model))
     return Measured(
         scores=scores,
         items=[
