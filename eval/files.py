@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -26,12 +27,44 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     payload = data.encode("utf-8") if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = _part(path)
     try:
         with temporary.open("xb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class GzipLines:
+    """Lines that are written to a gzip file as they come; made by `open_gzip_lines`."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        """Write one line."""
+        self._file.write(line.encode("utf-8") + b"\n")
+
+
+@contextlib.contextmanager
+def open_gzip_lines(path: Path) -> Iterator[GzipLines]:
+    """A gzip file to write lines to, which is at `path` once all of them are written, and not before.
+
+    It carries no time stamp and no name, so that the same lines are the same bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _part(path)
+    try:
+        with temporary.open("xb") as raw:
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file:
+                yield GzipLines(file)
+            raw.flush()
+            os.fsync(raw.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -146,6 +179,11 @@ def read_bytes(path: Path) -> bytes:
         return gzip.decompress(data)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a whole gzip file ({error}); make it again, or rename it") from error
+
+
+def _part(path: Path) -> Path:
+    """A name beside `path` for what is not whole yet."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def _gzip(data: bytes) -> bytes:

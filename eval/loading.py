@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json
+from eval.files import InputError, hash_file, hash_json, read_json
 from eval.model import Model
 from eval.settings import EvalSettings
 from eval.tasks import Task
@@ -66,12 +67,11 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     import torch
     import transformers
 
-    fingerprint(model_dir)  # refuses a folder that is no checkpoint, in words
+    head = check_family(model_dir, task)
     config = _config(model_dir)
-    _check_family(config, task, model_dir)
     tokenizer = _load(transformers.AutoTokenizer, model_dir)
     network, info = _load(
-        getattr(transformers, _HEADS[task.objective]),
+        getattr(transformers, head),
         model_dir,
         config=config,
         dtype=torch.float32,
@@ -105,20 +105,31 @@ def count_params(network: Any) -> dict[str, int]:
     return {"total": total, "non_embedding": non_embedding, "matmul": non_embedding + sum(head.values())}
 
 
-def _check_family(config: Any, task: Task, model_dir: Path) -> None:
-    """Raise `InputError` where a model reads both ways and should write, or the other way round."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+def check_family(model_dir: Path, task: Task) -> str:
+    """The class of `transformers` that does the task; from config.json alone, before anything is loaded.
 
-    fills_gaps = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(
-        config, "is_decoder", False
-    )
+    Raises `InputError` for a folder that is no checkpoint, and where a model reads both ways and should write
+    from left to right, or the other way round.
+    """
+    fingerprint(model_dir)  # refuses a folder that is no checkpoint, in words
+    config = read_json(Path(model_dir) / "config.json")
+    kind = str(config.get("model_type"))
+    fills_gaps = kind in _masked_families() and not config.get("is_decoder", False)
+    if task.objective == "any-lm":
+        return _HEADS["masked-lm" if fills_gaps else "causal-lm"]
     if fills_gaps and task.objective in ("causal-lm", "conditional-generation"):
         wants = f"{task.name} is for models that write text from left to right, such as gpt2"
     elif not fills_gaps and task.objective == "masked-lm":
         wants = f"{task.name} is for models that fill gaps, such as bert"
     else:
-        return
-    raise InputError(f"{model_dir}: a {config.model_type} cannot do {task.name}; {wants}")
+        return _HEADS[task.objective]
+    raise InputError(f"{model_dir}: a {kind} cannot do {task.name}; {wants}")
+
+
+def _masked_families() -> Mapping[str, str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    return dict(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
 
 
 def _config(model_dir: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The stage that measures: a model's folder and a task's folder in; results, samples and items out."""
+"""The stage that measures: a model's folder and a task's folder in; results, samples, items and facts out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from eval.evaluate import evaluate as measure
-from eval.files import write_jsonl
+from eval.files import write_json, write_jsonl
 from eval.loading import fingerprint
+from eval.ranks import Ranks
 from eval.results import Origin, write_results
 from eval.settings import EvalSettings
 from pipelines.examples import task_of
+from pipelines.ranks import world_size
 from pipelines.stages import Job, Tell
 from pipelines.store import read_manifest
 
@@ -20,11 +22,15 @@ MODEL_STAGES = ("finetune", "pretrain", "fetch")
 
 
 def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
-    """Measure one model on one task; its origin stands in the manifest that made it."""
+    """Measure one model on one task; its origin stands in the manifest that made it.
+
+    Of several processes each answers its share of the rows, and the first writes.
+    """
     torch.set_num_threads(job.threads)
     settings = dict(job.stage.settings)
     task = task_of(settings)
     made_by, source = _model(job)
+    ranks = Ranks(job.rank, world_size())
     measured = measure(
         source / "model",
         task,
@@ -32,10 +38,13 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
         split=settings["split"],
         origin=_origin(job, made_by, source),
         settings=EvalSettings(**{k: v for k, v in settings.items() if k in EvalSettings.model_fields}),
+        items_to=job.folder / "items.jsonl.gz",
+        ranks=ranks,
     )
-    write_results(job.folder / "results.jsonl", measured.results)
-    write_jsonl(job.folder / "samples.jsonl", measured.samples)
-    write_jsonl(job.folder / "items.jsonl.gz", measured.items)
+    if ranks.is_first:
+        write_results(job.folder / "results.jsonl", measured.results)
+        write_jsonl(job.folder / "samples.jsonl", measured.samples)
+        write_json(job.folder / "facts.json", measured.facts)
     return {"results": len(measured.results), "samples": len(measured.samples)}
 
 
