@@ -14,7 +14,7 @@ from typing import Any
 
 from eval.contamination import compare
 from eval.files import InputError
-from eval.loading import check_family, count_params, find_checkpoint, fingerprint, load_model
+from eval.loading import check_family, count_params, find_checkpoint, fingerprint, load_model, model_name
 from eval.measuring import Asked, begin
 from eval.metrics import Score, metric_by_name, refuse_empty
 from eval.model import Model
@@ -45,7 +45,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Setting:
+class Setting:
     """What all results of one evaluation share."""
 
     split: str
@@ -101,23 +101,23 @@ def evaluate(
     if (confusion := tally.confusion()) is not None:
         facts["confusion"] = confusion
 
-    known = origin or _foreign_origin(model.network, task, _name(model_dir))
+    known = origin or foreign_origin(model.network, task.objective, model_name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
     seconds = round(time.perf_counter() - started, 3)
-    setting = _Setting(split, rows.fingerprint(), _versions(), seconds)
+    setting = Setting(split, rows.fingerprint(), _versions(), seconds)
     draw = {"replicates": settings.bootstrap, "seed": seed}
-    results = [_result(score, task.name, setting, known, absent) for score in tally.scores(**draw)]
+    results = [make_result(score, task.name, setting, known, absent) for score in tally.scores(**draw)]
     for name, chosen in _parts(tally, contamination.ids):
         scores = tally.scores(**draw, chosen=chosen)
-        results += [_result(score, f"{task.name}/{name}", setting, known, absent) for score in scores]
+        results += [make_result(score, f"{task.name}/{name}", setting, known, absent) for score in scores]
     for name, baseline in measurement.baselines:
         nobody = Origin(
             run=known.run, stage="evaluate", family="baseline", objective=known.objective, rung=name
         )
         scores = run(baseline, rows).scores(**draw)
-        results += [_result(one, task.name, setting, nobody, "a baseline has no model") for one in scores]
+        results += [make_result(one, task.name, setting, nobody, "a baseline has no model") for one in scores]
     return Evaluation(results, tally.samples, facts)
 
 
@@ -189,27 +189,18 @@ def _refuse_nothing(task: Task, tally: Tally) -> None:
         raise InputError(f"{task.name}: all {tally.items} documents are empty; give some text")
 
 
-def _name(model_dir: str | Path) -> str:
-    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
-    folder = Path(model_dir)
-    if not folder.is_dir():
-        return str(model_dir)
-    whole = folder.resolve()
-    return whole.parent.name if whole.name == "model" else whole.name
-
-
-def _foreign_origin(network: Any, task: Task, name: str) -> Origin:
+def foreign_origin(network: Any, objective: str, name: str) -> Origin:
     """What a checkpoint tells by itself; its name, as it was asked for, stands for a rung's."""
     return Origin(
         stage="evaluate",
         family=str(network.config.model_type),
-        objective=task.objective,
+        objective=objective,
         rung=name,
         params=count_params(network),
     )
 
 
-def _result(score: Score, task: str, setting: _Setting, origin: Origin, absent: str) -> Result:
+def make_result(score: Score, task: str, setting: Setting, origin: Origin, absent: str) -> Result:
     """One score as a record; whatever is not known is null with its reason."""
     meaning = METRICS[score.metric]
     fields: dict[str, Any] = {field.name: getattr(origin, field.name) for field in dataclasses.fields(origin)}

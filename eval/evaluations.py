@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from eval.files import InputError, hash_file, hash_json, read_json, read_jsonl, write_json, write_jsonl
+from eval.ranks import Ranks
 from eval.results import Origin, Result, read_results, write_results
 from eval.settings import EvalSettings
 from eval.tasks.base import Task
@@ -84,14 +84,19 @@ class Evaluations:
     one left is removed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, ranks: Ranks | None = None) -> None:
+        """`ranks`: the processes of a launcher, of which the first one writes."""
         self.root = root
+        self.ranks = ranks or Ranks()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process. Raises `InputError` where it is a file or another process has it."""
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; name a folder with --out")
+        if not self.ranks.is_first:
+            yield
+            return
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
@@ -150,6 +155,7 @@ class Evaluations:
                 items_to=folder / ITEMS,
                 tell=tell,
                 models=models,
+                ranks=self.ranks,
             )
             results = found.results
             if asked.origin is None:
@@ -207,13 +213,17 @@ class Evaluations:
         """A foreign model's result under the name that tells it from the others in this folder."""
         if result.family == "baseline":
             return result
-        label = folder.parent.name
-        return dataclasses.replace(result, rung=asked.model if label == safe_name(asked.model) else label)
+        return dataclasses.replace(result, rung=self.label(asked.model, folder))
+
+    def label(self, model: str, folder: Path) -> str:
+        """What tells a foreign model from the others: its name, or that of its folder where it shares one."""
+        own = folder.parent.name
+        return model if own == safe_name(model) else own
 
     @contextmanager
     def _writing(self, folder: Path, model: str, fingerprint: str) -> Iterator[bool]:
         """An empty folder to write in, which is gone again unless all goes well; whether to write at all."""
-        first = int(os.environ.get("RANK", "0")) == 0
+        first = self.ranks.is_first
         if first:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -232,15 +242,6 @@ def read_kept(folder: Path) -> Kept | None:
         return None
     manifest = read_json(folder / MANIFEST)
     return Kept(folder, manifest, read_results(folder / RESULTS), read_json(folder / FACTS))
-
-
-def model_name(model: str | Path) -> str:
-    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return str(model)
-    whole = folder.resolve()
-    return whole.parent.name if whole.name == "model" else whole.name
 
 
 def safe_name(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import logging
 import math
@@ -17,7 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from eval.evaluate import Setting, make_result
 from eval.files import InputError, hash_file, hash_json
+from eval.metrics import Score
 from eval.results import METRICS, Origin, Result
 from eval.settings import EvalSettings
 
@@ -181,7 +182,13 @@ class _Found:
 def _file(found: _Found, origin: Origin, how: str, seconds: float) -> Filed:
     numbers = found.whole["results"][found.name]
     samples = found.samples
-    fingerprint = hash_json([[s["doc_hash"], s["prompt_hash"], s["target_hash"]] for s in samples])
+    setting = Setting(
+        split=found.split,
+        data_fingerprint=hash_json([[s["doc_hash"], s["prompt_hash"], s["target_hash"]] for s in samples]),
+        versions={name: version(name) for name in ("lm_eval", "torch", "transformers")},
+        seconds=seconds,
+    )
+    absent = "not given by the run" if origin.run else "a checkpoint from elsewhere does not say"
     results, left_out = [], []
     for key, value in numbers.items():
         theirs, _, filtered = key.rpartition(",")
@@ -190,22 +197,13 @@ def _file(found: _Found, origin: Origin, how: str, seconds: float) -> Filed:
         if reason := _why_left_out(theirs, value):
             left_out.append(f"{theirs}: {reason}")
             continue
-        metric = NAMES[theirs]
         stderr = numbers.get(f"{theirs}_stderr,{filtered}")
-        results.append(
-            _result(
-                origin,
-                task=found.label,
-                split=found.split,
-                metric=metric,
-                value=float(value),
-                stderr=stderr if isinstance(stderr, float) and math.isfinite(stderr) else None,
-                n=len(samples),
-                signature=found.signature(theirs, how),
-                data_fingerprint=fingerprint,
-                seconds=seconds,
-            )
+        known = stderr if isinstance(stderr, float) and math.isfinite(stderr) else None
+        reason = None if known is not None else "lm-eval gives none"
+        score = Score(
+            NAMES[theirs], float(value), known, len(samples), found.signature(theirs, how), reason
         )
+        results.append(make_result(score, found.label, setting, origin, absent))
     items = _items(samples, found) if found.members == [found.name] else []
     return Filed(found.label, results, items, left_out)
 
@@ -261,25 +259,6 @@ def _shown(sample: Mapping[str, Any]) -> tuple[str, str | None]:
 
 def _text(target: Any) -> str:
     return target if isinstance(target, str) else str(target)
-
-
-def _result(origin: Origin, **measured: Any) -> Result:
-    """A record whose unknown fields are null with their reasons."""
-    meaning = METRICS[measured["metric"]]
-    fields: dict[str, Any] = {name.name: getattr(origin, name.name) for name in dataclasses.fields(origin)}
-    fields |= measured | {
-        "stage": origin.stage or "evaluate",
-        "higher_is_better": meaning.higher_is_better,
-        "floor": meaning.floor,
-        "ceiling": meaning.ceiling,
-        "versions": {name: version(name) for name in ("lm_eval", "torch", "transformers")},
-    }
-    reasons = {"stderr": "lm-eval gives none", "floor": "unbounded", "ceiling": "unbounded"}
-    absent = "a checkpoint from elsewhere does not say" if origin.run is None else "not given by the run"
-    return Result(
-        **fields,
-        missing={name: reasons.get(name, absent) for name, value in fields.items() if value is None},
-    )
 
 
 def _filters(numbers: Mapping[str, Any]) -> list[str]:
