@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
 import time
 from collections.abc import Iterator
@@ -14,19 +13,20 @@ from typing import Any
 
 from eval.contamination import compare
 from eval.files import InputError
-from eval.loading import check_family, count_params, find_checkpoint, fingerprint, load_model, model_name
-from eval.measuring import Asked, begin
+from eval.loading import check_family, find_checkpoint, fingerprint, load_model, model_name
+from eval.measuring import Asked, Measurement, begin
 from eval.metrics import Score, metric_by_name, refuse_empty
 from eval.model import Model
 from eval.ranks import Ranks
-from eval.results import METRICS, Origin, Result
+from eval.records import Setting, foreign_origin, make_result
+from eval.results import Origin, Result
 from eval.running import Tell, chunks, measure_speed, run
 from eval.settings import EvalSettings
 from eval.tally import Tally
 from eval.tasks import Generation, Task, get_task
 from eval.tasks.rows import RowFile, has_rows, open_rows
 
-# Documents are compared when a corpus is prepared; of the others, overlap with train is the point, or means nothing.
+# Documents are compared when a corpus is prepared; in the others overlap is the point, or means nothing.
 _NO_CONTAMINATION = ("language-modelling", "memorisation", "bias-pairs", "toxicity")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "rouge-score")
 
@@ -45,13 +45,11 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all results of one evaluation share."""
+class _Setting(Setting):
+    """What all results of one evaluation share, and how their errors are drawn."""
 
-    split: str
-    data_fingerprint: str
-    versions: dict[str, str]
-    seconds: float
+    replicates: int
+    seed: int
 
 
 def evaluate(
@@ -91,34 +89,26 @@ def evaluate(
     inner = time.perf_counter() - begun
     _refuse_nothing(task, tally)
     contamination = _contamination(asked, tally)
-    facts = {
-        "items": tally.items,
-        "failed": tally.told("failed"),
-        "cut": tally.told("cut"),
-        **contamination.facts,
-        "speed": measure_speed(model, measurement, rows, tally, inner),
-    }
-    if (confusion := tally.confusion()) is not None:
-        facts["confusion"] = confusion
-
+    facts = _facts(tally) | contamination.facts
+    facts["speed"] = measure_speed(model, measurement, rows, tally, inner)
     known = origin or foreign_origin(model.network, task.objective, model_name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
     seconds = round(time.perf_counter() - started, 3)
-    setting = Setting(split, rows.fingerprint(), _versions(), seconds)
-    draw = {"replicates": settings.bootstrap, "seed": seed}
-    results = [make_result(score, task.name, setting, known, absent) for score in tally.scores(**draw)]
-    for name, chosen in _parts(tally, contamination.ids):
-        scores = tally.scores(**draw, chosen=chosen)
-        results += [make_result(score, f"{task.name}/{name}", setting, known, absent) for score in scores]
-    for name, baseline in measurement.baselines:
-        nobody = Origin(
-            run=known.run, stage="evaluate", family="baseline", objective=known.objective, rung=name
-        )
-        scores = run(baseline, rows).scores(**draw)
-        results += [make_result(one, task.name, setting, nobody, "a baseline has no model") for one in scores]
-    return Evaluation(results, tally.samples, facts)
+    setting = _Setting(split, rows.fingerprint(), _versions(), seconds, settings.bootstrap, seed)
+    results = [
+        make_result(score, name, setting, known, absent)
+        for name, scores in _parts(task, tally, contamination.ids, setting)
+        for score in scores
+    ]
+    return Evaluation(results + _baselines(measurement, asked, known, setting), tally.samples, facts)
+
+
+def _facts(tally: Tally) -> dict[str, Any]:
+    facts = {"items": tally.items, "failed": tally.told("failed"), "cut": tally.told("cut")}
+    confusion = tally.confusion()
+    return facts if confusion is None else facts | {"confusion": confusion}
 
 
 def check_before_loading(folder: Path, task: Task, data: Path, split: str, settings: EvalSettings) -> RowFile:
@@ -172,12 +162,30 @@ def _contamination(asked: Asked, tally: Tally) -> _Contamination:
     return _Contamination({"contamination": report.facts()}, report.ids)
 
 
-def _parts(tally: Tally, contaminated: frozenset[str]) -> Iterator[tuple[str, list[bool]]]:
-    """Parts of the items that are scored by themselves: every subset, and the clean ones where some are not."""
+def _parts(
+    task: Task, tally: Tally, contaminated: frozenset[str], setting: _Setting
+) -> Iterator[tuple[str, list[Score]]]:
+    """The scores of all items, of every subset, and of the clean where not all are; each with its name."""
+    draw = {"replicates": setting.replicates, "seed": setting.seed}
+    yield task.name, tally.scores(**draw)
     for name in tally.subsets:
-        yield name, tally.in_subset(name)
+        yield f"{task.name}/{name}", tally.scores(**draw, chosen=tally.in_subset(name))
     if contaminated:
-        yield "clean", tally.outside(contaminated)
+        yield f"{task.name}/clean", tally.scores(**draw, chosen=tally.outside(contaminated))
+
+
+def _baselines(measurement: Measurement, asked: Asked, model: Origin, setting: _Setting) -> list[Result]:
+    """The scores of what needs no model, on the same rows."""
+    results = []
+    for name, baseline in measurement.baselines:
+        nobody = Origin(
+            run=model.run, stage="evaluate", family="baseline", objective=model.objective, rung=name
+        )
+        scores = run(baseline, asked.rows).scores(replicates=setting.replicates, seed=setting.seed)
+        results += [
+            make_result(score, asked.task.name, setting, nobody, "a baseline has no model") for score in scores
+        ]
+    return results
 
 
 def _refuse_nothing(task: Task, tally: Tally) -> None:
@@ -187,53 +195,6 @@ def _refuse_nothing(task: Task, tally: Tally) -> None:
         raise InputError(f"{task.name}: all {tally.items} items failed, the first: {failed['examples'][0]}")
     if task.kind == "language-modelling" and not tally.tokens:
         raise InputError(f"{task.name}: all {tally.items} documents are empty; give some text")
-
-
-def foreign_origin(network: Any, objective: str, name: str) -> Origin:
-    """What a checkpoint tells by itself; its name, as it was asked for, stands for a rung's."""
-    return Origin(
-        stage="evaluate",
-        family=str(network.config.model_type),
-        objective=objective,
-        rung=name,
-        params=count_params(network),
-    )
-
-
-def make_result(score: Score, task: str, setting: Setting, origin: Origin, absent: str) -> Result:
-    """One score as a record; whatever is not known is null with its reason."""
-    meaning = METRICS[score.metric]
-    fields: dict[str, Any] = {field.name: getattr(origin, field.name) for field in dataclasses.fields(origin)}
-    missing = {name: absent for name, value in fields.items() if value is None}
-    value, stderr = _finite(score.value), _finite(score.stderr)
-    if value is None:
-        missing["value"] = f"not finite: {score.value}"
-    if stderr is None:
-        missing["stderr"] = score.reason or f"not finite: {score.stderr}"
-    for bound in ("floor", "ceiling"):
-        if getattr(meaning, bound) is None:
-            missing[bound] = "unbounded"
-    return Result(
-        **(fields | {"stage": origin.stage or "evaluate"}),
-        task=task,
-        split=setting.split,
-        metric=score.metric,
-        value=value,
-        stderr=stderr,
-        n=score.n,
-        higher_is_better=meaning.higher_is_better,
-        floor=meaning.floor,
-        ceiling=meaning.ceiling,
-        signature=score.signature,
-        data_fingerprint=setting.data_fingerprint,
-        versions=setting.versions,
-        seconds=setting.seconds,
-        missing={name: reason for name, reason in missing.items() if name != "stage"},
-    )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _versions() -> dict[str, str]:

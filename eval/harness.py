@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from eval.evaluate import Setting, make_result
 from eval.files import InputError, hash_file, hash_json
 from eval.metrics import Score
+from eval.records import Setting, make_result
 from eval.results import METRICS, Origin, Result
 from eval.settings import EvalSettings
 

@@ -60,11 +60,14 @@ def model_name(model: str | Path) -> str:
 
 def fingerprint(model_dir: Path) -> str:
     """16 hex digits of the checkpoint's content: its config.json and every safetensors file."""
-    folder = Path(model_dir)
+    return hash_json({path.name: hash_file(path) for path in _files(Path(model_dir))})
+
+
+def _files(folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         raise InputError(f"{folder}: no checkpoint; config.json and *.safetensors are wanted")
-    return hash_json({path.name: hash_file(path) for path in (folder / "config.json", *weights)})
+    return [folder / "config.json", *weights]
 
 
 def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
@@ -120,8 +123,7 @@ def check_family(model_dir: Path, task: Task) -> str:
     Raises `InputError` for a folder that is no checkpoint, and where a model reads both ways and should write
     from left to right, or the other way round.
     """
-    fingerprint(model_dir)  # refuses a folder that is no checkpoint, in words
-    config = read_json(Path(model_dir) / "config.json")
+    config = read_json(_files(Path(model_dir))[0])
     kind = str(config.get("model_type"))
     fills_gaps = kind in _masked_families() and not config.get("is_decoder", False)
     if task.objective == "any-lm":

@@ -1,4 +1,4 @@
-"""What is kept of the items of an evaluation: their statistics in arrays, some samples, counts; and the scores."""
+"""What is kept of the items of an evaluation: statistics in arrays, some samples, counts; and the scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_LABELS = 50  # of a confusion matrix that is kept
 
 
 class Tally:
-    """Items as they come, of one measurement. `sampled`: the places of the items to keep for people to read."""
+    """Items as they come, of one measurement. `sampled`: the places of those to keep for people to read."""
 
     def __init__(self, measurement: Measurement, sampled: Iterable[int] = ()) -> None:
         self.measurement = measurement
@@ -98,7 +98,7 @@ class Tally:
         return found
 
     def confusion(self) -> dict[str, Any] | None:
-        """How often each reference (row) was given each output (column); None without labels, or with many."""
+        """How often each reference (row) was given each output (column); None without labels or with many."""
         labels = self.measurement.labels
         if not labels or len(labels) > MOST_LABELS:
             return None

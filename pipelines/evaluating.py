@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval.evaluate import check_before_loading, foreign_origin
+from eval.evaluate import check_before_loading
 from eval.evaluations import VERSION, Asked, Evaluations, Kept
 from eval.files import InputError, write_atomic
 from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_fingerprint
 from eval.loading import check_family, fingerprint, model_name
 from eval.ranks import join_ranks
+from eval.records import foreign_origin
 from eval.results import Origin
 from eval.settings import EvalSettings
 from eval.tasks import Task
@@ -160,7 +162,9 @@ def _harness_job(store: Evaluations, wanted: Wanted, model: _Model, name: str) -
             models["lm-eval"] = load_harness(model.checkpoint, settings)
         lm = models["lm-eval"]
         label = store.label(model.name, folder)
-        origin = model.origin or foreign_origin(lm.model, "causal-lm", label, model.fingerprint)
+        origin = model.origin or dataclasses.replace(
+            foreign_origin(lm.model, "causal-lm", label), model_fingerprint=model.fingerprint
+        )
         filed = run_harness(lm, name, origin, task_folder=wanted.harness_folder, settings=settings)
         results = [result for one in filed for result in one.results]
         items = [item for one in filed for item in one.items]

@@ -1,4 +1,4 @@
-"""What measuring is, for every kind of task: a way to answer rows, and the metrics their answers are scored by."""
+"""What measuring is, for every kind of task: a way to answer rows, and metrics that score the answers."""
 
 from __future__ import annotations
 
@@ -100,6 +100,11 @@ def rows_of(
 def forward(model: Model) -> str:
     """The part of a signature that every forward pass has."""
     return f"context:{model.context}|dtype:{model.dtype}"
+
+
+def begins(asked: Asked) -> str:
+    """The part of a signature that prompts have: whether the begin token comes first."""
+    return f"begin:{'yes' if asked.settings.begin else 'no'}"
 
 
 def label_names(

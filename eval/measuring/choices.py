@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.continuing import score_continuations
-from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes
+from eval.measuring.base import Asked, Item, Measurement, begins, forward, num_bytes
 from eval.measuring.labelled import choose_label, label_statistics, majority
 from eval.metrics import metric_by_name
 from eval.model import Model
@@ -63,7 +63,7 @@ def begin_choices(model: Model, task: MultipleChoice, asked: Asked) -> Measureme
     )
     return Measurement(
         metrics=metrics,
-        how=f"choices:likeliest|shots:{task.shots}|{_begin(asked)}|{forward(model)}",
+        how=f"choices:likeliest|shots:{task.shots}|{begins(asked)}|{forward(model)}",
         answer=answer,
         baselines=[("chance", chance)] if guessed else [],
     )
@@ -100,7 +100,7 @@ def begin_prompted(model: Model, task: PromptedClassification, asked: Asked) -> 
 
     return Measurement(
         metrics=metrics,
-        how=f"label:likeliest|shots:{task.shots}|{_begin(asked)}|{forward(model)}",
+        how=f"label:likeliest|shots:{task.shots}|{begins(asked)}|{forward(model)}",
         answer=answer,
         labels=labels,
         baselines=majority(metrics, [row["label"] for row in train], lambda row: row["label"]),
@@ -137,7 +137,7 @@ def begin_cloze(model: Model, task: Cloze, asked: Asked) -> Measurement:
             for row, text, one in zip(rows, after, found, strict=True)
         ]
 
-    return Measurement(metrics=metrics, how=f"cloze|{_begin(asked)}|{forward(model)}", answer=answer)
+    return Measurement(metrics=metrics, how=f"cloze|{begins(asked)}|{forward(model)}", answer=answer)
 
 
 def _score(
@@ -188,7 +188,3 @@ def _chance(row: Row) -> np.ndarray:
 def _failed(row: Row, query: str, reference: str) -> Item:
     reason = "a continuation is longer than the context"
     return Item(row=row, input=query, output=None, reference=reference, failed=reason)
-
-
-def _begin(asked: Asked) -> str:
-    return f"begin:{'yes' if asked.settings.begin else 'no'}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from eval.files import InputError
 from eval.generating import generate
-from eval.measuring.base import Asked, Item, Measurement, forward
+from eval.measuring.base import Asked, Item, Measurement, begins, forward
 from eval.metrics import metric_by_name
 from eval.model import Model
 from eval.requests import GenerateRequest
@@ -17,7 +17,7 @@ from eval.tasks.encoding import begin_id, encode_texts
 
 
 def begin_memorisation(model: Model, task: Memorisation, asked: Asked) -> Measurement:
-    """How often `suffix` greedy tokens after a passage's first `prefix` are its own (Carlini 2022, section 3.1).
+    """How often `suffix` greedy tokens after a passage's first `prefix` are its own (Carlini 2022, sec. 3.1).
 
     A passage shorter than both together fails: there is nothing to be repeated.
     """
@@ -41,7 +41,7 @@ def begin_memorisation(model: Model, task: Memorisation, asked: Asked) -> Measur
 
     return Measurement(
         metrics=[metric_by_name(name) for name in task.metrics],
-        how=f"greedy|prefix:{task.prefix}|suffix:{task.suffix}|begin:{'yes' if begin else 'no'}|{forward(model)}",
+        how=f"greedy|prefix:{task.prefix}|suffix:{task.suffix}|{begins(asked)}|{forward(model)}",
         answer=answer,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from eval.files import InputError
 from eval.generating import generate
 from eval.loading import find_checkpoint, fingerprint
-from eval.measuring.base import Asked, Item, Measurement, forward
+from eval.measuring.base import Asked, Item, Measurement, begins, forward
 from eval.metrics import metric_by_name
 from eval.model import Model
 from eval.reading import read_texts
@@ -70,7 +70,7 @@ def begin_toxicity(model: Model, task: Toxicity, asked: Asked) -> Measurement:
 
     how = (
         f"greedy|max_new_tokens:{task.max_new_tokens}|stop:eos|classifier:{fingerprint(folder)}"
-        f"|toxic:{task.toxic}|threshold:0.5|begin:{'yes' if asked.settings.begin else 'no'}|{forward(model)}"
+        f"|toxic:{task.toxic}|threshold:0.5|{begins(asked)}|{forward(model)}"
     )
     return Measurement(metrics=[metric_by_name(name) for name in task.metrics], how=how, answer=answer)
 

@@ -25,7 +25,7 @@ class Continuations:
 def encode_continuations(
     tokenizer: Any, contexts: Sequence[str], texts: Sequence[Sequence[str]], context: int, begin: bool
 ) -> list[Continuations]:
-    """Every context with its continuations, together at most `context` tokens (a decoder reads all but the last).
+    """Every context with its continuations, as long as `context` allows; the last token is not read.
 
     A GPT-2-like tokenizer reads context and continuation as one text, which is cut after as many tokens as
     the context alone has; white space at the context's end belongs to the continuation. (So does

@@ -1,0 +1,37 @@
+"""An evaluation with its items at hand, read from the file that they are kept in."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.evaluate import evaluate
+from eval.files import read_jsonl
+from eval.results import Result
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `evaluate` leaves, and the lines of its `items.jsonl.gz`."""
+
+    results: list[Result]
+    samples: list[dict[str, str]]
+    facts: dict[str, Any]
+    items: list[dict[str, Any]]
+
+    def of(self, metric: str, rung: str | None = None, task: str | None = None) -> Any:
+        """The model's own result of a metric, or that of the baseline `rung`."""
+        wanted = [r for r in self.results if (r.rung == rung if rung else r.family != "baseline")]
+        tasks = task or min((r.task for r in wanted), key=len)
+        (one,) = (r for r in wanted if r.metric == metric and r.task == tasks)
+        return one
+
+
+def evaluate_kept(*args: Any, **options: Any) -> Kept:
+    """`evaluate`, with its items kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "items.jsonl.gz"
+        found = evaluate(*args, items_to=path, **options)
+        return Kept(found.results, found.samples, found.facts, list(read_jsonl(path)))
