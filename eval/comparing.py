@@ -92,7 +92,7 @@ class Comparison:
 
 
 def compare(a: Path, b: Path, *, seed: int = 0, replicates: int | None = None) -> Comparison:
-    """B against A in every task and metric that both folders have (`eval.pairing.find_side` says which may be).
+    """B against A in every task and metric that both folders have (`eval.pairing.find_side`: which may be).
 
     Corpus metrics: paired bootstrap (interval, p) and approximate randomisation, which decides. Metrics of
     right or wrong items: McNemar's exact test decides, unless items come in groups, for it takes them for
@@ -161,9 +161,7 @@ def _refusal(pair: Pair, metric: str, a: Items, b: Items) -> str | None:
     return None
 
 
-def _tested(
-    pair: Pair, name: str, a: Items, b: Items, seed: int, replicates: int | None
-) -> Compared:
+def _tested(pair: Pair, name: str, a: Items, b: Items, seed: int, replicates: int | None) -> Compared:
     ids = list(a.statistics)
     first, second, owners = _statistics(a, b, name, ids)
     groups = [a.groups[one] for one in owners] if len(a.groups) == len(ids) else None
@@ -267,12 +265,14 @@ def _verdict(one: Compared, p_holm: float | None) -> str:
 
 
 def _spreads(side: Side, paired: Sequence[Measured]) -> tuple[SeedSpread, ...]:
-    """How far the seeds of each rung of a run lie apart; none for one seed, and where more than seeds differ."""
+    """How far seeds of a rung of a run lie apart; none for one seed, and where more than seeds differ."""
     if not side.is_run:
         return ()
     results = [result for measured in paired for result in measured.results.values()]
     found: list[SeedSpread] = []
-    for metric in dict.fromkeys((result.stage, result.task, result.metric, result.tokens) for result in results):
+    for metric in dict.fromkeys(
+        (result.stage, result.task, result.metric, result.tokens) for result in results
+    ):
         of_one = [r for r in results if (r.stage, r.task, r.metric, r.tokens) == metric]
         try:
             found += [spread for spread in seed_spread(of_one) if spread.n > 1]
@@ -285,4 +285,3 @@ def _name(pair: Pair) -> str:
     result = pair.a.first
     model = f" of {result.rung}, seed {result.seed}" if result.rung == pair.b.first.rung else ""
     return f"{pair.a.task} ({result.split}){model}"
-

@@ -183,7 +183,8 @@ def _baselines(measurement: Measurement, asked: Asked, model: Origin, setting: _
         )
         scores = run(baseline, asked.rows).scores(replicates=setting.replicates, seed=setting.seed)
         results += [
-            make_result(score, asked.task.name, setting, nobody, "a baseline has no model") for score in scores
+            make_result(score, asked.task.name, setting, nobody, "a baseline has no model")
+            for score in scores
         ]
     return results
 

@@ -1,4 +1,4 @@
-"""A folder of evaluations: each (model, task, settings) measured once, kept whole, and gathered in one table."""
+"""A folder of evaluations: each model, task and settings once, kept whole, gathered in one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESULTS, ITEMS, SAMPLES, FACTS = "results.jsonl", "items.jsonl.gz", "samples.jso
 MODEL = "model.json"
 # Settings that change no result: speed, and what is shown. Which task is measured stands in the key anyway.
 _NOT_IN_KEY = {"batch_tokens", "batch_size", "samples", "tasks"}
-_LONGEST_NAME = 80
+_LONGEST_NAME, _KEY = 80, 12  # characters
 
 Tell = Callable[[int, int], None]
 
@@ -91,7 +91,7 @@ class Evaluations:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process. Raises `InputError` where it is a file or another process has it."""
+        """Hold the folder for this process. Raises `InputError` for a file, and where another holds it."""
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; name a folder with --out")
         if not self.ranks.is_first:
@@ -128,7 +128,7 @@ class Evaluations:
 
     def place(self, model: str, fingerprint: str, name: str, told: Mapping[str, Any]) -> Path:
         """The folder of an evaluation called `name` that `told` decides."""
-        return self.model_folder(model, fingerprint) / f"{safe_name(name)}-{hash_json(told)[:12]}"
+        return self.model_folder(model, fingerprint) / f"{safe_name(name)}-{hash_json(told)[:_KEY]}"
 
     def find(self, folder: Path) -> Kept | None:
         """The finished evaluation in that folder; None where there is none, or not all of one."""
@@ -252,7 +252,14 @@ def safe_name(name: str) -> str:
 
 def _manifest(model: str, task: str, told: Mapping[str, Any]) -> dict[str, Any]:
     made = datetime.now(UTC).isoformat(timespec="microseconds")
-    return {"format": 1, "model": model, "task": task, "key": hash_json(told)[:12], "told": told, "made": made}
+    return {
+        "format": 1,
+        "model": model,
+        "task": task,
+        "key": hash_json(told)[:12],
+        "told": told,
+        "made": made,
+    }
 
 
 def _task_as_json(task: Task) -> dict[str, Any]:

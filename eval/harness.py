@@ -200,9 +200,7 @@ def _file(found: _Found, origin: Origin, how: str, seconds: float) -> Filed:
         stderr = numbers.get(f"{theirs}_stderr,{filtered}")
         known = stderr if isinstance(stderr, float) and math.isfinite(stderr) else None
         reason = None if known is not None else "lm-eval gives none"
-        score = Score(
-            NAMES[theirs], float(value), known, len(samples), found.signature(theirs, how), reason
-        )
+        score = Score(NAMES[theirs], float(value), known, len(samples), found.signature(theirs, how), reason)
         results.append(make_result(score, found.label, setting, origin, absent))
     items = _items(samples, found) if found.members == [found.name] else []
     return Filed(found.label, results, items, left_out)

@@ -1,4 +1,4 @@
-"""Which evaluations two names stand for, which of A's belongs to which of B's, and whether they may be compared."""
+"""Which evaluations two names stand for, which of A's belongs to which of B's, and where they differ."""
 
 from __future__ import annotations
 

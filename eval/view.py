@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
 Table = list[dict[str, str]]
 
-_WORDS = ("model", "task", "split", "metric", "baseline", "verdict", "test", "what", "reason", "asks", "metrics")
+_WORDS = (
+    "model",
+    "task",
+    "split",
+    "metric",
+    "baseline",
+    "verdict",
+    "test",
+    "what",
+    "reason",
+    "asks",
+    "metrics",
+)
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 
 
@@ -42,7 +54,9 @@ def result_table(evaluations: Iterable[Kept]) -> Table:
                     # of the evaluation, so once
                     "items/s": _rate(speed.get("items_per_second")) if not place else "",
                     "tokens/s": _rate(speed.get("tokens_per_second")) if not place else "",
-                    "latency": f"{speed['latency_ms']:.3g} ms" if speed.get("latency_ms") and not place else "",
+                    "latency": f"{speed['latency_ms']:.3g} ms"
+                    if speed.get("latency_ms") and not place
+                    else "",
                 }
             )
     return rows
@@ -76,7 +90,8 @@ def confusion_table(kept: Kept) -> Table:
     if not found or len(found["labels"]) > _SHOWN_LABELS:
         return []
     return [
-        {"is \\ said": label} | {other: f"{count:,}" for other, count in zip(found["labels"], row, strict=True)}
+        {"is \\ said": label}
+        | {other: f"{count:,}" for other, count in zip(found["labels"], row, strict=True)}
         for label, row in zip(found["labels"], found["counts"], strict=True)
     ]
 
@@ -114,7 +129,9 @@ def comparison_table(comparison: Comparison) -> Table:
             "A": _number(one.a),
             "B": _number(one.b),
             "B - A": _number(one.difference),
-            "95 % interval": "" if one.interval is None else f"{one.interval[0]:.3g} to {one.interval[1]:.3g}",
+            "95 % interval": ""
+            if one.interval is None
+            else f"{one.interval[0]:.3g} to {one.interval[1]:.3g}",
             "n": f"{one.n:,}",
             "p bootstrap": _p(one.p_bootstrap),
             "p random.": _p(one.p_randomisation),

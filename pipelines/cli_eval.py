@@ -33,14 +33,16 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     arguments: Arguments = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="A built-in task, or a YAML file with one of your own; repeatable.")
+        list[str] | None,
+        typer.Option(help="A built-in task, or a YAML file; repeatable."),
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="The task's rows: a folder or file; one for each task, or for all.")
+        list[Path] | None,
+        typer.Option(help="The rows: folder or file, one a task or for all."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test; test when left out.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of evaluations.")] = Path("evals"),
-    max_items: Annotated[int | None, typer.Option(help="Items measured, evenly spaced; all by default.")] = None,
+    max_items: Annotated[int | None, typer.Option(help="Items measured, evenly spaced.")] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     lm_eval: Annotated[
         str | None, typer.Option(metavar="TASK,...", help="Tasks of lm-evaluation-harness, too.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.tasks.find import FoundTask, find_task
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -21,8 +22,7 @@ from eval.ranks import join_ranks
 from eval.records import foreign_origin
 from eval.results import Origin
 from eval.settings import EvalSettings
-from eval.tasks import Task
-from eval.tasks.find import FoundTask, find_task
+from eval.tasks.perplexity import PERPLEXITY
 from eval.view import print_results, results_markdown
 from pipelines.origin import find_origin
 from pipelines.using.folders import find_model
@@ -41,8 +41,8 @@ class Wanted:
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     out: Path
+    settings: EvalSettings
     data: tuple[Path, ...] = ()
-    settings: EvalSettings = EvalSettings()
     seed: int = 0
     harness: tuple[str, ...] = ()
     harness_folder: Path | None = None
@@ -76,7 +76,7 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
         if wanted.harness:
             check_harness(wanted.harness, wanted.harness_folder)
             for model in models:
-                check_family(model.checkpoint, _WRITES)
+                check_family(model.checkpoint, PERPLEXITY)
         store = Evaluations(wanted.out, join_ranks())
         with store.locked():
             kept, failed = _measure(store, _jobs(store, wanted, models, tasks), err)
@@ -101,7 +101,7 @@ def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> lis
     if len(names) > 1 and len(wanted.data) > 1:
         if len(wanted.data) != len(names):
             raise InputError(
-                f"--data: {len(wanted.data)} for {len(names)} tasks; give one for all, or one for each in order"
+                f"--data: {len(wanted.data)} for {len(names)} tasks; give one for all, or one for each"
             )
         data = [(one,) for one in wanted.data]
     tasks = []

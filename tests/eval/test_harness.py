@@ -21,12 +21,6 @@ from eval.harness import Filed, _index, check_harness, load_harness, run_harness
 QUERIES = ["the cat sat on", "the dog looked at", "numbers are", "loss is counted in", "a model is"]
 PAIRS = ["the mat|bits", "the moon|nats and bytes", "1, 2, 3|cat", "nats|dogs", "a|b"]
 CHOICES = [pair.split("|") for pair in PAIRS]
-    ["the mat", "bits"],
-    ["the moon", "nats and bytes"],
-    ["1, 2, 3", "cat"],
-    ["nats", "dogs"],
-    ["a", "b"],
-]
 TEXTS = ["The cat sat on the mat, and the dog looked.", "Loss is counted in nats.", "A model is larger."]
 CHOOSE = """\
 task: tiny_choice
