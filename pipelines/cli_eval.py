@@ -110,8 +110,8 @@ def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[
     from pydantic import ValidationError
 
     from eval.settings import EvalSettings
-    from pipelines.recipe_errors import explain
-    from pipelines.recipe_yaml import parse_yaml
+    from eval.settings_errors import explain
+    from eval.yaml_text import parse_yaml
 
     models, data = [], {name: value for name, value in options.items() if value is not None}
     for one in given:
@@ -127,4 +127,4 @@ def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[
     try:
         return tuple(models), EvalSettings.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        raise InputError(explain(error, EvalSettings, data, {}, "command line")) from error
+        raise InputError(explain(error, EvalSettings, data, {}, "command line", "context=256")) from error
