@@ -37,7 +37,7 @@ def evaluate(
         typer.Option(help="A built-in task, or a YAML file; repeatable."),
     ] = None,
     data: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="The rows: folder or file, one a task or for all."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test; test when left out.")] = None,
@@ -103,6 +103,7 @@ def compare(
         found = compare_folders(a, b, seed=seed, replicates=replicates)
         write_json(json_, found.to_dict())
         print_comparison(Console(highlight=False), found)
+        print(f"numbers: {json_}")
 
 
 def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[str, ...], EvalSettings]:
