@@ -88,7 +88,9 @@ def metric_by_name(
         **{one: partial(rouge, name=one) for one in ROUGES},
         "exact_match": partial(ExactMatch, exact=scoring.exact),
         "f1": AnswerF1,
-        **{one: partial(Share, name=one) for one in ("stereotype_share", "toxicity_share", "memorised_share")},
+        **{
+            one: partial(Share, name=one) for one in ("stereotype_share", "toxicity_share", "memorised_share")
+        },
         **{one: partial(Surprise, name=one) for one in UNITS},
     }
     return metrics[name]()

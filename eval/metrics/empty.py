@@ -21,7 +21,9 @@ def refuse_empty(metrics: Sequence[ItemMetric], references: Texts, ids: Sequence
                 if tokenizer.tokens(text):
                     continue
                 if not text.strip():
-                    raise InputError(f"item {name!r}: a reference is empty; give a text, or leave the item out")
+                    raise InputError(
+                        f"item {name!r}: a reference is empty; give a text, or leave the item out"
+                    )
                 shown = text if len(text) <= 40 else text[:37] + "..."
                 raise InputError(
                     f"item {name!r}: {metric} finds nothing to count in the reference {shown!r}; set scoring: "

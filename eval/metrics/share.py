@@ -22,7 +22,9 @@ class Share(RatioMetric):
         if not true.size:
             raise ValueError("no predictions; give at least one")
         if true.dtype != bool or true.ndim != 1:
-            raise ValueError(f"{self.name} wants one true or false an item; {true.ravel()[:1].tolist()} found")
+            raise ValueError(
+                f"{self.name} wants one true or false an item; {true.ravel()[:1].tolist()} found"
+            )
         return np.column_stack([true.astype(np.float64), np.ones(len(true))])
 
     def signature(self) -> str:

@@ -294,7 +294,9 @@ def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
     assert source_fingerprint("tasks.mine", own, tmp_path) != before
     hub = TaskSettings(kind="classification", hub={"name": "a/b"})
     newer = TaskSettings(kind="classification", hub={"name": "a/b", "revision": "v2"})
-    assert source_fingerprint("tasks.mine", hub, tmp_path) != source_fingerprint("tasks.mine", newer, tmp_path)
+    assert source_fingerprint("tasks.mine", hub, tmp_path) != source_fingerprint(
+        "tasks.mine", newer, tmp_path
+    )
 
 
 def test_a_hub_set_is_read_at_the_commit_that_its_name_stands_for(
