@@ -128,12 +128,11 @@ def _texts(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits
     task, tokenizer = predictor.task, predictor.model.tokenizer
     assert task.kind == "generation"
     prompts = encode_prompts(task, tokenizer, rows, predictor.model.context)
-    requests = [GenerateRequest(prompt, task.max_new_tokens) for prompt in prompts]
+    requests = [GenerateRequest(prompt.ids, task.max_new_tokens) for prompt in prompts]
     written = generate(predictor.model, requests, stops=predictor.stops, limits=limits)
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
-    full = encode_prompts(task, tokenizer, rows, ENDLESS)
-    for text, prompt, whole in zip(texts, prompts, full, strict=True):
-        yield {"output": first_line(text), "truncated": len(whole) > len(prompt)}
+    for text, prompt in zip(texts, prompts, strict=True):
+        yield {"output": first_line(text), "truncated": prompt.cut}
 
 
 def first_line(text: str) -> str:
