@@ -119,10 +119,8 @@ _MAKERS: dict[str, Callable[[str, TaskSettings, dict[str, Any]], Task]] = {
 
 
 def _place(classifier: str | None, base: Path | None) -> str:
-    """The classifier's folder; a name that is no folder there is the hub's."""
     assert classifier is not None, "settings of toxicity name one"
-    folder = (base or Path()) / Path(classifier).expanduser()
-    return str(folder) if folder.is_dir() else classifier
+    return classifier if base is None else str(base / Path(classifier).expanduser())
 
 
 def _text(row: Row) -> str:

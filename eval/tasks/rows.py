@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eval.files import InputError, read_jsonl
-from eval.tasks.base import KINDS, Generation, Row, Task
+from eval.tasks.base import KINDS, Generation, PromptedClassification, Row, Task
 
 T = TypeVar("T")
 
@@ -114,6 +114,9 @@ def check_row(task: Task, row: Mapping[str, Any], where: str) -> None:
         raise InputError(
             f"{where}: answer is {row['answer']}; the choices are 0 to {len(row['choices']) - 1}"
         )
+    if isinstance(task, PromptedClassification) and row["label"] not in dict(task.verbalizers):
+        known = ", ".join(label for label, _ in task.verbalizers)
+        raise InputError(f"{where}: label is {row['label']!r}; the labels of {task.name} are {known}")
     if isinstance(task, Generation) and not all(text.strip() for text in task.references(row)):
         raise InputError(
             f"{where}: no text to compare with, as {task.metrics[0]} needs; write a target, or remove the row"
