@@ -71,15 +71,15 @@ def measure_multi_label(model: Model, task: MultiLabel, asked: Asked) -> Measure
 def measure_regression(model: Model, task: Regression, asked: Asked) -> Measured:
     """Correlations of predicted and true numbers; a constant, the usual baseline, has none."""
     rows = asked.rows
-    outputs = _logits(model, task, asked)[:, 0]
-    references = np.array([float(row["value"]) for row in rows])
+    outputs = _logits(model, task, asked)[:, 0].tolist()
+    references = [float(row["value"]) for row in rows]
     metrics = [metric_by_name(name) for name in task.metrics]
     scores, _ = asked.score_all(metrics, outputs, references, forward(model))
     return Measured(
         scores=scores,
         items=[
             {"id": row["id"], "value": true, "output": output}
-            for row, true, output in zip(rows, references.tolist(), outputs.tolist(), strict=True)
+            for row, true, output in zip(rows, references, outputs, strict=True)
         ],
         samples=asked.samples(
             [_read(task, row) for row in rows],
