@@ -164,9 +164,7 @@ def _spread(key: tuple[str, str, str, str | None], members: Sequence[Result]) ->
     for other in members[1:]:
         for field, value in other.to_dict().items():
             if field not in _FREE and value != first[field]:
-                raise InputError(
-                    f"{where}: {field} is {first[field]!r} and {value!r}; compare results that differ by seed only"
-                )
+                raise InputError(f"{where}: {field} is {first[field]!r} and {value!r}; only seeds may differ")
     seeds = [member.seed for member in members]
     if len(set(seeds)) < len(seeds):
         twice = next(seed for seed in seeds if seeds.count(seed) > 1)

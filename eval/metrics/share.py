@@ -1,4 +1,4 @@
-"""Shares of items of which something is true: that a stereotype is preferred, a text is toxic, or memorised."""
+"""Shares of items of which something is true: a stereotype is preferred, a text toxic, or memorised."""
 
 from __future__ import annotations
 
