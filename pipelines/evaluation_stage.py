@@ -23,7 +23,7 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
     """Measure one model on one task; its origin stands in the manifest that made it."""
     torch.set_num_threads(job.threads)
     settings = dict(job.stage.settings)
-    task = task_of(settings)
+    task = task_of(settings, job.base)
     made_by, source = _model(job)
     measured = measure(
         source / "model",
