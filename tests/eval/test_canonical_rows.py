@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,10 @@ def test_pairs_counts_and_labels_are_checked() -> None:
 def test_text_files_are_documents_of_the_kinds_that_read_any(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text(f"Text of {name}.\n\nMore.", encoding="utf-8")
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress((tmp_path / "b.txt").read_bytes()))
+    (tmp_path / "b.txt").unlink()
     for kind in ("language-modelling", "memorisation"):
-        own = RowSettings(kind=kind, files={"test": "*.txt"})
+        own = RowSettings(kind=kind, files={"test": ["*.txt", "*.gz"]})
         rows, _ = load_rows("mine", own, tmp_path)
         assert [row["text"] for row in rows["test"]] == [f"Text of {name}.\n\nMore." for name in "ab"]
         assert write_rows("mine", own, tmp_path, tmp_path / "out")["rows"] == {"test": 2}
