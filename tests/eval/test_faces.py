@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sacrebleu
 
-from eval.metrics import faces, metric_by_name
+from eval.metrics import faces, metric_by_name, score
 from eval.results import METRICS
 from eval.settings import Scoring
 
@@ -43,7 +43,8 @@ def test_every_metric_has_a_face() -> None:
 def test_batches_give_the_metrics_own_value(name: str) -> None:
     predictions, references = INPUTS[name]
     metric = metric_by_name(name, ("a", "b"), num_refs=-1)
-    wanted = metric.value(metric.statistics(predictions, [] if references is None else references))
+    statistics = metric.statistics(predictions, [] if references is None else references)
+    wanted = metric.value(statistics)
     face = faces.load(name)
     for item in range(len(predictions)):
         chosen = {"predictions": predictions[item : item + 1]}
@@ -52,6 +53,9 @@ def test_batches_give_the_metrics_own_value(name: str) -> None:
         face.add_batch(**chosen)
     found = face.compute()
     assert found == {name: pytest.approx(wanted), "signature": metric.signature()}
+    scored = score(metric, statistics, replicates=50, seed=0)
+    assert (scored.value, scored.signature) == (pytest.approx(wanted), metric.signature())
+    assert scored.stderr is not None
 
 
 def test_labels_may_be_whole_numbers_or_sets() -> None:
