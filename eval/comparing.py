@@ -127,15 +127,16 @@ def _compare_pair(pair: Pair, seed: int, replicates: int | None) -> tuple[list[C
     a, b = read_items(pair.a), read_items(pair.b)
     if reason := _other_items(pair, a, b):
         return [], [Refused(_name(pair), reason)]
-    compared, refused = [], []
+    compared: list[Compared] = []
+    refused: dict[str, list[str]] = {}  # reason -> metrics
     for metric in pair.a.results:
         if metric not in pair.b.results:
             continue
         if reason := _refusal(pair, metric, a, b):
-            refused.append(Refused(f"{_name(pair)}: {metric}", reason))
+            refused.setdefault(reason, []).append(metric)
         else:
             compared.append(_tested(pair, metric, a, b, seed, replicates))
-    return compared, refused
+    return compared, [Refused(f"{_name(pair)}: {', '.join(names)}", why) for why, names in refused.items()]
 
 
 def _other_items(pair: Pair, a: Items, b: Items) -> str | None:

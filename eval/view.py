@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, get_args
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, get_args
 
 from eval.evaluations import Kept
 from eval.results import Result
 from eval.tasks import TASKS
-from eval.tasks.base import KINDS, METRICS_OF, Task
+from eval.tasks.base import KINDS, METRICS_OF, LanguageModelling, Task
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,19 +20,10 @@ if TYPE_CHECKING:
 
 Table = list[dict[str, str]]
 
-_WORDS = (
-    "model",
-    "task",
-    "split",
-    "metric",
-    "baseline",
-    "verdict",
-    "test",
-    "what",
-    "reason",
-    "asks",
-    "metrics",
-)
+# Columns of words; numbers stand to the right.
+_WORDS = frozenset(("model", "task", "split", "metric", "baseline", "verdict", "kind", "asks", "metrics"))
+_TOKENS = {"next": "Each after those before it.", "masked": "15 % hidden.", "each": "Each hidden in turn."}
+_EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 
 
@@ -44,7 +37,7 @@ def result_table(evaluations: Iterable[Kept]) -> Table:
         for place, result in enumerate(own):
             rows.append(
                 {
-                    "model": str(kept.manifest["model"]),
+                    "model": _model(kept),
                     "task": result.task,
                     "split": result.split,
                     "metric": result.metric,
@@ -62,26 +55,33 @@ def result_table(evaluations: Iterable[Kept]) -> Table:
     return rows
 
 
-def notes(kept: Kept) -> list[str]:
-    """What a reader of the scores must know: items that failed or were cut, overlap with train, numbers left
-    out."""
-    facts, where = kept.facts, f"{kept.manifest['model']}, {kept.manifest['task']}"
+def notes(evaluations: Iterable[Kept]) -> list[str]:
+    """What a reader must know beside scores: failed and cut items, overlap with train, numbers left out.
+
+    What is so of several evaluations is said once.
+    """
+    said: dict[str, list[str]] = {}
+    for kept in evaluations:
+        for note in _notes(kept.facts):
+            said.setdefault(note, []).append(_title(kept))
+    return [f"{note} [{'; '.join(where)}]" for note, where in said.items()]
+
+
+def _notes(facts: Mapping[str, Any]) -> list[str]:
     said = []
     for state, what in (("failed", "could not be scored"), ("cut", "were longer than the model reads")):
         if (found := facts.get(state)) and found["count"]:
-            examples = "; ".join(found["examples"])
-            said.append(f"{where}: {found['count']:,} of {facts['items']:,} items {what} ({examples})")
+            count = f"{found['count']:,} of {facts['items']:,}"
+            said.append(f"{count} items {what} ({_examples(found)})")
     overlap = facts.get("contamination")
     if overlap and overlap["count"]:
-        examples = "; ".join(overlap["examples"])
+        count = f"{overlap['count']:,} of {overlap['of']:,}"
         said.append(
-            f"{where}: {overlap['count']:,} of {overlap['of']:,} items share long n-grams with train rows "
-            f"({examples}); `clean` are the others"
+            f"{count} items share long n-grams with train rows ({_examples(overlap)}); `clean` are the others"
         )
     elif overlap is None and (reason := facts.get("contamination_missing")):
-        said.append(f"{where}: contamination not known: {reason}")
-    said += [f"{where}: left out: {left}" for left in facts.get("left_out", ())]
-    return said
+        said.append(f"contamination not known: {reason}")
+    return said + [f"left out: {left}" for left in facts.get("left_out", ())]
 
 
 def confusion_table(kept: Kept) -> Table:
@@ -99,7 +99,7 @@ def confusion_table(kept: Kept) -> Table:
 def results_markdown(evaluations: Sequence[Kept]) -> str:
     """All of it as Markdown."""
     parts = ["# Results", _markdown(result_table(evaluations))]
-    if said := [note for kept in evaluations for note in notes(kept)]:
+    if said := notes(evaluations):
         parts.append("\n".join(f"- {_escape(note)}" for note in said))
     for kept in evaluations:
         if table := confusion_table(kept):
@@ -110,11 +110,11 @@ def results_markdown(evaluations: Sequence[Kept]) -> str:
 def print_results(console: Console, evaluations: Sequence[Kept]) -> None:
     """The same in a terminal."""
     if table := result_table(evaluations):
-        _print(console, table)
+        _print(console, _without_repeats(table))
     for kept in evaluations:
         if table := confusion_table(kept):
             _print(console, table, f"{_title(kept)}: what was said for what is")
-    for note in (note for kept in evaluations for note in notes(kept)):
+    for note in notes(evaluations):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -125,6 +125,7 @@ def comparison_table(comparison: Comparison) -> Table:
         ({"model": f"{one.rung} s{one.seed}" if one.seed is not None else str(one.rung)} if models else {})
         | {
             "task": one.task,
+            "split": one.split,
             "metric": one.metric,
             "A": _number(one.a),
             "B": _number(one.b),
@@ -161,7 +162,13 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 def task_table() -> Table:
     """The built-in tasks: what each asks, and its metrics."""
-    return [_task_row(task.name, type(task), task.metrics) for task in TASKS.values()]
+    rows = []
+    for task in TASKS.values():
+        row = _task_row(task.name, type(task), task.metrics)
+        if isinstance(task, LanguageModelling):
+            row["asks"] += f" {_TOKENS[task.asks]}"
+        rows.append({"task": task.name, "kind": task.kind} | row)
+    return rows
 
 
 def kind_table() -> Table:
@@ -177,12 +184,26 @@ def print_tasks(console: Console) -> None:
 
 
 def _task_row(name: str, kind: type, metrics: Sequence[str]) -> dict[str, str]:
-    asks = (kind.__doc__ or "").strip().splitlines()[0]
-    return {"task": name, "asks": asks, "metrics": ", ".join(metrics)}
+    asks = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+    return {"task": name, "asks": re.split(r"(?<=[.?]) ", asks)[0], "metrics": ", ".join(metrics)}
 
 
 def _title(kept: Kept) -> str:
-    return f"{kept.manifest['model']}, {kept.manifest['task']}"
+    return f"{_model(kept)}, {kept.manifest['task']}"
+
+
+def _model(kept: Kept) -> str:
+    """A model of a run by its rung; any other by its name."""
+    first = next((result for result in kept.results if result.family != "baseline"), None)
+    if first is None or first.run is None:
+        return str(kept.manifest["model"])
+    return f"{first.stage} {first.rung}" + ("" if first.seed is None else f" s{first.seed}")
+
+
+def _examples(found: Mapping[str, Any]) -> str:
+    """A few of them, short; facts.json has more."""
+    shown = [shorten(one, _EXAMPLE, placeholder="…") for one in found["examples"][:_EXAMPLES]]
+    return "; ".join(shown) + ("; …" if found["count"] > len(shown) else "")
 
 
 def _value(result: Result) -> str:
@@ -221,6 +242,16 @@ def _rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _without_repeats(table: Table) -> Table:
+    """Model and task where they change: in a terminal that is read more easily, and narrower."""
+    rows = []
+    for place, row in enumerate(table):
+        names = ("model", "task", "split") if place and row["model"] == table[place - 1]["model"] else ()
+        same = {name for name in names if row[name] == table[place - 1][name]}
+        rows.append({name: "" if name in same else cell for name, cell in row.items()})
+    return rows
+
+
 def _columns(table: Table) -> list[str]:
     """The columns that any row has something in."""
     return [name for name in table[0] if any(row[name] for row in table)]
@@ -234,7 +265,9 @@ def _print(console: Console, table: Table, title: str | None = None) -> None:
     columns = _columns(table)
     shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in columns:
-        shown.add_column(name, justify="left" if name in _WORDS or name == columns[0] else "right")
+        words = name in _WORDS or name == columns[0]
+        whole = name in ("metric", "verdict", "kind")  # the first to be cut are long names
+        shown.add_column(name, justify="left" if words else "right", no_wrap=whole, overflow="fold")
     for row in table:
         shown.add_row(*(Text(row[name]) for name in columns))
     console.print(shown)

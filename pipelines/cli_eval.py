@@ -37,7 +37,7 @@ def evaluate(
         typer.Option(help="A built-in task, or a YAML file; repeatable."),
     ] = None,
     data: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="The rows: folder or file, one a task or for all."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test; test when left out.")] = None,
@@ -103,6 +103,7 @@ def compare(
         found = compare_folders(a, b, seed=seed, replicates=replicates)
         write_json(json_, found.to_dict())
         print_comparison(Console(highlight=False), found)
+        print(f"numbers: {json_}")
 
 
 def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[str, ...], EvalSettings]:
@@ -110,8 +111,8 @@ def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[
     from pydantic import ValidationError
 
     from eval.settings import EvalSettings
-    from pipelines.recipe_errors import explain
-    from pipelines.recipe_yaml import parse_yaml
+    from eval.settings_errors import explain
+    from eval.yaml_text import parse_yaml
 
     models, data = [], {name: value for name, value in options.items() if value is not None}
     for one in given:
@@ -127,4 +128,4 @@ def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[
     try:
         return tuple(models), EvalSettings.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        raise InputError(explain(error, EvalSettings, data, {}, "command line")) from error
+        raise InputError(explain(error, EvalSettings, data, {}, "command line", "context=256")) from error

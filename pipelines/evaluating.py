@@ -42,7 +42,7 @@ class Wanted:
     tasks: tuple[str, ...]
     out: Path
     settings: EvalSettings
-    data: tuple[Path, ...] = ()
+    data: tuple[str, ...] = ()
     seed: int = 0
     harness: tuple[str, ...] = ()
     harness_folder: Path | None = None
@@ -137,7 +137,8 @@ def _task_job(store: Evaluations, wanted: Wanted, model: _Model, found: FoundTas
         task=found.task,
         rows=rows,
         settings=wanted.settings,
-        definition=None if found.settings is None else found.settings.model_dump(mode="json"),
+        # what the files hold is told by the rows
+        definition=found.settings and found.settings.model_dump(mode="json", exclude={"files", "hub"}),
         seed=wanted.seed,
         origin=model.origin,
     )

@@ -13,6 +13,7 @@ import pytest
 from eval.evaluations import ITEMS, MANIFEST, RESULTS, Asked, Evaluations, safe_name
 from eval.files import InputError, read_jsonl, write_jsonl
 from eval.loading import fingerprint
+from eval.rescoring import rescore
 from eval.results import Origin, Result, read_results, same
 from eval.settings import EvalSettings
 from eval.tasks import TASKS
@@ -184,13 +185,14 @@ def test_the_table_has_all_that_is_finished_and_a_report_takes_it(
 
     for size in (1, 2, 3):
         checkpoint = copy_of(classifier, tmp_path / f"m{size}")
-        store.run(ask(checkpoint, rows, f"m{size}", origin=origin(f"{size}k", size * 1000)))
+        asked = ask(checkpoint, rows, f"m{size}", origin=origin(f"{size}k", size * 1000))
+        store.run(dataclasses.replace(asked, task=dataclasses.replace(asked.task, metrics=("accuracy",))))
     gathered = store.gather()
     assert read_results(store.root / RESULTS) == gathered
     own = [result for result in gathered if result.metric == "accuracy" and result.task.count("/") == 0]
     assert [result.rung for result in own if result.family != "baseline"] == ["1k", "2k", "3k"]
     assert [result.rung for result in own if result.family == "baseline"] == ["majority-class"], "once"
-    page = make_report(store.root / RESULTS, ReportSettings(bootstrap=100))
+    page = make_report(store.root / RESULTS, ReportSettings(x=("non_embedding",), bootstrap=100))
     assert "module-classification" in page.read_text(encoding="utf-8")
 
 
@@ -211,6 +213,31 @@ def test_a_folder_that_another_command_holds_is_refused(store: Evaluations, tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"), Evaluations(tmp_path / "file").locked():
         pass
+
+
+def test_scores_come_again_from_the_items_alone(
+    store: Evaluations, asked: Asked, language_model: Path, tmp_path: Path
+) -> None:
+    long = "the cat sat on the mat and looked at the moon " * 30
+    write_jsonl(tmp_path / "test.jsonl", [{"id": name, "text": long + name} for name in "ab"])
+    read = dataclasses.replace(
+        asked,
+        checkpoint=language_model,
+        fingerprint=fingerprint(language_model),
+        task=TASKS["perplexity"],
+        rows=tmp_path,
+    )
+    for one, parts in ((asked, 3), (read, 1)):
+        kept = store.run(one)
+        again = rescore(kept.folder)
+        own = [r for r in kept.results if r.family != "baseline" and not r.task.endswith("/clean")]
+        assert again == own
+        assert len({result.task for result in again}) == parts
+    other = rescore(store.folder(asked), seed=5)
+    assert [result.value for result in other] == [r.value for r in rescore(store.folder(asked))]
+    assert other != rescore(store.folder(asked))
+    with pytest.raises(InputError, match="no finished evaluation"):
+        rescore(tmp_path)
 
 
 def test_items_hold_what_was_asked_and_said(store: Evaluations, asked: Asked) -> None:
