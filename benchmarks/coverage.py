@@ -62,7 +62,10 @@ def make_populations(items: int, seed: int) -> dict[str, Population]:
     texts = {name: metric_by_name(name) for name in ("bleu", "rouge1")}
     accuracy, perplexity = metric_by_name("accuracy"), metric_by_name("token_perplexity")
     return {
-        **{name: Population(metric, metric.statistics(predictions, references)) for name, metric in texts.items()},
+        **{
+            name: Population(metric, metric.statistics(predictions, references))
+            for name, metric in texts.items()
+        },
         "accuracy": Population(accuracy, accuracy.statistics(right.tolist(), [str(True)] * items)),
         "token_perplexity": Population(perplexity, perplexity.statistics(nats, tokens)),
     }
@@ -83,9 +86,7 @@ def corrupt(text: str, rng: np.random.Generator) -> str:
     return " ".join(words[middle:] + words[:middle] if rng.random() < 0.2 else words)
 
 
-def count_coverage(
-    population: Population, *, items: int, draws: int, replicates: int, seed: int
-) -> Coverage:
+def count_coverage(population: Population, *, items: int, draws: int, replicates: int, seed: int) -> Coverage:
     """Draw `draws` test sets of `items` each, and see whose interval holds the population's value."""
     metric, statistics = population.metric, population.statistics
     truth, rng = metric.value(statistics), np.random.default_rng(seed)
@@ -101,7 +102,9 @@ def count_coverage(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--items", type=int, default=300, help="items in a test set")
     parser.add_argument("--population", type=int, default=20_000)

@@ -166,7 +166,7 @@ def _parts(
     task: Task, tally: Tally, contaminated: frozenset[str], setting: _Setting
 ) -> Iterator[tuple[str, list[Score]]]:
     """The scores of all items, of every subset, and of the clean where not all are; each with its name."""
-    draw = {"replicates": setting.replicates, "seed": setting.seed}
+    draw: dict[str, Any] = {"replicates": setting.replicates, "seed": setting.seed}
     yield task.name, tally.scores(**draw)
     for name in tally.subsets:
         yield f"{task.name}/{name}", tally.scores(**draw, chosen=tally.in_subset(name))

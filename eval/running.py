@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,16 @@ def run(
     ranks = ranks or Ranks()
     tally = Tally(measurement, sample_places(len(rows), samples))
     writes = items_to is not None and ranks.is_first
+    spool: AbstractContextManager[Callable[[Mapping[str, Any]], None] | None]
     spool = open_jsonl(items_to) if writes and items_to is not None else nullcontext()
     with spool as write:
         for chunk in chunks(rows):
             mine = ranks.share(chunk)
             items = ranks.gather(measurement.answer(mine) if mine else [])
             tally.add(items)
-            for item in items if write is not None else ():
-                write(item.record())
+            if write is not None:
+                for item in items:
+                    write(item.record())
             if tell is not None:
                 tell(tally.items, len(rows))
     return tally

@@ -164,9 +164,7 @@ def _spread(key: tuple[str, str, str, str | None], members: Sequence[Result]) ->
     for other in members[1:]:
         for field, value in other.to_dict().items():
             if field not in _FREE and value != first[field]:
-                raise InputError(
-                    f"{where}: {field} is {first[field]!r} and {value!r}; compare results that differ by seed only"
-                )
+                raise InputError(f"{where}: {field} is {first[field]!r} and {value!r}; only seeds may differ")
     seeds = [member.seed for member in members]
     if len(set(seeds)) < len(seeds):
         twice = next(seed for seed in seeds if seeds.count(seed) > 1)
@@ -184,18 +182,20 @@ def _check(
 ) -> tuple[NDArray[np.intp], int]:
     """The items' units; `ValueError` unless both models have statistics of as many items."""
     if a.shape != b.shape or not len(a):
-        raise ValueError(f"statistics of shapes {a.shape} and {b.shape}; give those of the same items, at least one")
+        raise ValueError(
+            f"statistics of shapes {a.shape} and {b.shape}; give those of the same items, at least one"
+        )
     return index_units(len(a), groups)
 
 
-def _swaps(
-    units: NDArray[np.intp], number: int, replicates: int, seed: int
-) -> Iterator[tuple[Array, Array]]:
+def _swaps(units: NDArray[np.intp], number: int, replicates: int, seed: int) -> Iterator[tuple[Array, Array]]:
     """Counts (rows, 2 · items) of both models' items that the first, and the second, has after swapping."""
     rng = np.random.default_rng(seed)
     rows = max(1, CHUNK // (2 * len(units)))
     for start in range(0, replicates, rows):
-        swapped = rng.integers(0, 2, size=(min(rows, replicates - start), number)).astype(np.float64)[:, units]
+        swapped = rng.integers(0, 2, size=(min(rows, replicates - start), number)).astype(np.float64)[
+            :, units
+        ]
         first = np.concatenate([1 - swapped, swapped], axis=1)
         yield first, 1 - first
 

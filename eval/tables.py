@@ -29,7 +29,7 @@ def find_tables(
     found: dict[str, Path] = {}
     for pattern in patterns:
         place = str(base / Path(pattern).expanduser())
-        matches = [place] if Path(place).exists() else glob.glob(place, recursive=True)  # noqa: PTH207
+        matches = [place] if Path(place).exists() else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
         if not matches:
             raise InputError(f"{where}: {pattern!r} matches no file in {base}; check the name")
         for path in map(Path, matches):

@@ -25,7 +25,7 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
     """
     torch.set_num_threads(job.threads)
     settings = dict(job.stage.settings)
-    task = task_of(settings)
+    task = task_of(settings, job.base)
     source = _model(job)
     ranks = Ranks(job.rank, world_size())
     measured = measure(

@@ -62,7 +62,7 @@ def metric_by_name(
     """The metric of that name; `KeyError` for other names.
 
     `labels` (the classes, sorted) are f1_macro's, f1_micro's and mcc's; `num_refs`, the references an item
-    has (-1: different numbers), and `scoring` are for texts; with `per_word` accuracy is that of tagged words.
+    has (-1: different numbers), and `scoring` are for texts; `per_word` makes accuracy that of tagged words.
     """
     classes, tokenize = tuple(labels), scoring.tokenize
     rouge = partial(
@@ -88,7 +88,9 @@ def metric_by_name(
         **{one: partial(rouge, name=one) for one in ROUGES},
         "exact_match": partial(ExactMatch, exact=scoring.exact),
         "f1": AnswerF1,
-        **{one: partial(Share, name=one) for one in ("stereotype_share", "toxicity_share", "memorised_share")},
+        **{
+            one: partial(Share, name=one) for one in ("stereotype_share", "toxicity_share", "memorised_share")
+        },
         **{one: partial(Surprise, name=one) for one in UNITS},
     }
     return metrics[name]()

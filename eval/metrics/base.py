@@ -115,28 +115,27 @@ def check_pairs(predictions: Sequence[Any] | NDArray[Any], references: Sequence[
     raise ValueError(message)
 
 
-def check_texts(predictions: Sequence[Any], references: Sequence[Any]) -> list[list[str]]:
-    """Every item's references as a list of at least one; `ValueError` for what is no text, or no pair."""
+def check_texts(
+    predictions: Sequence[Any], references: Sequence[Any], *, may_lack: bool = False
+) -> list[list[str]]:
+    """Every item's references as a list; `ValueError` for what is no text, or no pair.
+
+    Each item has at least one unless it `may_lack` them.
+    """
     check_pairs(predictions, references)
-    lists = all_references(references)
+    lists = [[one] if isinstance(one, str) else list(one) for one in references]
     for item, (prediction, texts) in enumerate(zip(predictions, lists, strict=True)):
+        if not texts and not may_lack:
+            raise ValueError(f"item {item} has no reference; give each at least one")
         for what, text in (("prediction", prediction), *(("reference", text) for text in texts)):
             if not isinstance(text, str):
                 raise ValueError(f"item {item}: a {what} is {_short(text)}; a text is wanted")
     return lists
 
 
-def all_references(references: Texts) -> list[list[str]]:
-    """Every item's references as a list of at least one."""
-    lists = [[one] if isinstance(one, str) else list(one) for one in references]
-    if not all(lists):
-        raise ValueError(f"item {lists.index([])} has no reference; give each at least one")
-    return lists
-
-
 def count_references(references: Texts) -> int:
     """How many references each item has; -1 where they have different numbers, as sacreBLEU says it."""
-    counts = {len(texts) for texts in all_references(references)}
+    counts = {1 if isinstance(texts, str) else len(texts) for texts in references}
     return counts.pop() if len(counts) == 1 else -1
 
 

@@ -37,7 +37,7 @@ class Bleu(SacreMetric):
         written, wanted = sums[..., 0], sums[..., 1]
         right, total = sums[..., 2:6], sums[..., 6:10]
         smoothed = np.where(right > 0, right, 0.5 ** np.cumsum(right == 0, axis=-1))
-        scored = (right > 0).any(axis=-1) & (total > 0).all(axis=-1)
+        scored = np.asarray((right > 0).any(axis=-1) & (total > 0).all(axis=-1))
         precisions = np.where(scored[..., None], safe_divide(smoothed, total), 1.0)
         brevity = np.exp(np.minimum(0.0, 1 - safe_divide(wanted, written)))
         return np.asarray(np.where(scored, 100 * brevity * np.exp(np.log(precisions).mean(axis=-1)), 0.0))

@@ -24,7 +24,9 @@ class CalibrationError(SumMetric):
     name: str = "calibration_error"
 
     def statistics(
-        self, predictions: Sequence[float] | NDArray[np.float64], references: Sequence[bool] | NDArray[np.bool_]
+        self,
+        predictions: Sequence[float] | NDArray[np.float64],
+        references: Sequence[bool] | NDArray[np.bool_],
     ) -> Array:
         """(items, 16) from the probability given to the predicted class, and whether it was right."""
         check_pairs(predictions, references)

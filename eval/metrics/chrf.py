@@ -24,7 +24,7 @@ class Chrf(SacreMetric):
         return list("".join(text.split()))
 
     def aggregate(self, sums: Array) -> Array:
-        """The corpus score, in points: F2 of precision and recall, each the mean over orders that both have."""
+        """The corpus score, in points: F2 of precision and recall, each the mean over orders both have."""
         sums = np.asarray(sums, dtype=np.float64)
         predicted, true, shared = sums[..., 0::3], sums[..., 1::3], sums[..., 2::3]
         counted = (predicted > 0) & (true > 0)

@@ -13,7 +13,7 @@ from eval.metrics.base import Array, ItemMetric, check_pairs
 
 @dataclass(frozen=True, kw_only=True)
 class Pearson(ItemMetric):
-    """Statistics are the two numbers themselves: a correlation is no function of sums one could add safely."""
+    """Statistics are the two numbers: squares that add up would cancel, and ranks change with the draw."""
 
     name: str = "pearson"
     undefined = "predictions or references are all alike, or not finite"
@@ -27,7 +27,8 @@ class Pearson(ItemMetric):
 
     def values(self, statistics: Array, counts: Array) -> Array:
         """Pearson's correlation (R,), NaN where the items drawn are all alike in either number."""
-        return weighted_pearson(*(np.broadcast_to(column, counts.shape) for column in statistics.T), counts)
+        predictions, references = statistics.T
+        return weighted_pearson(predictions[None], references[None], counts)
 
     def signature(self) -> str:
         """It has no settings."""
@@ -42,11 +43,12 @@ class Spearman(Pearson):
 
     def values(self, statistics: Array, counts: Array) -> Array:
         """Spearman's correlation (R,), NaN where the items drawn are all alike in either number."""
-        return weighted_pearson(*(mean_ranks(column, counts) for column in statistics.T), counts)
+        predictions, references = statistics.T
+        return weighted_pearson(mean_ranks(predictions, counts), mean_ranks(references, counts), counts)
 
 
 def weighted_pearson(first: Array, second: Array, counts: Array) -> Array:
-    """Correlation of two arrays (R, items), each number `counts` (R, items) times there: (R,).
+    """Correlation of two arrays (R or 1, items), each number `counts` (R, items) times there: (R,).
 
     Deviations are taken from each row's own mean before they are squared, so that nothing cancels; NaN for
     rows in which one of the two is constant.

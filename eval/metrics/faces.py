@@ -29,10 +29,10 @@ _SHARES = ("stereotype_share", "toxicity_share", "memorised_share")
 _LABEL: list[tuple[Any, ...]] = [(_TEXT, _TEXT), (_WHOLE, _WHOLE)]
 _SETS: list[tuple[Any, ...]] = [(_TEXTS, _TEXTS)]
 
-# What a prediction and a reference are: of the first form that fits the values given. Shares have no reference.
+# What a prediction and a reference are: of the first form that fits what is given. Shares have no reference.
 _FORMS: dict[str, list[tuple[Any, ...]]] = {
     **{name: [(_TEXT, _TEXTS), (_TEXT, _TEXT)] for name in _WRITTEN},
-    **{name: _LABEL + _SETS for name in ("accuracy", "f1_macro", "f1_micro")},
+    **dict.fromkeys(("accuracy", "f1_macro", "f1_micro"), _LABEL + _SETS),
     "accuracy_norm": _LABEL,
     "mcc": _LABEL,
     "f1_entity": _SETS,
@@ -44,7 +44,7 @@ NAMES = tuple(_FORMS)
 
 
 class Face(evaluate.Metric):
-    """A metric of this package behind `evaluate.Metric`: statistics of all items, their value, a signature."""
+    """A metric of this package behind `evaluate.Metric`: the value of all items, and its signature."""
 
     def __init__(self, name: str, scoring: Scoring, **evaluates: Any) -> None:
         # One process needs no files; several meet in those of `cache_dir`.

@@ -58,8 +58,8 @@ def _ascii_words(stems: bool) -> Callable[[str], list[str]]:
 
 def _remembering_stemmer() -> Any:
     """rouge_score's stemmer; a text's words come again and again, and a stem takes 20 µs."""
-    from nltk.stem.porter import PorterStemmer
+    from rouge_score.tokenizers import porter
 
-    stemmer = PorterStemmer()
+    stemmer = porter.PorterStemmer()
     stemmer.stem = lru_cache(maxsize=1 << 16)(stemmer.stem)
     return stemmer

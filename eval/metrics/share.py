@@ -1,4 +1,4 @@
-"""Shares of items of which something is true: that a stereotype is preferred, a text is toxic, or memorised."""
+"""Shares of items of which something is true: a stereotype is preferred, a text toxic, or memorised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Share(RatioMetric):
         if not true.size:
             raise ValueError("no predictions; give at least one")
         if true.dtype != bool or true.ndim != 1:
-            raise ValueError(f"{self.name} wants one true or false an item; {true.ravel()[:1].tolist()} found")
+            raise ValueError(
+                f"{self.name} wants one true or false an item; {true.ravel()[:1].tolist()} found"
+            )
         return np.column_stack([true.astype(np.float64), np.ones(len(true))])
 
     def signature(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics.base import Array, RatioMetric, Texts, check_pairs
+from eval.metrics.base import Array, RatioMetric, Texts, check_texts
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -68,9 +68,9 @@ def _f1(prediction: str, reference: str) -> float:
 
 
 def _best(compare: Callable[[str, str], float], predictions: Sequence[str], references: Texts) -> Array:
-    check_pairs(predictions, references)
+    lists = check_texts(predictions, references, may_lack=True)
     best = [
-        max(compare(prediction, text) for text in ([texts] if isinstance(texts, str) else texts) or [""])
-        for prediction, texts in zip(predictions, references, strict=True)
+        max(compare(prediction, text) for text in texts or [""])
+        for prediction, texts in zip(predictions, lists, strict=True)
     ]
     return np.column_stack([best, np.ones(len(best))])

@@ -41,7 +41,9 @@ class Surprise(RatioMetric):
         """(rows, 2) from the nats and the units of each row; `ValueError` where there is no unit at all."""
         nats, units = np.asarray(predictions, np.float64), np.asarray(references, np.float64)
         if nats.shape != units.shape or nats.ndim != 1:
-            raise ValueError(f"{self.name}: nats {nats.shape} for units {units.shape}; give one of each a row")
+            raise ValueError(
+                f"{self.name}: nats {nats.shape} for units {units.shape}; give one of each a row"
+            )
         if not (units >= 0).all() or not units.sum() > 0:
             raise ValueError(f"{self.name}: no {self._unit} to divide by; give texts that have some")
         return np.column_stack([nats, units])

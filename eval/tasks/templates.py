@@ -47,7 +47,7 @@ def render(template: str, row: Mapping[str, Any], where: str) -> str:
     from jinja2 import TemplateError
 
     there = {str(name): value for name, value in row.items()}
-    if absent := sorted(_columns(template) - {*there, ROW}):
+    if absent := sorted(columns_of(template) - {*there, ROW}):
         raise InputError(f"{where}: no column {absent[0]!r}; there are {', '.join(there)}; name one of them")
     try:
         return _compiled(template).render({ROW: there} | there)
@@ -86,7 +86,8 @@ def _compiled(template: str) -> Any:
 
 
 @functools.cache
-def _columns(template: str) -> frozenset[str]:
+def columns_of(template: str) -> frozenset[str]:
+    """The names that a template takes from the row: its columns, and maybe `row`."""
     from jinja2 import meta
 
     return frozenset(meta.find_undeclared_variables(_environment().parse(template)))

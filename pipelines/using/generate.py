@@ -23,7 +23,7 @@ from eval.files import InputError
 from eval.tasks.base import Generation
 from eval.tasks.encoding import begin_id, encode_prompts
 from pipelines.using.inputs import TEXT, InputRow
-from pipelines.using.predict import ENDLESS, Answer, as_text, first_line, name_row
+from pipelines.using.predict import Answer, as_text, first_line, name_row
 from pipelines.using.predictor import Predictor
 
 CHUNK = 64  # prompts read and answered at a time
@@ -110,11 +110,9 @@ def _encode(writer: Predictor, rows: Sequence[InputRow], texts: Sequence[str], h
         assert isinstance(task, Generation)
         task = replace(task, max_new_tokens=how.max_new_tokens or task.max_new_tokens)
         sources = [{"source": text} for text in texts]
-        cut = encode_prompts(task, tokenizer, sources, context)
-        whole = encode_prompts(task, tokenizer, sources, ENDLESS)
         return [
-            _Prompt(ids, row.number, len(full) > len(ids), task.max_new_tokens)
-            for row, ids, full in zip(rows, cut, whole, strict=True)
+            _Prompt(prompt.ids, row.number, prompt.cut, task.max_new_tokens)
+            for row, prompt in zip(rows, encode_prompts(task, tokenizer, sources, context), strict=True)
         ]
     prompts = []
     for row, text in zip(rows, texts, strict=True):

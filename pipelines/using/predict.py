@@ -19,8 +19,8 @@ from eval.generating import generate
 from eval.measuring.spans import best_span
 from eval.reading import read_texts, read_tokens
 from eval.requests import GenerateRequest, ReadRequest
-from eval.tasks.base import KINDS
 from eval.tasks.encoding import Encoded, begin_id, encode_for_label, encode_prompts, encode_spans, encode_tags
+from eval.tasks.settings import LEARNT
 from pipelines.using.inputs import TEXT, InputRow
 from pipelines.using.predictor import Predictor
 
@@ -128,12 +128,11 @@ def _texts(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits
     task, tokenizer = predictor.task, predictor.model.tokenizer
     assert task.kind == "generation"
     prompts = encode_prompts(task, tokenizer, rows, predictor.model.context)
-    requests = [GenerateRequest(prompt, task.max_new_tokens) for prompt in prompts]
+    requests = [GenerateRequest(prompt.ids, task.max_new_tokens) for prompt in prompts]
     written = generate(predictor.model, requests, stops=predictor.stops, limits=limits)
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
-    full = encode_prompts(task, tokenizer, rows, ENDLESS)
-    for text, prompt, whole in zip(texts, prompts, full, strict=True):
-        yield {"output": first_line(text), "truncated": len(whole) > len(prompt)}
+    for text, prompt in zip(texts, prompts, strict=True):
+        yield {"output": first_line(text), "truncated": prompt.cut}
 
 
 def first_line(text: str) -> str:
@@ -248,4 +247,4 @@ _ANSWERS: dict[str, Callable[[Predictor, list[dict[str, Any]], BatchLimits], Ite
     "span": _spans,
     "tagging": _tags,
 }
-assert set(_ANSWERS) == set(_NEEDS) <= set(KINDS)  # the others are only measured
+assert set(_ANSWERS) == set(_NEEDS) == set(LEARNT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from eval.files import InputError, read_jsonl, write_json, write_jsonl
 from eval.tasks import TASKS, Generation, MultipleChoice, PromptedClassification, Toxicity
+from eval.tasks.base import KINDS
 from eval.tasks.find import find_task
 from eval.tasks.rows import open_rows
 from eval.tasks.shots import few_shots
@@ -223,3 +225,29 @@ def test_finding_a_task_loads_nothing_heavy(here: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_documented_tasks_are_tasks(here: Path) -> None:
+    """Every task file of docs/tasks.md is accepted; the first one's rows are made from the CSV above it."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
+    tasks = [
+        block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("kind:")
+    ]
+    (here / "quiz.csv").write_text(table, encoding="utf-8")
+    header = "review,stars,document,summary,en,zh\n"
+    for split in ("train", "test"):
+        (here / f"{split}.csv").write_text(f"{header}{split} good,good,d,s,e,z\n", encoding="utf-8")
+    for number, block in enumerate(tasks):
+        (here / f"task-{number}.yaml").write_text(block, encoding="utf-8")
+        assert find_task(f"task-{number}.yaml").name == f"task-{number}"
+    assert len(tasks) == 4
+    assert rows_of("task-0.yaml")[1] == {
+        "id": "test#1",
+        "query": "Question: How many legs has a spider?\nAnswer:",
+        "choices": ["six", "eight", "ten"],
+        "answer": 1,
+        "subset": "animals",
+    }
+    for kind in KINDS:
+        assert f"| `{kind}` |" in text
