@@ -261,3 +261,16 @@ def test_ctrl_c_leaves_nothing_half_written(
     assert len(half) == 2, "it was in the middle of the second"
     assert sorted(tmp_path.glob("evals/decoder/*-*")) == finished
     assert {result.n for result in read_results(tmp_path / "evals" / "results.jsonl")} == {4}
+
+
+def test_a_folder_of_evaluations_has_a_report_too(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "results.jsonl").write_text("")
+    asked = []
+    monkeypatch.setattr(
+        "scaling_report.report.make_report", lambda folder, *_, **more: asked.append((folder, more)) or "page"
+    )
+    assert call("report", "evals").out == "report: page\n"
+    assert asked == [(Path("evals"), {"force": True})]
