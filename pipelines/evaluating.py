@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.tasks.find import FoundTask, find_task
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,6 +21,7 @@ from eval.ranks import join_ranks
 from eval.records import foreign_origin
 from eval.results import Origin
 from eval.settings import EvalSettings
+from eval.tasks.find import FoundTask, find_task
 from eval.tasks.perplexity import PERPLEXITY
 from eval.view import print_results, results_markdown
 from pipelines.origin import find_origin
