@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import logging
 import math
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -21,6 +18,7 @@ from eval.metrics import Score
 from eval.records import Setting, make_result
 from eval.results import METRICS, Origin, Result
 from eval.settings import EvalSettings
+from eval.silence import silence
 
 PREFIX = "lm-eval:"
 
@@ -64,7 +62,7 @@ def check_harness(tasks: Sequence[str], task_folder: Path | None = None) -> None
     if task_folder is not None and not Path(task_folder).is_dir():
         raise InputError(f"{task_folder}: no such folder; name one that holds tasks of lm-eval (YAML)")
     for name in tasks:
-        with _quiet():
+        with silence():
             known = _manager(name, task_folder).all_tasks
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3)
@@ -85,7 +83,7 @@ def load_harness(model_dir: Path, settings: EvalSettings) -> Any:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet():
+    with silence():
         from lm_eval.models.huggingface import HFLM
 
         cuda = torch.cuda.is_available()
@@ -114,7 +112,7 @@ def run_harness(
 
     began = time.perf_counter()
     try:
-        with _quiet():
+        with silence():
             found = simple_evaluate(
                 model=lm,
                 tasks=[task],
@@ -279,22 +277,3 @@ def _index(task_folder: Path | None, defaults: bool) -> Any:
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=str(task_folder) if task_folder else None, include_defaults=defaults)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without its log lines and bars: what matters of them is said here, in a line."""
-    import datasets
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    before = logging.root.manager.disable
-    bars = datasets.are_progress_bars_disabled()
-    logging.disable(logging.WARNING)
-    datasets.disable_progress_bars()
-    try:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
-            yield
-    finally:
-        logging.disable(before)
-        if not bars:
-            datasets.enable_progress_bars()

@@ -11,6 +11,7 @@ import numpy as np
 
 from eval.evaluations import Kept, read_kept
 from eval.files import InputError
+from eval.harness import PREFIX
 from eval.measuring.base import Item, Measurement
 from eval.metrics import Score, metric_by_name
 from eval.results import Result
@@ -29,18 +30,19 @@ def rescore(folder: Path, *, bootstrap: int | None = None, seed: int | None = No
     kept = read_kept(Path(folder))
     if kept is None:
         raise InputError(f"{folder}: no finished evaluation in it; name one of evals/<model>/")
+    if kept.manifest["task"].startswith(PREFIX):
+        raise InputError(f"{folder}: scored by lm-eval, whose errors are its own; run it again")
     told = kept.manifest["told"]
-    draw: dict[str, int] = {
-        "replicates": bootstrap or told["settings"]["bootstrap"],
-        "seed": told.get("seed", 0) if seed is None else seed,
-    }
+    replicates = bootstrap or told["settings"]["bootstrap"]
+    seed = told["seed"] if seed is None else seed
     stored = [result for result in kept.results if result.family != "baseline"]
     whole = [result for result in stored if result.task == kept.manifest["task"]]
     tally = _tally(kept, [result.metric for result in whole])
-    found = _with(whole, tally.scores(**draw))
+    found = _with(whole, tally.scores(replicates=replicates, seed=seed))
     for name in tally.subsets:
+        chosen = tally.in_subset(name)
         part = [result for result in stored if result.task == f"{kept.manifest['task']}/{name}"]
-        found += _with(part, tally.scores(**draw, chosen=tally.in_subset(name)))
+        found += _with(part, tally.scores(replicates=replicates, seed=seed, chosen=chosen))
     return found
 
 

@@ -286,3 +286,39 @@ def test_the_same_again_with_the_same_seed(write: Write) -> None:
     ]
     assert compare(*folders, seed=3, replicates=99) == compare(*folders, seed=3, replicates=99)
     assert compare(*folders, seed=3, replicates=99) != compare(*folders, seed=4, replicates=99)
+
+
+def test_tasks_of_a_group_are_compared_each_on_its_own_items(write: Write) -> None:
+    def group(name: str, first: int, second: int) -> Path:
+        folder = write(name, {"accuracy": right(first, 8) + right(second, 8)}, task="lm-eval:one")
+        items = list(read_jsonl(folder / "items.jsonl.gz"))
+        for place, item in enumerate(items):
+            item["task"] = "lm-eval:one" if place < 8 else "lm-eval:two"
+        write_jsonl(folder / "items.jsonl.gz", items)
+        results = [
+            result("accuracy", count / 8, "accuracy", task=task, n=8)
+            for task, count in (("lm-eval:one", first), ("lm-eval:two", second))
+        ]
+        write_results(folder / "results.jsonl", results)
+        return folder
+
+    found = compare(group("a", 0, 4), group("b", 8, 4), replicates=50)
+    assert [(one.task, one.n, one.difference) for one in found.compared] == [
+        ("lm-eval:one", 8, 1.0),
+        ("lm-eval:two", 8, 0.0),
+    ]
+    # eight to nothing: 2 of 256 ways, counted twice for there being two comparisons
+    assert found.compared[0].p_holm == pytest.approx(2 * 2 / 256)
+
+
+def test_subsets_and_baselines_are_not_compared(write: Write) -> None:
+    folders = []
+    for name, count in (("a", 2), ("b", 3)):
+        folder = write(name, {"accuracy": right(count, 4)})
+        whole = result("accuracy", count / 4, "accuracy")
+        part = result("accuracy", 1.0, "accuracy", task="quiz/odd", n=2)
+        majority = result("accuracy", 0.1, "always", family="baseline", rung="majority-class")
+        write_results(folder / "results.jsonl", [whole, part, majority])
+        folders.append(folder)
+    (one,) = compare(*folders, replicates=50).compared
+    assert (one.task, one.a, one.b) == ("quiz", 0.5, 0.75)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -274,3 +275,40 @@ def test_a_folder_of_evaluations_has_a_report_too(
     )
     assert call("report", "evals").out == "report: page\n"
     assert asked == [(Path("evals"), {"force": True})]
+
+
+def test_lm_evals_tasks_are_kept_like_all_others(
+    call: Call, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lm_eval")
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
+    task = f"""\
+task: tiny_text
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {tmp_path}/texts.jsonl}}}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: text
+metric_list: [{{metric: bits_per_byte}}]
+"""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "text.yaml").write_text(task)
+    asked = ("eval", models["decoder"], "--lm-eval", "tiny_text", "--lm-eval-tasks", "own")
+    found = call(*asked)
+    assert (found.code, found.err) == (0, "")
+    assert "lm-eval:tiny_text" in found.out
+    (one,) = read_results(tmp_path / "evals" / "results.jsonl")
+    assert (one.task, one.rung, one.n, one.family) == ("lm-eval:tiny_text", "decoder", 4, "gpt2")
+    assert one.params is not None
+    (kept,) = Evaluations(tmp_path / "evals").finished()
+    sums = [item["statistics"]["bits_per_byte"] for item in kept.items()]
+    nats, size = map(sum, zip(*sums, strict=True))
+    assert one.value == pytest.approx(nats / size / math.log(2))
+    monkeypatch.setattr("pipelines.evaluating.load_harness", None)  # not come to
+    assert call(*asked).out == found.out
+    refused = call("eval", models["encoder"], "--lm-eval", "tiny_text", "--lm-eval-tasks", "own")
+    assert "a bert cannot do perplexity" in refused.err
