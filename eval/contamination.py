@@ -61,6 +61,7 @@ class Report:
     rows: int
     contaminated: int
     examples: tuple[tuple[str, str], ...]  # (id, the first shared words)
+    ids: frozenset[str] = frozenset()  # of all that are contaminated
 
     def facts(self) -> dict[str, Any]:
         """As a manifest holds it: `count` rows `of` all, with a few examples."""
@@ -198,7 +199,7 @@ def check(rows: Iterable[Mapping[str, Any]], index: Index) -> Report:
     for name, text in hits[:EXAMPLES]:
         place = find_overlaps(text, rare)[0]
         examples.append((name, " ".join(text[place.start : place.end].split())))
-    return Report(total, len(hits), tuple(examples))
+    return Report(total, len(hits), tuple(examples), frozenset(name for name, _ in hits))
 
 
 def _isin(values: NDArray[np.uint64], grams: NDArray[np.uint64]) -> NDArray[np.bool_]:

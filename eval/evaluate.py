@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from eval.files import hash_json
-from eval.loading import count_params, find_checkpoint, fingerprint, load_model
-from eval.measuring import measure
-from eval.measuring.base import Asked
-from eval.metrics import Score
-from eval.results import METRICS, Origin, Result
+from eval.contamination import compare
+from eval.files import InputError
+from eval.loading import check_family, find_checkpoint, fingerprint, load_model, model_name
+from eval.measuring import Asked, Measurement, begin
+from eval.metrics import Score, metric_by_name, refuse_empty
+from eval.model import Model
+from eval.ranks import Ranks
+from eval.records import Setting, foreign_origin, make_result
+from eval.results import Origin, Result
+from eval.running import Tell, chunks, measure_speed, run
 from eval.settings import EvalSettings
-from eval.tasks import Task, get_task
-from eval.tasks.rows import choose_evenly, read_rows
+from eval.tally import Tally
+from eval.tasks import Generation, Task, get_task
+from eval.tasks.rows import RowFile, has_rows, open_rows
 
+# Documents are compared when a corpus is prepared; in the others overlap is the point, or means nothing.
+_NO_CONTAMINATION = ("language-modelling", "memorisation", "bias-pairs", "toxicity")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "rouge-score")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation leaves: results (baselines among them), samples to read, every item's statistics."""
+    """What an evaluation leaves: results (baselines and subsets among them), samples to read, and facts.
+
+    `facts` (JSON): `items`, those that `failed` or were `cut`, `contamination` by the train rows (null with
+    `contamination_missing`, why), `speed`, and for labels a `confusion` matrix.
+    """
 
     results: list[Result]
     samples: list[dict[str, str]]
-    items: list[dict[str, Any]]
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What all results of one evaluation share."""
+class _Setting(Setting):
+    """What all results of one evaluation share, and how their errors are drawn."""
 
-    task: Task
-    split: str
-    data_fingerprint: str
-    versions: dict[str, str]
-    seconds: float
+    replicates: int
+    seed: int
 
 
 def evaluate(
@@ -53,90 +61,141 @@ def evaluate(
     origin: Origin | None = None,
     settings: EvalSettings | None = None,
     seed: int = 0,
+    items_to: Path | None = None,
+    tell: Tell | None = None,
+    models: dict[tuple[str, ...], Model] | None = None,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Measure a checkpoint (a folder, or a hub name) on one task whose rows are in the folder `data`.
 
     `task` is a built-in one's name, or a task (`eval.tasks.make_task` makes one from a recipe's settings).
     `split` is the settings' unless given; `origin` is None for a checkpoint from elsewhere; `seed` is the
-    bootstrap's. Equal inputs give equal results but for `seconds`. Raises `InputError` for a user's mistakes.
+    bootstrap's. Every item goes to `items_to` (.jsonl.gz), if named; `tell` hears how many are done, of how
+    many; `models` keeps what was loaded for the next call; `ranks` (`eval.ranks.join_ranks`) share the rows.
+    Equal inputs give equal results but for `seconds`. Raises `InputError` for a user's mistakes.
     """
     started = time.perf_counter()
     settings = settings or EvalSettings()
     split = split or settings.split
     task = get_task(task) if isinstance(task, str) else task
-    rows = choose_evenly(read_rows(task, Path(data), split), settings.max_items)
     folder = find_checkpoint(model_dir)
-    model = load_model(folder, task, settings)
-    found = measure(model, Asked(task, rows, Path(data), settings, seed))
-    setting = _Setting(task, split, hash_json(rows), _versions(), round(time.perf_counter() - started, 3))
-
-    known = origin or _foreign_origin(model.network, task, _name(model_dir))
+    rows = check_before_loading(folder, task, Path(data), split, settings)
+    load = _Loader(settings, {} if models is None else models)
+    model = load(folder, task)
+    asked = Asked(task, rows, Path(data), settings, load)
+    measurement = begin(model, asked)
+    begun = time.perf_counter()
+    tally = run(measurement, rows, samples=settings.samples, items_to=items_to, tell=tell, ranks=ranks)
+    inner = time.perf_counter() - begun
+    _refuse_nothing(task, tally)
+    contamination = _contamination(asked, tally)
+    facts = _facts(tally) | contamination.facts
+    facts["speed"] = measure_speed(model, measurement, rows, tally, inner)
+    known = origin or foreign_origin(model.network, task.objective, model_name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
-    results = [_result(score, setting, known, absent) for score in found.scores]
-    for baseline in found.baselines:
+    seconds = round(time.perf_counter() - started, 3)
+    setting = _Setting(split, rows.fingerprint(), _versions(), seconds, settings.bootstrap, seed)
+    results = [
+        make_result(score, name, setting, known, absent)
+        for name, scores in _parts(task, tally, contamination.ids, setting)
+        for score in scores
+    ]
+    return Evaluation(results + _baselines(measurement, asked, known, setting), tally.samples, facts)
+
+
+def _facts(tally: Tally) -> dict[str, Any]:
+    facts = {"items": tally.items, "failed": tally.told("failed"), "cut": tally.told("cut")}
+    confusion = tally.confusion()
+    return facts if confusion is None else facts | {"confusion": confusion}
+
+
+def check_before_loading(folder: Path, task: Task, data: Path, split: str, settings: EvalSettings) -> RowFile:
+    """The rows to be measured, once all is found right that can be told without the model's weights.
+
+    Raises `InputError` for rows that are missing or wrong, references that no metric can read, and a kind of
+    model that cannot do the task.
+    """
+    check_family(folder, task)
+    rows = open_rows(task, data, split).choose(settings.max_items)
+    if isinstance(task, Generation):
+        metrics = [metric_by_name(name, scoring=task.scoring) for name in task.metrics]
+        for chunk in chunks(rows):
+            refuse_empty(metrics, [task.references(row) for row in chunk], [row["id"] for row in chunk])
+    return rows
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Loads models, each once."""
+
+    settings: EvalSettings
+    models: dict[tuple[str, ...], Model]
+
+    def __call__(self, folder: str | Path, task: Task) -> Model:
+        head = check_family(Path(folder), task)
+        key = (str(Path(folder).resolve()), head, self.settings.dtype, str(self.settings.context))
+        if key not in self.models:
+            self.models[key] = load_model(Path(folder), task, self.settings)
+        return self.models[key]
+
+
+@dataclass(frozen=True)
+class _Contamination:
+    facts: dict[str, Any]
+    ids: frozenset[str] = frozenset()
+
+
+def _contamination(asked: Asked, tally: Tally) -> _Contamination:
+    """Which items share n-grams with train rows, where there are such rows and it means something."""
+    reason = None
+    if not asked.settings.contamination:
+        reason = "not asked for"
+    elif asked.task.kind in _NO_CONTAMINATION:
+        reason = f"not looked for in {asked.task.kind}"
+    elif not has_rows(asked.data, "train"):
+        reason = "no train rows to compare with"
+    if reason is not None:
+        return _Contamination({"contamination": None, "contamination_missing": reason})
+    report = compare(list(asked.rows), asked.read("train"))
+    return _Contamination({"contamination": report.facts()}, report.ids)
+
+
+def _parts(
+    task: Task, tally: Tally, contaminated: frozenset[str], setting: _Setting
+) -> Iterator[tuple[str, list[Score]]]:
+    """The scores of all items, of every subset, and of the clean where not all are; each with its name."""
+    draw: dict[str, Any] = {"replicates": setting.replicates, "seed": setting.seed}
+    yield task.name, tally.scores(**draw)
+    for name in tally.subsets:
+        yield f"{task.name}/{name}", tally.scores(**draw, chosen=tally.in_subset(name))
+    if contaminated:
+        yield f"{task.name}/clean", tally.scores(**draw, chosen=tally.outside(contaminated))
+
+
+def _baselines(measurement: Measurement, asked: Asked, model: Origin, setting: _Setting) -> list[Result]:
+    """The scores of what needs no model, on the same rows."""
+    results = []
+    for name, baseline in measurement.baselines:
         nobody = Origin(
-            run=known.run, stage="evaluate", family="baseline", objective=known.objective, rung=baseline.name
+            run=model.run, stage="evaluate", family="baseline", objective=model.objective, rung=name
         )
-        results += [_result(score, setting, nobody, "a baseline has no model") for score in baseline.scores]
-    return Evaluation(results=results, samples=found.samples, items=found.items)
+        scores = run(baseline, asked.rows).scores(replicates=setting.replicates, seed=setting.seed)
+        results += [
+            make_result(score, asked.task.name, setting, nobody, "a baseline has no model")
+            for score in scores
+        ]
+    return results
 
 
-def _name(model_dir: str | Path) -> str:
-    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
-    folder = Path(model_dir)
-    if not folder.is_dir():
-        return str(model_dir)
-    whole = folder.resolve()
-    return whole.parent.name if whole.name == "model" else whole.name
-
-
-def _foreign_origin(network: Any, task: Task, name: str) -> Origin:
-    """What a checkpoint tells by itself; its name, as it was asked for, stands for a rung's."""
-    return Origin(
-        stage="evaluate",
-        family=str(network.config.model_type),
-        objective=task.objective,
-        rung=name,
-        params=count_params(network),
-    )
-
-
-def _result(score: Score, setting: _Setting, origin: Origin, absent: str) -> Result:
-    """One score as a record; whatever is not known is null with its reason."""
-    meaning = METRICS[score.metric]
-    fields: dict[str, Any] = {field.name: getattr(origin, field.name) for field in dataclasses.fields(origin)}
-    missing = {name: absent for name, value in fields.items() if value is None}
-    value, stderr = _finite(score.value), _finite(score.stderr)
-    if value is None:
-        missing["value"] = f"not finite: {score.value}"
-    if stderr is None:
-        missing["stderr"] = score.reason or f"not finite: {score.stderr}"
-    for bound in ("floor", "ceiling"):
-        if getattr(meaning, bound) is None:
-            missing[bound] = "unbounded"
-    return Result(
-        **(fields | {"stage": origin.stage or "evaluate"}),
-        task=setting.task.name,
-        split=setting.split,
-        metric=score.metric,
-        value=value,
-        stderr=stderr,
-        n=score.n,
-        higher_is_better=meaning.higher_is_better,
-        floor=meaning.floor,
-        ceiling=meaning.ceiling,
-        signature=score.signature,
-        data_fingerprint=setting.data_fingerprint,
-        versions=setting.versions,
-        seconds=setting.seconds,
-        missing={name: reason for name, reason in missing.items() if name != "stage"},
-    )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _refuse_nothing(task: Task, tally: Tally) -> None:
+    """Raise `InputError` where no item could be scored."""
+    failed = tally.told("failed")
+    if failed["count"] == tally.items:
+        raise InputError(f"{task.name}: all {tally.items} items failed, the first: {failed['examples'][0]}")
+    if task.kind == "language-modelling" and not tally.tokens:
+        raise InputError(f"{task.name}: all {tally.items} documents are empty; give some text")
 
 
 def _versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -138,17 +138,28 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write one JSON object a line, atomically, as they come; returns how many.
+    """Write one JSON object a line, atomically, as they come; returns how many."""
+    count = 0
+    with open_jsonl(path) as write:
+        for row in rows:
+            write(row)
+            count += 1
+    return count
+
+
+@contextlib.contextmanager
+def open_jsonl(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What writes an object as a line of a new file, which is at `path` once all are written, not before.
 
     A `.gz` file carries no time stamp and no name, so that the same rows are the same bytes.
     """
     path = Path(path)
-    count = 0
     with _replacing(path) as file, _packed(file, path.suffix == ".gz") as out:
-        for row in rows:
+
+        def write(row: Mapping[str, Any]) -> None:
             out.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"))
-            count += 1
-    return count
+
+        yield write
 
 
 def hash_file(path: Path) -> str:

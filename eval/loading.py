@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json
-from eval.model import Model
+from eval.files import InputError, hash_file, hash_json, read_json
+from eval.model import Model, fills_gaps
 from eval.settings import EvalSettings
 from eval.tasks import Task
 from eval.tasks.encoding import pad_id
@@ -48,13 +48,25 @@ def find_checkpoint(model: str | Path) -> Path:
         ) from error
 
 
+def model_name(model: str | Path) -> str:
+    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return str(model)
+    whole = folder.resolve()
+    return whole.parent.name if whole.name == "model" else whole.name
+
+
 def fingerprint(model_dir: Path) -> str:
     """16 hex digits of the checkpoint's content: its config.json and every safetensors file."""
-    folder = Path(model_dir)
+    return hash_json({path.name: hash_file(path) for path in _files(Path(model_dir))})
+
+
+def _files(folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         raise InputError(f"{folder}: no checkpoint; config.json and *.safetensors are wanted")
-    return hash_json({path.name: hash_file(path) for path in (folder / "config.json", *weights)})
+    return [folder / "config.json", *weights]
 
 
 def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
@@ -66,12 +78,11 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     import torch
     import transformers
 
-    fingerprint(model_dir)  # refuses a folder that is no checkpoint, in words
+    head = check_family(model_dir, task)
     config = _config(model_dir)
-    _check_family(config, task, model_dir)
     tokenizer = _load(transformers.AutoTokenizer, model_dir)
     network, info = _load(
-        getattr(transformers, _HEADS[task.objective]),
+        getattr(transformers, head),
         model_dir,
         config=config,
         dtype=torch.float32,
@@ -105,20 +116,24 @@ def count_params(network: Any) -> dict[str, int]:
     return {"total": total, "non_embedding": non_embedding, "matmul": non_embedding + sum(head.values())}
 
 
-def _check_family(config: Any, task: Task, model_dir: Path) -> None:
-    """Raise `InputError` where a model reads both ways and should write, or the other way round."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+def check_family(model_dir: Path, task: Task) -> str:
+    """The class of `transformers` that does the task; from config.json alone, before anything is loaded.
 
-    fills_gaps = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(
-        config, "is_decoder", False
-    )
-    if fills_gaps and task.objective in ("causal-lm", "conditional-generation"):
+    Raises `InputError` for a folder that is no checkpoint, and where a model reads both ways and should write
+    from left to right, or the other way round.
+    """
+    config = read_json(_files(Path(model_dir))[0])
+    kind = str(config.get("model_type"))
+    encoder = fills_gaps(kind, bool(config.get("is_decoder", False)))
+    if task.objective == "any-lm":
+        return _HEADS["masked-lm" if encoder else "causal-lm"]
+    if encoder and task.objective in ("causal-lm", "conditional-generation"):
         wants = f"{task.name} is for models that write text from left to right, such as gpt2"
-    elif not fills_gaps and task.objective == "masked-lm":
+    elif not encoder and task.objective == "masked-lm":
         wants = f"{task.name} is for models that fill gaps, such as bert"
     else:
-        return
-    raise InputError(f"{model_dir}: a {config.model_type} cannot do {task.name}; {wants}")
+        return _HEADS[task.objective]
+    raise InputError(f"{model_dir}: a {kind} cannot do {task.name}; {wants}")
 
 
 def _config(model_dir: Path) -> Any:

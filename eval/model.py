@@ -1,18 +1,22 @@
-"""A Hugging Face model scores and writes text: batched by like length, the same for any batch size."""
+"""A Hugging Face model scores text: batched by like length, the same for any batch size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
+from inspect import signature
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eval.requests import GenerateRequest, ScoreRequest, TextScore
-from eval.windows import Window, batch_by_length, cut_windows
+from eval.batching import BatchLimits, run_batches
+from eval.requests import ScoreRequest, TextScore
+from eval.windows import cut_windows
 
 # Logits made at once: 8 MB in float32, which stays in a processor's cache (measured: twice as fast as 64 MB).
 _HEAD_VALUES = 1 << 21
@@ -37,124 +41,128 @@ class Model:
         """Where the weights are."""
         return torch.device(self.network.device)
 
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether it reads both ways and guesses hidden tokens, rather than writes from left to right."""
+        config = self.network.config
+        return fills_gaps(config.model_type, getattr(config, "is_decoder", False))
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision asked for, around a forward pass."""
         lower = self.dtype == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=lower)
 
+    def takes(self, argument: str) -> bool:
+        """Whether the network's forward pass knows an argument of this name."""
+        return argument in self._arguments
+
+    def states(self, **inputs: Any) -> tuple[Tensor, Any]:
+        """What `logits` turns into logits, (B, T, d), and the key–value cache where one was asked for."""
+        with self.autocast():
+            if self._plain_head:
+                answer = self.network.base_model(**inputs)
+                return answer.last_hidden_state, answer.get("past_key_values")
+            answer = self.network(**inputs)
+            return answer.logits, answer.get("past_key_values")
+
+    def logits(self, states: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Chunks of float32 logits, (rows, V), of states (S, d), each with its part of the `targets` (S,)."""
+        head: Any = self.network.get_output_embeddings() if self._plain_head else torch.nn.Identity()
+        rows = max(1, _HEAD_VALUES // (head.out_features if self._plain_head else states.shape[-1]))
+        for part, target in zip(states.split(rows), targets.split(rows), strict=True):
+            with self.autocast():
+                logits = head(part)
+            yield logits.float(), target
+
+    @cached_property
+    def _arguments(self) -> frozenset[str]:
+        return frozenset(signature(self.network.forward).parameters)
+
+    @cached_property
+    def _plain_head(self) -> bool:
+        """Whether logits are nothing but the output layer on the last states, which a forward pass shows.
+
+        Some models scale or bend them (Gemma 2). The same operations give the same bits.
+        """
+        head = self.network.get_output_embeddings()
+        if not isinstance(head, torch.nn.Linear):
+            return False
+        ids = torch.tensor([[0, 1]], device=self.device)
+        with torch.inference_mode():
+            states = self.network.base_model(input_ids=ids).last_hidden_state
+            return torch.equal(head(states), self.network(input_ids=ids).logits)
+
+
+def fills_gaps(model_type: str, is_decoder: bool) -> bool:
+    """Whether models of this type guess hidden tokens, as BERT does, where they are not set to write."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    return model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not is_decoder
+
 
 @torch.inference_mode()
 def score_texts(
-    model: Model, requests: Sequence[ScoreRequest], *, stride: int, batch_tokens: int
+    model: Model, requests: Sequence[ScoreRequest], *, stride: int, limits: BatchLimits
 ) -> list[TextScore]:
-    """Nats of each text's tokens after its first, in strided windows; float64 sums, in the order asked."""
-    windows: list[tuple[int, Window]] = []
-    for index, request in enumerate(requests):
-        cut = cut_windows(len(request.ids), context=model.context, stride=stride)
-        windows.extend((index, window) for window in cut)
-    nats = [0.0] * len(requests)
-    by_window = [0.0] * len(windows)
-    lengths = [window.end - window.begin for _, window in windows]
-    for batch in batch_by_length(lengths, batch_tokens):
-        texts = [(requests[windows[place][0]].ids, windows[place][1]) for place in batch]
-        for place, value in zip(batch, _score_windows(model, texts), strict=True):
-            by_window[place] = value
-    for (index, _), value in zip(windows, by_window, strict=True):  # in text order, whatever the batches were
-        nats[index] += value
-    return [
-        TextScore(nats=total, tokens=len(request.ids) - 1)
-        for total, request in zip(nats, requests, strict=True)
+    """Nats of each text's tokens after its first, each once, in strided windows; in the order asked.
+
+    With `stride` the model's context, windows are those of lm-evaluation-harness (`loglikelihood_rolling`).
+    """
+    texts = [np.asarray(request.ids, dtype=np.int64) for request in requests]
+    losses = [np.zeros(max(0, len(text) - 1), dtype=np.float32) for text in texts]
+    windows = [
+        (index, window)
+        for index, text in enumerate(texts)
+        for window in cut_windows(len(text), context=model.context, stride=stride)
     ]
 
+    def answer(batch: list[int]) -> None:
+        chosen = [windows[place] for place in batch]
+        inputs = [texts[index][window.begin : window.end] for index, window in chosen]
+        scored = [window.end + 1 - window.first for _, window in chosen]
+        targets = [texts[index][window.first : window.end + 1] for index, window in chosen]
+        columns = [np.arange(window.first - 1, window.end) - window.begin for _, window in chosen]
+        nats = _score_rows(model, inputs, columns, targets)
+        for (index, window), part in zip(chosen, np.split(nats, np.cumsum(scored)[:-1]), strict=True):
+            losses[index][window.first - 1 : window.end] = part
 
-@torch.inference_mode()
-def generate(
-    model: Model, requests: Sequence[GenerateRequest], *, stops: Sequence[int], batch_tokens: int
-) -> list[list[int]]:
-    """The most likely tokens after each prompt, up to and with the first of `stops`, in the order asked.
-
-    Prompts are padded on the left with positions counted from their first real token; the key–value cache is
-    kept, and a batch ends when all its rows have.
-    """
-    answers: list[list[int]] = [[] for _ in requests]
-    lengths = [len(request.prompt) + request.max_new_tokens for request in requests]
-    stop_ids = torch.tensor(sorted(stops), device=model.device)
-    for batch in batch_by_length(lengths, batch_tokens):
-        written = _continue(model, [requests[index] for index in batch], stop_ids)
-        for index, tokens in zip(batch, written, strict=True):
-            answers[index] = tokens
-    return answers
+    run_batches([window.end - window.begin for _, window in windows], limits, answer, model.device)
+    return [TextScore(values) for values in losses]
 
 
-def pad_right(model: Model, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    """(ids, mask), both (rows, longest): PAD and 0 after each row's end."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([row + [model.pad] * (width - len(row)) for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
-    return ids, mask
+def pad_rows(
+    model: Model, rows: Sequence[Sequence[int] | np.ndarray], *, left: bool = False
+) -> tuple[Tensor, Tensor]:
+    """(ids, mask), both (rows, longest): PAD and 0 after each row's end, or before its beginning."""
+    lengths = np.array([len(row) for row in rows])
+    columns = np.arange(lengths.max())
+    mask = columns >= (lengths.max() - lengths)[:, None] if left else columns < lengths[:, None]
+    ids = np.full(mask.shape, model.pad, dtype=np.int64)
+    ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+    return to_device(model, ids), to_device(model, mask.astype(np.int64))
 
 
-def _score_windows(model: Model, texts: Sequence[tuple[list[int], Window]]) -> list[float]:
-    """Nats of each window's scored tokens. Only the positions scored reach the head."""
-    ids, _ = pad_right(model, [text[window.begin : window.end] for text, window in texts])
-    with model.autocast():  # no mask: padding follows what it could disturb, and unmasked attention is faster
-        hidden = model.network.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (B, T, d)
-    rows, columns, targets, counts = [], [], [], []
-    for row, (text, window) in enumerate(texts):
-        scored = range(window.first, window.end + 1)
-        rows += [row] * len(scored)
-        columns += [token - 1 - window.begin for token in scored]
-        targets += text[window.first : window.end + 1]
-        counts.append(len(scored))
-    device = model.device
-    chosen = hidden[torch.tensor(rows, device=device), torch.tensor(columns, device=device)]  # (S, d)
-    nats = torch.cat(list(_head_nats(model, chosen, torch.tensor(targets, device=device))))  # (S,)
-    return [float(part.sum()) for part in nats.double().split(counts)]
+def to_device(model: Model, values: np.ndarray) -> Tensor:
+    """A tensor of `values` where the model is."""
+    return torch.from_numpy(values).to(model.device)
 
 
-def _head_nats(model: Model, hidden: Tensor, targets: Tensor) -> Iterator[Tensor]:
-    """Cross-entropy in nats of each position, (S,) in chunks; hidden (S, d), targets (S,)."""
-    head = model.network.get_output_embeddings()
-    rows = max(1, _HEAD_VALUES // head.out_features)
-    for part, target in zip(hidden.split(rows), targets.split(rows), strict=True):
-        with model.autocast():
-            logits = head(part)  # (rows, V)
-        yield functional.cross_entropy(logits.float(), target, reduction="none")
+def gather(model: Model, states: Tensor, columns: Sequence[np.ndarray]) -> Tensor:
+    """The states (S, d) at each row's `columns`, one row after the other; states (B, T, d)."""
+    rows = np.repeat(np.arange(len(columns)), [len(part) for part in columns])
+    return states[to_device(model, rows), to_device(model, np.concatenate(columns))]
 
 
-def _continue(model: Model, requests: Sequence[GenerateRequest], stops: Tensor) -> list[list[int]]:
-    """Greedy decoding of one batch."""
-    ids, mask = _pad_left(model, [request.prompt for request in requests])  # (B, P)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    limits = torch.tensor([request.max_new_tokens for request in requests], device=model.device)
-    lengths = torch.zeros_like(limits)  # tokens written, a stop among them
-    running = limits > 0
-    written: list[Tensor] = []
-    cache = None
-    while bool(running.any()):
-        with model.autocast():
-            answer = model.network(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        cache = answer.past_key_values
-        token = answer.logits[:, -1].float().argmax(-1)  # (B,)
-        lengths += running
-        running = running & ~torch.isin(token, stops) & (lengths < limits)
-        written.append(token)
-        ids = token[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions = positions[:, -1:] + 1
-    tokens = torch.stack(written, dim=1).tolist() if written else [[] for _ in requests]
-    return [row[:length] for row, length in zip(tokens, lengths.tolist(), strict=True)]
-
-
-def _pad_left(model: Model, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([[model.pad] * (width - len(row)) + row for row in rows], device=model.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
-    return ids, mask
+def _score_rows(
+    model: Model, rows: Sequence[np.ndarray], columns: Sequence[np.ndarray], targets: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Nats (S,) of `targets` at each row's `columns`. Only those positions reach the head."""
+    ids, _ = pad_rows(model, rows)  # no mask: padding follows what it could disturb, and is faster without
+    states, _ = model.states(input_ids=ids, use_cache=False)
+    chosen = gather(model, states, columns)
+    wanted = to_device(model, np.concatenate(targets))
+    parts = [
+        functional.cross_entropy(logits, target, reduction="none")
+        for logits, target in model.logits(chosen, wanted)
+    ]
+    return torch.cat(parts).cpu().numpy()

@@ -1,8 +1,7 @@
-"""Cut long texts into overlapping windows and gather sequences into batches; plain arithmetic, no torch."""
+"""Cut long texts into overlapping windows; plain arithmetic, no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -31,16 +30,3 @@ def cut_windows(length: int, *, context: int, stride: int) -> list[Window]:
         windows.append(Window(begin=max(0, end - context), end=end, first=scored_to + 1))
         scored_to = end
     return windows
-
-
-def batch_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first: at most `batch_tokens` padded tokens, or one row.
-
-    Longest first, so that memory runs out at once or not at all. Ties keep their order.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines.cli_using import register
+from pipelines import cli_eval, cli_using
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -24,7 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-register(app)
+cli_using.register(app)
+cli_eval.register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")

@@ -20,8 +20,17 @@ METRIC_NAMES = {
     "byte_perplexity": "perplexity per byte",
     "masked_lm_loss": "masked-LM loss",
     "pseudo_perplexity": "pseudo-perplexity",
+    "answer_perplexity": "perplexity of answers",
+    "answer_bits_per_byte": "bits per byte of answers",
     "accuracy": "accuracy",
+    "accuracy_norm": "accuracy by length",
     "f1_macro": "macro F1",
+    "f1_micro": "micro F1",
+    "f1_entity": "entity F1",
+    "mcc": "Matthews correlation",
+    "calibration_error": "calibration error",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
     "bleu": "BLEU",
     "chrf": "chrF",
     "ter": "TER",
@@ -31,6 +40,9 @@ METRIC_NAMES = {
     "rougeLsum": "ROUGE-Lsum",
     "exact_match": "exact match",
     "f1": "F1",
+    "stereotype_share": "stereotyped share",
+    "toxicity_share": "toxic share",
+    "memorised_share": "memorised share",
 }
 
 
@@ -145,6 +157,8 @@ def _kind(result: Result) -> tuple[str | None, ...]:
 def _why_unfit(result: Result) -> str | None:
     if result.value is None:
         return f"no value: {result.missing['value']}"
+    if "/" in result.task:
+        return "a part of a task's items, which is in results.jsonl; laws are fitted to all of them"
     if result.family == BASELINE_FAMILY:
         return None
     if result.rung is None:

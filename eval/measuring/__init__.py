@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from eval.measuring.base import Asked, Measured
-from eval.measuring.generation import measure_generation
-from eval.measuring.labels import measure_classification, measure_multi_label, measure_regression
-from eval.measuring.language import measure_masked, measure_perplexity
-from eval.measuring.spans import measure_span
-from eval.measuring.tags import measure_tagging
+from collections.abc import Callable
+from typing import Any
+
+from eval.measuring.base import Asked, Item, Measurement
+from eval.measuring.choices import begin_choices, begin_cloze, begin_prompted
+from eval.measuring.generation import begin_generation
+from eval.measuring.labels import begin_classification, begin_multi_label, begin_regression
+from eval.measuring.language import begin_masked, begin_perplexity
+from eval.measuring.memorisation import begin_memorisation
+from eval.measuring.pairs import begin_pairs
+from eval.measuring.spans import begin_span
+from eval.measuring.tags import begin_tagging
+from eval.measuring.toxicity import begin_toxicity
 from eval.model import Model
-from eval.tasks.base import Classification, Generation, LanguageModelling, MultiLabel, Regression, Span
 
-__all__ = ["measure"]
+__all__ = ["Asked", "Item", "Measurement", "begin"]
+
+_KINDS: dict[str, Callable[[Model, Any, Asked], Measurement]] = {
+    "cloze": begin_cloze,
+    "multiple-choice": begin_choices,
+    "prompted-classification": begin_prompted,
+    "bias-pairs": begin_pairs,
+    "toxicity": begin_toxicity,
+    "memorisation": begin_memorisation,
+    "generation": begin_generation,
+    "classification": begin_classification,
+    "multi-label": begin_multi_label,
+    "regression": begin_regression,
+    "span": begin_span,
+    "tagging": begin_tagging,
+}
 
 
-def measure(model: Model, asked: Asked) -> Measured:
-    """Measure a model on what is asked."""
+def begin(model: Model, asked: Asked) -> Measurement:
+    """How the model will be measured on what is asked. Raises `InputError` where it cannot be."""
     task = asked.task
-    if isinstance(task, LanguageModelling):
-        return (measure_perplexity if task.asks == "next" else measure_masked)(model, task, asked)
-    if isinstance(task, Generation):
-        return measure_generation(model, task, asked)
-    if isinstance(task, Classification):
-        return measure_classification(model, task, asked)
-    if isinstance(task, MultiLabel):
-        return measure_multi_label(model, task, asked)
-    if isinstance(task, Regression):
-        return measure_regression(model, task, asked)
-    if isinstance(task, Span):
-        return measure_span(model, task, asked)
-    return measure_tagging(model, task, asked)
+    if task.kind == "language-modelling":
+        return (begin_perplexity if task.asks == "next" else begin_masked)(model, task, asked)
+    return _KINDS[task.kind](model, task, asked)

@@ -1,36 +1,69 @@
-"""What measuring any kind of task leaves, and the steps that several kinds share."""
+"""What measuring is, for every kind of task: a way to answer rows, and metrics that score the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from eval.batching import BatchLimits
 from eval.files import InputError
-from eval.metrics import ItemMetric, Score, score
+from eval.metrics.base import Array, ItemMetric
 from eval.model import Model
 from eval.settings import EvalSettings
 from eval.tasks.base import Row, Task
-from eval.tasks.rows import choose_evenly, has_rows, read_rows
+from eval.tasks.rows import RowFile, has_rows, read_rows
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What needs no model, scored like one: its name and its scores."""
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One row answered: what was read, written and wanted, and the statistics that scores are sums of.
 
-    name: str
-    scores: list[Score]
+    `statistics`: metric -> (k,), or (blocks, k) for a long document in blocks; nothing for an item that
+    `failed`, which is a reason. `cut` says that the model could not read all of it; `tokens` are those read
+    and written; `more` is kept beside (probabilities, losses of tokens).
+    """
+
+    row: Row
+    input: str
+    output: Any
+    reference: Any
+    statistics: dict[str, Array] = field(default_factory=dict)
+    tokens: int = 0
+    cut: bool = False
+    failed: str | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """A line of `items.jsonl.gz`."""
+        named = {name: self.row[name] for name in ("id", "group", "subset") if name in self.row}
+        state = {"failed": self.failed} if self.failed else {"cut": True} if self.cut else {}
+        statistics = {name: _plain(values) for name, values in self.statistics.items()}
+        answer = {"input": self.input, "output": self.output, "reference": self.reference}
+        return {**named, **answer, "statistics": statistics, **state, **self.more}
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What was found: scores over all items, statistics of each item, samples to look at."""
+Answer = Callable[[Sequence[Row]], list[Item]]
 
-    scores: list[Score]
-    items: list[dict[str, Any]]
-    samples: list[dict[str, str]] = field(default_factory=list)
-    baselines: list[Baseline] = field(default_factory=list)
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """How rows are answered, and scored. `how` the answers came about stands in every signature.
+
+    `labels`, where a kind has them, make a confusion matrix of references and outputs. `baselines`: what
+    needs no model, by name; `signatures`: more of a signature, for single metrics.
+    """
+
+    metrics: Sequence[ItemMetric]
+    how: str
+    answer: Answer
+    labels: Sequence[str] = ()
+    baselines: Sequence[tuple[str, Measurement]] = ()
+    signatures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,53 +71,40 @@ class Asked:
     """What is measured on what, and how. `data` is the task's folder, whose other splits make baselines."""
 
     task: Task
-    rows: Sequence[Row]
+    rows: RowFile
     data: Path
     settings: EvalSettings
-    seed: int
+    load: Callable[[str | Path, Task], Model]
+    """Loads another model that the task needs, such as a judge."""
 
     @property
-    def train(self) -> list[Row]:
-        """The train rows, for baselines; none where the folder has none."""
-        return read_rows(self.task, self.data, "train") if has_rows(self.data, "train") else []
+    def limits(self) -> BatchLimits:
+        """How much goes through the model at once."""
+        return BatchLimits(self.settings.batch_tokens, self.settings.batch_size)
 
-    @property
-    def groups(self) -> list[str] | None:
-        """The rows' `group` names; None where rows have none, and so are taken for independent."""
-        rows = self.rows
-        return [str(row["group"]) for row in rows] if all("group" in row for row in rows) else None
+    def read(self, split: str) -> list[Row]:
+        """The rows of another split; none where the folder has none."""
+        return read_rows(self.task, self.data, split) if has_rows(self.data, split) else []
 
-    def score_all(
-        self, metrics: Sequence[ItemMetric], outputs: Sequence[Any], references: Sequence[Any], how: str
-    ) -> tuple[list[Score], dict[str, Any]]:
-        """Every metric's score, with `how` the outputs came about in its signature; its item statistics."""
-        statistics = {metric.name: metric.statistics(outputs, references) for metric in metrics}
-        scores = [
-            score(
-                metric,
-                statistics[metric.name],
-                groups=self.groups,
-                replicates=self.settings.bootstrap,
-                seed=self.seed,
-            ).signed(how)
-            for metric in metrics
-        ]
-        return scores, statistics
 
-    def samples(
-        self, read: Sequence[str], references: Sequence[str], outputs: Sequence[str]
-    ) -> list[dict[str, str]]:
-        """Some items, evenly spaced over the file: neighbours often come from one source file."""
-        items = [
-            {"id": row["id"], "prompt": prompt, "reference": reference, "output": output}
-            for row, prompt, reference, output in zip(self.rows, read, references, outputs, strict=True)
-        ]
-        return choose_evenly(items, self.settings.samples)
+def rows_of(
+    metrics: Sequence[ItemMetric], outputs: Sequence[Any], references: Sequence[Any]
+) -> list[dict[str, Array]]:
+    """The statistics of each item under all metrics that compare an output with a reference."""
+    if not outputs:
+        return []
+    tables = {metric.name: metric.statistics(outputs, references) for metric in metrics}
+    return [{name: table[i] for name, table in tables.items()} for i in range(len(outputs))]
 
 
 def forward(model: Model) -> str:
     """The part of a signature that every forward pass has."""
     return f"context:{model.context}|dtype:{model.dtype}"
+
+
+def begins(asked: Asked) -> str:
+    """The part of a signature that prompts have: whether the begin token comes first."""
+    return f"begin:{'yes' if asked.settings.begin else 'no'}"
 
 
 def label_names(
@@ -107,3 +127,21 @@ def label_names(
             f"{', '.join(labels)}; fine-tune with id2label set to them"
         )
     return names
+
+
+def num_bytes(text: str) -> int:
+    """UTF-8 bytes."""
+    return len(text.encode("utf-8"))
+
+
+def num_words(text: str) -> int:
+    """Words as lm-evaluation-harness counts them: what white space divides, an empty text being one."""
+    return len(re.split(r"\s+", text))
+
+
+def _plain(values: Array) -> Any:
+    """Numbers as JSON holds them best: whole ones without a point."""
+    whole = np.asarray(values, dtype=np.float64)
+    if np.array_equal(whole, np.rint(whole)) and np.abs(whole).max(initial=0) < 2**53:
+        return whole.astype(np.int64).tolist()
+    return whole.tolist()

@@ -4,57 +4,116 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from eval.baselines import best_constant
-from eval.measuring.base import Asked, Baseline, Measured, forward
+from eval.continuing import score_continuations
+from eval.generating import generate
+from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, rows_of
 from eval.metrics import ItemMetric, metric_by_name
-from eval.metrics.base import count_references
-from eval.model import Model, generate
-from eval.requests import GenerateRequest
-from eval.tasks.base import Generation
-from eval.tasks.encoding import encode_prompts, stop_ids
-from eval.tasks.rows import has_rows, read_rows
+from eval.model import Model
+from eval.requests import ContinuationRequest, GenerateRequest
+from eval.tasks.base import Generation, Row
+from eval.tasks.encoding import Prompt, encode_prompts, encode_targets, stop_ids
+from eval.tasks.shots import few_shots
+
+_ANSWER = "answer_bits_per_byte"  # the one metric that asks for no written text
 
 
-def measure_generation(model: Model, task: Generation, asked: Asked) -> Measured:
+def begin_generation(model: Model, task: Generation, asked: Asked) -> Measurement:
     """Greedy texts against references; the baseline writes one training target under everything."""
-    rows, settings = asked.rows, asked.settings
-    prompts = encode_prompts(task, model.tokenizer, rows, model.context)
-    requests = [GenerateRequest(prompt, task.max_new_tokens) for prompt in prompts]
-    stops = stop_ids(model.tokenizer)
-    written = generate(model, requests, stops=stops, batch_tokens=settings.batch_tokens)
-    outputs = [_first_line(text) for text in model.tokenizer.batch_decode(written, skip_special_tokens=True)]
-    references = [task.references(row) for row in rows]
+    shots = few_shots(task, asked.read("train") if task.shots else [])
+    num_refs = _count_references(task, asked)
+    metrics = [metric_by_name(name, num_refs=num_refs, scoring=task.scoring) for name in task.metrics]
+    compared = [metric for metric in metrics if metric.name != _ANSWER]
+    stops = stop_ids(model.tokenizer, task.stops)
 
-    num_refs = count_references(references)
-    metrics = [metric_by_name(name, num_refs=num_refs) for name in task.metrics]
-    how = f"greedy|max_new_tokens:{task.max_new_tokens}|stop:eos,newline|{forward(model)}"
-    scores, statistics = asked.score_all(metrics, outputs, references, how)
-    read = model.tokenizer.batch_decode(prompts, skip_special_tokens=True)
-    return Measured(
-        scores=scores,
-        items=[
-            {"id": row["id"], "output": output}
-            | {name: table[i].tolist() for name, table in statistics.items()}
-            for i, (row, output) in enumerate(zip(rows, outputs, strict=True))
-        ],
-        samples=asked.samples(read, [task.reference(row) for row in rows], outputs),
-        baselines=_constant(task, metrics, references, asked),
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        prompts = encode_prompts(task, model.tokenizer, rows, model.context, list(map(shots.prefix, rows)))
+        requests = [GenerateRequest(prompt.ids, task.max_new_tokens) for prompt in prompts]
+        written = (
+            generate(model, requests, stops=stops, limits=asked.limits) if compared else [[]] * len(rows)
+        )
+        outputs = [_until(text, task.stops) for text in _decode(model, written)]
+        statistics = rows_of(compared, outputs, [task.references(row) for row in rows])
+        if len(compared) < len(metrics):
+            for found, values in zip(statistics, _gold(model, task, asked, rows, prompts), strict=True):
+                found[_ANSWER] = values
+        return [
+            Item(
+                row=row,
+                input=text,
+                output=output,
+                reference=task.references(row),
+                statistics=found,
+                tokens=len(prompt.ids) + len(tokens),
+                cut=prompt.cut,
+            )
+            for row, text, output, found, prompt, tokens in zip(
+                rows,
+                _decode(model, [p.ids for p in prompts]),
+                outputs,
+                statistics,
+                prompts,
+                written,
+                strict=True,
+            )
+        ]
+
+    stop = ",".join(["eos", *(repr(text)[1:-1] for text in task.stops)])
+    return Measurement(
+        metrics=metrics,
+        how=f"greedy|max_new_tokens:{task.max_new_tokens}|stop:{stop}|shots:{task.shots}|{forward(model)}",
+        answer=answer,
+        baselines=_constant(task, compared, asked),
     )
 
 
-def _constant(
-    task: Generation, metrics: Sequence[ItemMetric], references: Sequence[list[str]], asked: Asked
-) -> list[Baseline]:
+def _gold(
+    model: Model, task: Generation, asked: Asked, rows: Sequence[Row], prompts: Sequence[Prompt]
+) -> list[np.ndarray]:
+    """(nats, bytes) of each row's own target after its prompt: as many tokens as might have been written."""
+    targets = encode_targets(task, model.tokenizer, rows)
+    requests = [
+        ContinuationRequest(prompt.ids, [target]) for prompt, target in zip(prompts, targets, strict=True)
+    ]
+    scores = score_continuations(model, requests, limits=asked.limits)
+    sizes = [num_bytes(text) for text in _decode(model, targets)]
+    return [np.array([one.nats, size]) for (one,), size in zip(scores, sizes, strict=True)]
+
+
+def _constant(task: Generation, metrics: Sequence[ItemMetric], asked: Asked) -> list[tuple[str, Measurement]]:
     """The best train target under everything; nothing where there are no rows to choose it from."""
-    candidates = [task.reference(row) for row in asked.train]
-    if not candidates or not has_rows(asked.data, "validation"):
+    candidates = [task.reference(row) for row in asked.read("train")]
+    tuned_on = [task.reference(row) for row in asked.read("validation")]
+    if not candidates or not tuned_on or not metrics:
         return []
-    tuned_on = [task.reference(row) for row in read_rows(task, asked.data, "validation")]
-    constant = best_constant(candidates, tuned_on)
+    text = best_constant(candidates, tuned_on)
+
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        references = [task.references(row) for row in rows]
+        statistics = rows_of(metrics, [text] * len(rows), references)
+        return [
+            Item(row=row, input="", output=text, reference=texts, statistics=found)
+            for row, texts, found in zip(rows, references, statistics, strict=True)
+        ]
+
     how = "one train target for all, the best of all by BLEU on validation"
-    scores, _ = asked.score_all(metrics, [constant] * len(references), references, how)
-    return [Baseline("best-constant", scores)]
+    return [("best-constant", Measurement(metrics=metrics, how=how, answer=answer))]
 
 
-def _first_line(text: str) -> str:
-    return text.split("\n", 1)[0].strip()
+def _count_references(task: Generation, asked: Asked) -> int:
+    """How many references each row has; -1 where rows have different numbers, as sacreBLEU says it."""
+    counts = {len(task.references(row)) for row in asked.rows}
+    return counts.pop() if len(counts) == 1 else -1
+
+
+def _decode(model: Model, rows: Sequence[Sequence[int]]) -> list[str]:
+    return list(model.tokenizer.batch_decode(list(rows), skip_special_tokens=True)) if rows else []
+
+
+def _until(text: str, stops: Sequence[str]) -> str:
+    """What stands before the first of the stops."""
+    for stop in stops:
+        text = text.split(stop, 1)[0]
+    return text.strip()

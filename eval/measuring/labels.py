@@ -1,124 +1,131 @@
-"""Measure labels of whole texts: one label, any number of them, or a number."""
+"""Measure labels of whole texts, given by a trained head: one label, any number of them, or a number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from eval.baselines import majority_label
-from eval.measuring.base import Asked, Baseline, Measured, forward, label_names
-from eval.metrics import ItemMetric, Score, metric_by_name
-from eval.metrics.correlation import correlate
+from eval.measuring.base import Asked, Item, Measurement, forward, label_names, num_bytes, rows_of
+from eval.measuring.labelled import choose_label, constant, label_statistics, majority
+from eval.metrics import metric_by_name
 from eval.model import Model
 from eval.reading import read_texts
 from eval.requests import ReadRequest
 from eval.tasks.base import Classification, MultiLabel, Regression, Row
-from eval.tasks.encoding import encode_for_label
+from eval.tasks.encoding import Encoded, encode_for_label
 
 
-def measure_classification(model: Model, task: Classification, asked: Asked) -> Measured:
+def begin_classification(model: Model, task: Classification, asked: Asked) -> Measurement:
     """Predicted against true labels; the baseline says the most frequent training label always."""
-    rows = asked.rows
-    train_labels = [task.label(row) for row in asked.train]
-    references = [task.label(row) for row in rows]
-    names = label_names(model, set(train_labels), set(references), asked.data)
-    outputs = [names[index] for index in _logits(model, task, asked).argmax(-1)]
-
+    train = [task.label(row) for row in asked.read("train")]
+    names = label_names(model, set(train), {task.label(row) for row in asked.rows}, asked.data)
+    sizes = {name: num_bytes(name) for name in names}
     metrics = [metric_by_name(name, sorted(names)) for name in task.metrics]
-    scores, _ = asked.score_all(metrics, outputs, references, forward(model))
-    return Measured(
-        scores=scores,
-        items=[
-            {"id": row["id"], "label": label, "output": output}
-            for row, label, output in zip(rows, references, outputs, strict=True)
-        ],
-        samples=asked.samples([_read(task, row) for row in rows], references, outputs),
-        baselines=_constant("majority-class", asked, metrics, train_labels, references),
+
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        encoded, logits = _read(model, task, asked, rows)
+        outputs = [choose_label(names, scores) for scores in logits]
+        return [
+            Item(
+                row=row,
+                input=_shown(task, row),
+                output=output.label,
+                reference=task.label(row),
+                statistics=label_statistics(metrics, output, task.label(row), sizes),
+                tokens=len(one.ids),
+                cut=one.cut,
+                more={"probabilities": output.rounded()},
+            )
+            for row, output, one in zip(rows, outputs, encoded, strict=True)
+        ]
+
+    return Measurement(
+        metrics=metrics,
+        how=forward(model),
+        answer=answer,
+        labels=sorted(names),
+        baselines=majority(metrics, train, task.label),
     )
 
 
-def measure_multi_label(model: Model, task: MultiLabel, asked: Asked) -> Measured:
+def begin_multi_label(model: Model, task: MultiLabel, asked: Asked) -> Measurement:
     """Predicted against true sets of labels: a label is predicted where its logit is above 0 (one half).
 
     The baseline says the most frequent training label of every text.
     """
-    rows = asked.rows
-    train_labels = [label for row in asked.train for label in row["labels"]]
-    references = [list(row["labels"]) for row in rows]
-    there = {label for row in references for label in row}
-    names = label_names(model, set(train_labels), there, asked.data)
-    chosen = _logits(model, task, asked) > 0
-    outputs = [sorted(names[index] for index in np.flatnonzero(row)) for row in chosen]
-
+    train = [label for row in asked.read("train") for label in row["labels"]]
+    there = {label for row in asked.rows for label in row["labels"]}
+    names = label_names(model, set(train), there, asked.data)
     metrics = [metric_by_name(name, sorted(names)) for name in task.metrics]
-    scores, _ = asked.score_all(metrics, outputs, references, f"threshold:0.5|{forward(model)}")
-    return Measured(
-        scores=scores,
-        items=[
-            {"id": row["id"], "labels": reference, "output": output}
-            for row, reference, output in zip(rows, references, outputs, strict=True)
-        ],
-        samples=asked.samples(
-            [_read(task, row) for row in rows],
-            [", ".join(reference) for reference in references],
-            [", ".join(output) for output in outputs],
-        ),
-        baselines=_constant("most-frequent-label", asked, metrics, train_labels, references),
-    )
+
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        encoded, logits = _read(model, task, asked, rows)
+        outputs = [sorted(names[index] for index in np.flatnonzero(scores > 0)) for scores in logits]
+        references = [list(row["labels"]) for row in rows]
+        statistics = rows_of(metrics, outputs, references)
+        return [
+            Item(
+                row=row,
+                input=_shown(task, row),
+                output=output,
+                reference=reference,
+                statistics=found,
+                tokens=len(one.ids),
+                cut=one.cut,
+            )
+            for row, output, reference, found, one in zip(
+                rows, outputs, references, statistics, encoded, strict=True
+            )
+        ]
+
+    baselines = []
+    if train:
+        always = constant(metrics, [majority_label(train)], lambda row: list(row["labels"]))
+        how = "always the most frequent train label"
+        baselines = [("most-frequent-label", Measurement(metrics=metrics, how=how, answer=always))]
+    how = f"threshold:0.5|{forward(model)}"
+    return Measurement(metrics=metrics, how=how, answer=answer, baselines=baselines)
 
 
-def measure_regression(model: Model, task: Regression, asked: Asked) -> Measured:
+def begin_regression(model: Model, task: Regression, asked: Asked) -> Measurement:
     """Correlations of predicted and true numbers; a constant, the usual baseline, has none."""
-    rows = asked.rows
-    outputs = _logits(model, task, asked)[:, 0]
-    references = np.array([float(row["value"]) for row in rows])
-    scores = []
-    for name in task.metrics:
-        found = correlate(
-            name,
-            outputs,
-            references,
-            groups=asked.groups,
-            replicates=asked.settings.bootstrap,
-            seed=asked.seed,
-        )
-        how = f"{name}|errors:bootstrap{'-by-group' if asked.groups else ''}|{forward(model)}"
-        scores.append(Score(name, found.value, found.stderr, len(rows), how, found.reason))
-    return Measured(
-        scores=scores,
-        items=[
-            {"id": row["id"], "value": true, "output": output}
-            for row, true, output in zip(rows, references.tolist(), outputs.tolist(), strict=True)
-        ],
-        samples=asked.samples(
-            [_read(task, row) for row in rows],
-            [f"{value:g}" for value in references],
-            [f"{value:.4g}" for value in outputs],
-        ),
-    )
+    metrics = [metric_by_name(name) for name in task.metrics]
+
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        encoded, logits = _read(model, task, asked, rows)
+        references = [float(row["value"]) for row in rows]
+        outputs = logits[:, 0].tolist()
+        statistics = rows_of(metrics, outputs, references)
+        return [
+            Item(
+                row=row,
+                input=_shown(task, row),
+                output=output,
+                reference=reference,
+                statistics=found,
+                tokens=len(one.ids),
+                cut=one.cut,
+            )
+            for row, output, reference, found, one in zip(
+                rows, outputs, references, statistics, encoded, strict=True
+            )
+        ]
+
+    return Measurement(metrics=metrics, how=forward(model), answer=answer)
 
 
-def _constant(
-    name: str, asked: Asked, metrics: Sequence[ItemMetric], train: Sequence[str], references: Sequence[Any]
-) -> list[Baseline]:
-    """The most frequent label of the train rows under everything; nothing without train rows."""
-    if not train:
-        return []
-    constant = [majority_label(train)] * len(references)
-    always, _ = asked.score_all(metrics, constant, references, "always the most frequent train label")
-    return [Baseline(name, always)]
-
-
-def _logits(model: Model, task: Classification | MultiLabel | Regression, asked: Asked) -> np.ndarray:
-    """(rows, outputs), float64."""
-    encoded = encode_for_label(task, model.tokenizer, asked.rows, model.context)
+def _read(
+    model: Model, task: Classification | MultiLabel | Regression, asked: Asked, rows: Sequence[Row]
+) -> tuple[list[Encoded], np.ndarray]:
+    """What the model reads of each row, and what its head says: (rows, outputs), float64."""
+    encoded = encode_for_label(task, model.tokenizer, rows, model.context)
     requests = [ReadRequest(text.ids, text.types) for text in encoded]
-    logits = read_texts(model, requests, batch_tokens=asked.settings.batch_tokens)
-    return np.asarray(logits.double().numpy())
+    logits = read_texts(model, requests, limits=asked.limits)
+    return encoded, np.asarray(logits.double().numpy())
 
 
-def _read(task: Classification | MultiLabel | Regression, row: Row) -> str:
+def _shown(task: Classification | MultiLabel | Regression, row: Row) -> str:
     text = task.text(row) if isinstance(task, Classification) else str(row["text"])
     return f"{text}\n{row['text_pair']}" if "text_pair" in row else text

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from eval.files import InputError, hash_json
 from eval.masking import IGNORED, MASKED, REPLACED, SHARE, MaskVocabulary, mask
-from eval.measuring.base import Asked, Measured, forward
-from eval.metrics import Score
-from eval.metrics.surprise import Estimate, bits_per_byte, mean_loss, perplexity
+from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, num_words
+from eval.metrics import metric_by_name
+from eval.metrics.base import Array
 from eval.model import Model, score_texts
 from eval.reading import score_masked
 from eval.requests import MaskedRequest, ScoreRequest
@@ -19,73 +20,146 @@ from eval.tasks.base import LanguageModelling, Row
 from eval.tasks.encoding import begin_id, encode_texts
 
 MASK_SEED = 15  # of the masks of every evaluation: the same tokens are hidden from every model
+FEW = 20  # documents, under which the spread is that of their blocks
+BLOCK = 1 << 14  # characters of a block: some thousand tokens, long beside what a context holds
 _CHUNK = 1 << 20  # tokens of requests held at once: hiding every token in turn makes many
 
 
-def measure_perplexity(model: Model, task: LanguageModelling, asked: Asked) -> Measured:
-    """Bits per byte and perplexities of whole documents, each after the begin token; errors by document."""
-    rows, settings = asked.rows, asked.settings
+def begin_perplexity(model: Model, task: LanguageModelling, asked: Asked) -> Measurement:
+    """Bits per byte and perplexities of whole documents, each after the begin token.
+
+    Errors are over documents; where there are fewer than 20, over blocks of 16 K characters of them, cut at
+    white space, each token counted where it begins.
+    """
+    settings = asked.settings
     stride = settings.stride or model.context // 2
     if stride > model.context:
         raise InputError(f"eval.stride: {stride} is more than the context, {model.context} tokens; lower it")
+    blocks = len(asked.rows) < FEW
     begin = begin_id(model.tokenizer)
-    texts = encode_texts(model.tokenizer, [row["text"] for row in rows])
-    requests = [ScoreRequest([begin, *ids]) for ids in texts]
-    answers = score_texts(model, requests, stride=stride, batch_tokens=settings.batch_tokens)
-    nats = np.array([answer.nats for answer in answers])
-    tokens = np.array([answer.tokens for answer in answers], dtype=np.float64)
-    num_bytes = np.array([_bytes(row) for row in rows], dtype=np.float64)
-    if not num_bytes.sum():
-        raise InputError(f"{task.name}: all {len(rows)} documents are empty; give some text")
 
-    how = f"{forward(model)}|stride:{stride}|begin:yes"
-    estimates = {
-        "bits_per_byte": (bits_per_byte(nats, num_bytes), how),
-        "token_perplexity": (perplexity(nats, tokens), how + _vocabulary(model)),
-        "byte_perplexity": (perplexity(nats, num_bytes), how),
-    }
-    items = [
-        {"id": row["id"], "nats": answer.nats, "tokens": answer.tokens, "bytes": int(size)}
-        for row, answer, size in zip(rows, answers, num_bytes, strict=True)
-    ]
-    return Measured([_over_documents(name, *estimates[name], len(rows)) for name in task.metrics], items)
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        texts = [row["text"] for row in rows]
+        ids = encode_texts(model.tokenizer, texts)
+        requests = [ScoreRequest([begin, *tokens]) for tokens in ids]
+        losses = [
+            answer.losses for answer in score_texts(model, requests, stride=stride, limits=asked.limits)
+        ]
+        starts = [_starts(model, text) if blocks and len(text) > BLOCK else None for text in texts]
+        return [
+            _document(task, row, one, start, settings.token_losses)
+            for row, one, start in zip(rows, losses, starts, strict=True)
+        ]
+
+    return Measurement(
+        metrics=[metric_by_name(name) for name in task.metrics],
+        how=f"{forward(model)}|stride:{stride}|begin:yes" + ("|errors:by-block" if blocks else ""),
+        signatures={"token_perplexity": _vocabulary(model)},
+        answer=answer,
+    )
 
 
-def measure_masked(model: Model, task: LanguageModelling, asked: Asked) -> Measured:
+def begin_masked(model: Model, task: LanguageModelling, asked: Asked) -> Measurement:
     """Nats per hidden token: of a fixed 15 % (`masked_lm_loss`), or of each in turn (`pseudo_perplexity`).
 
     Documents are cut into [CLS] … [SEP] windows that stand apart; errors by document. Which tokens are hidden
     depends on the row's id and the window only, so other rows and batches change nothing. Pseudo-perplexity
     is exp(nats / tokens) of Salazar 2020, and takes as many forward passes as there are tokens.
     """
-    rows = asked.rows
     vocabulary = MaskVocabulary.of(model.tokenizer)
-    texts = encode_texts(model.tokenizer, [row["text"] for row in rows])
     hide = _hide_some if task.asks == "masked" else _hide_each
-    nats, tokens = np.zeros(len(rows)), np.zeros(len(rows))
-    for chunk in _chunks(_requests(hide, rows, texts, model.context, vocabulary)):
-        answers = score_masked(
-            model, [request for _, request in chunk], batch_tokens=asked.settings.batch_tokens
-        )
-        for (row, request), value in zip(chunk, answers, strict=True):
-            nats[row] += value
-            tokens[row] += len(request.places)
-    if not tokens.sum():
-        raise InputError(f"{task.name}: all {len(rows)} documents are empty; give some text")
+
+    def answer(rows: Sequence[Row]) -> list[Item]:
+        texts = encode_texts(model.tokenizer, [row["text"] for row in rows])
+        nats, tokens = np.zeros(len(rows)), np.zeros(len(rows))
+        read = np.zeros(len(rows), dtype=int)
+        for chunk in _chunks(_requests(hide, rows, texts, model.context, vocabulary)):
+            answers = score_masked(model, [request for _, request in chunk], limits=asked.limits)
+            for (row, request), value in zip(chunk, answers, strict=True):
+                nats[row] += value
+                tokens[row] += len(request.places)
+                read[row] += len(request.ids)
+        return [
+            Item(
+                row=row,
+                input=row["text"],
+                output=None,
+                reference=None,
+                statistics={name: np.array([nats[i], tokens[i]]) for name in task.metrics},
+                tokens=int(read[i]),
+            )
+            for i, row in enumerate(rows)
+        ]
 
     hidden = "each in turn"
     if task.asks == "masked":
         hidden = f"{SHARE:g} by seed {MASK_SEED}, {MASKED:g} as [MASK], {REPLACED:g} at random"
-    how = f"{forward(model)}|windows:apart|hidden:{hidden}{_vocabulary(model)}"
-    estimates = {"masked_lm_loss": mean_loss, "pseudo_perplexity": perplexity}
-    scores = [_over_documents(name, estimates[name](nats, tokens), how, len(rows)) for name in task.metrics]
-    return Measured(
-        scores,
-        [
-            {"id": row["id"], "nats": float(value), "tokens": int(count)}
-            for row, value, count in zip(rows, nats, tokens, strict=True)
-        ],
+    return Measurement(
+        metrics=[metric_by_name(name) for name in task.metrics],
+        how=f"{forward(model)}|windows:apart|hidden:{hidden}{_vocabulary(model)}",
+        answer=answer,
     )
+
+
+def _document(
+    task: LanguageModelling, row: Row, losses: Any, starts: Array | None, keep_losses: bool
+) -> Item:
+    """A document's item: nats over its tokens, words and bytes, in one block or several."""
+    text = row["text"]
+    ends = [len(text)] if starts is None else _cuts(text)
+    at = np.zeros(len(losses), dtype=int) if starts is None else np.searchsorted(ends, starts, side="right")
+    nats = np.bincount(at, weights=losses.astype(np.float64), minlength=len(ends))
+    parts = [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    sizes = np.array([num_bytes(part) for part in parts], dtype=np.float64)
+    if "bytes" in row:  # of the text as found, which has been tidied since
+        sizes = sizes / sizes.sum() * row["bytes"] if sizes.sum() else np.array([float(row["bytes"])])
+    words = np.array([len(part.split()) for part in parts], dtype=np.float64)
+    words[-1] += num_words(text) - words.sum()  # what white space at the ends adds
+    units = {
+        "bits_per_byte": sizes,
+        "byte_perplexity": sizes,
+        "word_perplexity": words,
+        "token_perplexity": np.bincount(at, minlength=len(ends)).astype(np.float64),
+    }
+    table = {name: np.column_stack([nats, units[name]]) for name in task.metrics}
+    return Item(
+        row=row,
+        input=text,
+        output=None,
+        reference=None,
+        statistics=table if len(ends) > 1 else {name: rows[0] for name, rows in table.items()},
+        tokens=len(losses),
+        more={"losses": [round(float(loss), 4) for loss in losses]} if keep_losses else {},
+    )
+
+
+def _starts(model: Model, text: str) -> Array | None:
+    """The character at which each token begins; None where the tokenizer does not tell."""
+    if not model.tokenizer.is_fast:
+        return None
+    offsets = model.tokenizer(
+        text,
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_offsets_mapping=True,
+        split_special_tokens=True,
+        verbose=False,
+    )["offset_mapping"]
+    return np.array([begin for begin, _ in offsets])
+
+
+def _cuts(text: str) -> list[int]:
+    """Where the blocks of a text end: at the first white space after each `BLOCK` characters."""
+    ends = []
+    place = BLOCK
+    while place < len(text):
+        while place < len(text) and not text[place].isspace():
+            place += 1
+        ends.append(place)
+        place += BLOCK
+    if len(text) - (ends[-1] if ends else 0) < BLOCK // 2 and len(ends) > 1:
+        ends.pop()  # a short rest joins the block before it
+    return [end for end in ends if end < len(text)] + [len(text)]
 
 
 Hide = Callable[[list[int], MaskVocabulary, list[int]], Iterator[MaskedRequest]]
@@ -132,16 +206,6 @@ def _chunks(requests: Iterator[tuple[int, MaskedRequest]]) -> Iterator[list[tupl
         yield chunk
 
 
-def _over_documents(metric: str, estimate: Estimate, signature: str, documents: int) -> Score:
-    reason = "one document has no spread" if estimate.stderr is None else None
-    return Score(metric, estimate.value, estimate.stderr, documents, signature, reason)
-
-
 def _vocabulary(model: Model) -> str:
     """Losses per token of different tokenizers are different metrics."""
     return f"|vocabulary:{hash_json(model.tokenizer.get_vocab())}"
-
-
-def _bytes(row: Row) -> int:
-    """UTF-8 bytes of the document as found: the row's own count where it has one."""
-    return int(row["bytes"]) if "bytes" in row else len(row["text"].encode("utf-8"))

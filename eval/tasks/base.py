@@ -98,8 +98,8 @@ class MultipleChoice:
     """Choose the likeliest of a row's `choices` after its `query`; `answer` is the right one's place, from 0.
 
     Each choice is scored as the continuation `separator` + choice. `accuracy` compares log-likelihoods,
-    `accuracy_norm` those divided by the choice's length in bytes, as lm-evaluation-harness does. The query is
-    preceded by `shots` solved train rows.
+    `accuracy_norm` those divided by the choice's length in characters, as lm-evaluation-harness does. The
+    query is preceded by `shots` solved train rows.
     """
 
     name: str

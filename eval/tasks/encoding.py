@@ -27,6 +27,7 @@ from eval.tasks.tags import TagRow, encode_tags
 __all__ = [
     "Encoded",
     "Pair",
+    "Prompt",
     "SpanWindow",
     "TagRow",
     "begin_id",
@@ -35,12 +36,21 @@ __all__ = [
     "encode_prompts",
     "encode_spans",
     "encode_tags",
+    "encode_targets",
     "encode_texts",
     "end_id",
     "is_bert_like",
     "pad_id",
     "stop_ids",
 ]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is read before writing; `cut` says that it is not the whole of it."""
+
+    ids: list[int]
+    cut: bool
 
 
 @dataclass(frozen=True)
@@ -51,20 +61,35 @@ class Pair:
     target: list[int]
 
 
-def encode_prompts(task: Generation, tokenizer: Any, rows: Sequence[Row], context: int) -> list[list[int]]:
-    """What the model reads before it writes: begin token, source, cue; at most context - max_new_tokens.
+def encode_prompts(
+    task: Generation, tokenizer: Any, rows: Sequence[Row], context: int, before: Sequence[str] = ()
+) -> list[Prompt]:
+    """What the model reads before it writes: begin token, solved examples, source, cue.
 
-    A long source loses its end, since a function's beginning says most, or where the task keeps the end its
-    beginning; the cue always stands, and source and cue are encoded apart, so that a cut never changes the
-    cue's tokens.
+    At most context - max_new_tokens. A long source loses its end, since a function's beginning says most, or
+    where the task keeps the end its beginning; the cue always stands, and source and cue are encoded apart,
+    so that a cut never changes the cue's tokens. `before`: each row's solved examples, which lose their
+    beginning.
     """
     (cue,) = encode_texts(tokenizer, [task.cue])
     room = context - task.max_new_tokens - len(cue) - 1
     if room < 1:
         raise InputError(f"context {context}: too short for {task.name}; {context - room + 1} is the least")
     sources = encode_texts(tokenizer, [task.source(row) for row in rows])
-    kept = slice(room) if task.keeps == "start" else slice(-room, None)
-    return [[begin_id(tokenizer), *source[kept], *cue] for source in sources]
+    examples = encode_texts(tokenizer, list(before)) if any(before) else [[]] * len(rows)
+    prompts = []
+    for example, source in zip(examples, sources, strict=True):
+        kept = source[:room] if task.keeps == "start" else source[max(0, len(source) - room) :]
+        shown = example[max(0, len(example) - (room - len(kept))) :]
+        cut = len(kept) < len(source) or len(shown) < len(example)
+        prompts.append(Prompt([begin_id(tokenizer), *shown, *kept, *cue], cut))
+    return prompts
+
+
+def encode_targets(task: Generation, tokenizer: Any, rows: Sequence[Row]) -> list[list[int]]:
+    """The tokens to be written, at most `max_new_tokens`; no end token."""
+    targets = encode_texts(tokenizer, [task.target(row) for row in rows])
+    return [target[: task.max_new_tokens] for target in targets]
 
 
 def encode_pairs(task: Generation, tokenizer: Any, rows: Sequence[Row], context: int) -> list[Pair]:
@@ -73,10 +98,10 @@ def encode_pairs(task: Generation, tokenizer: Any, rows: Sequence[Row], context:
     A target cut at that length has no end token: the text did not end there.
     """
     prompts = encode_prompts(task, tokenizer, rows, context)
-    targets = encode_texts(tokenizer, [task.target(row) for row in rows])
+    targets = encode_targets(task, tokenizer, rows)
     end = end_id(tokenizer)
     return [
-        Pair(prompt, [*target, end][: task.max_new_tokens])
+        Pair(prompt.ids, [*target, end][: task.max_new_tokens])
         for prompt, target in zip(prompts, targets, strict=True)
     ]
 

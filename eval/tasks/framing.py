@@ -18,10 +18,14 @@ SEPARATOR = "\n"  # between two texts, where the tokenizer has no token for it
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a model reads of a row: token ids, and their types (0, 1 for a second text; none for GPT-2)."""
+    """What a model reads of a row: token ids, and their types (0, 1 for a second text; none for GPT-2).
+
+    `cut` says that a text lost its end.
+    """
 
     ids: list[int]
     types: list[int]
+    cut: bool = False
 
 
 def is_bert_like(tokenizer: Any) -> bool:
@@ -49,12 +53,12 @@ def pad_id(tokenizer: Any) -> int:
     return end_id(tokenizer) if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
-def stop_ids(tokenizer: Any) -> list[int]:
-    """The tokens that end a line of writing: the EOS, and every token with a line break in it."""
+def stop_ids(tokenizer: Any, stops: Sequence[str] = ("\n",)) -> list[int]:
+    """The tokens that end writing: the EOS, and every token with one of the `stops` in it."""
     ids = range(len(tokenizer))
-    texts = tokenizer.batch_decode([[token] for token in ids])
-    breaks = {token for token, text in zip(ids, texts, strict=True) if "\n" in text}
-    return sorted({end_id(tokenizer), *breaks})
+    texts = tokenizer.batch_decode([[token] for token in ids]) if stops else []
+    ends = {token for token, text in zip(ids, texts, strict=False) if any(stop in text for stop in stops)}
+    return sorted({end_id(tokenizer), *ends})
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -79,13 +83,15 @@ def frame(tokenizer: Any, first: list[int], second: list[int] | None, context: i
     """
     before, between, after = frame_tokens(tokenizer)
     if second is None:
-        first = first[: max(0, context - len(before) - len(after))]
-        ids = [*before, *first, *after]
-        return Encoded(ids, [0] * len(ids) if is_bert_like(tokenizer) else [])
+        kept = first[: max(0, context - len(before) - len(after))]
+        ids = [*before, *kept, *after]
+        types = [0] * len(ids) if is_bert_like(tokenizer) else []
+        return Encoded(ids, types, cut=len(kept) < len(first))
+    size = len(first) + len(second)
     first, second = _fit(first, second, context - len(before) - len(between) - len(after))
     head, tail = [*before, *first, *between], [*second, *after]
     types = [0] * len(head) + [1] * len(tail) if is_bert_like(tokenizer) else []
-    return Encoded([*head, *tail], types)
+    return Encoded([*head, *tail], types, cut=len(first) + len(second) < size)
 
 
 def frame_tokens(tokenizer: Any) -> tuple[list[int], list[int], list[int]]:

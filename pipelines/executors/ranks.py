@@ -1,11 +1,11 @@
-"""Run a plan's stages under a launcher such as `torchrun`: all processes train, the first does the rest.
+"""Run a plan's stages under a launcher such as `torchrun`: all train and measure, the first does the rest.
 
     torchrun --nproc-per-node 8 --no-python stepladder run RECIPE
 
 Every process goes through the same plan in the same order. The first says of each stage whether there is
-work, and writes; in a training stage all of them work, in any other they wait for it. A training that fails
-alike in all of them, one that diverges, is that stage's failure. A bug ends its process, and so the launcher
-ends all: the others may be in the middle of something that needs it.
+work, and writes; where models train or are measured all of them work, in any other stage they wait for it.
+What fails alike in all of them, as a training that diverges does, is that stage's failure. A bug ends its
+process, and so the launcher ends all: the others may be in the middle of something that needs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, Message, Outcome, follow_stage, run_stage
 from pipelines.store import RunFolder
 
-TRAINING = ("sweep", "pretrain", "finetune")
+TOGETHER = ("sweep", "pretrain", "finetune", "evaluate")
 PATIENCE = timedelta(days=2)  # that ranks wait for the first one's corpus
 
 
@@ -51,7 +51,7 @@ def run_stages(
         said_by_first(outcome is None)
         if outcome is None:
             on_start(stage)
-            job, together = _job(plan, run, stage, loop), stage.kind in TRAINING
+            job, together = _job(plan, run, stage, loop), stage.kind in TOGETHER
             outcome = run_stage(job, on_message, raise_bugs=together)
             on_outcome(outcome)
         outcomes[stage.id] = outcome
@@ -59,12 +59,12 @@ def run_stages(
 
 
 def follow_stages(plan: Plan, run: RunFolder, loop: LoopSettings) -> None:
-    """Work beside the first process: the training stages, in the plan's order."""
+    """Work beside the first process: the stages of all, in the plan's order."""
     from pipelines.ranks import said_by_first
 
     _join()
     for stage in plan.stages:
-        if said_by_first(None) and stage.kind in TRAINING:
+        if said_by_first(None) and stage.kind in TOGETHER:
             follow_stage(_job(plan, run, stage, loop))
 
 

@@ -18,12 +18,12 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from eval.batching import BatchLimits, run_batches
 from eval.files import InputError
 from eval.tasks.base import Generation
 from eval.tasks.encoding import begin_id, encode_prompts
-from eval.windows import batch_by_length
 from pipelines.using.inputs import TEXT, InputRow
-from pipelines.using.predict import ENDLESS, Answer, as_text, first_line, name_row
+from pipelines.using.predict import Answer, as_text, first_line, name_row
 from pipelines.using.predictor import Predictor
 
 CHUNK = 64  # prompts read and answered at a time
@@ -110,11 +110,9 @@ def _encode(writer: Predictor, rows: Sequence[InputRow], texts: Sequence[str], h
         assert isinstance(task, Generation)
         task = replace(task, max_new_tokens=how.max_new_tokens or task.max_new_tokens)
         sources = [{"source": text} for text in texts]
-        cut = encode_prompts(task, tokenizer, sources, context)
-        whole = encode_prompts(task, tokenizer, sources, ENDLESS)
         return [
-            _Prompt(ids, row.number, len(full) > len(ids), task.max_new_tokens)
-            for row, ids, full in zip(rows, cut, whole, strict=True)
+            _Prompt(prompt.ids, row.number, prompt.cut, task.max_new_tokens)
+            for row, prompt in zip(rows, encode_prompts(task, tokenizer, sources, context), strict=True)
         ]
     prompts = []
     for row, text in zip(rows, texts, strict=True):
@@ -141,12 +139,29 @@ def _write(writer: Predictor, prompts: Sequence[_Prompt], how: Writing, batch_to
             for copy in range(copies)
             if one.new_tokens == new
         ]
-        sizes = [(len(prompts[place].ids) + new) * how.beams for place, _ in wanted]
-        for batch in batch_by_length(sizes, batch_tokens):
-            asked = [wanted[index] for index in batch]
-            outputs = _write_batch(writer, [(prompts[place], copy) for place, copy in asked], new, how)
-            found |= dict(zip(asked, outputs, strict=True))
+        found |= _write_alike(writer, prompts, wanted, new, how, batch_tokens)
     return [[text for copy in range(copies) for text in found[place, copy]] for place in range(len(prompts))]
+
+
+def _write_alike(
+    writer: Predictor,
+    prompts: Sequence[_Prompt],
+    wanted: Sequence[tuple[int, int]],
+    new: int,
+    how: Writing,
+    batch_tokens: int,
+) -> dict[tuple[int, int], list[str]]:
+    """The texts of those (prompt, copy) that are `wanted`, each of up to `new` tokens."""
+    found: dict[tuple[int, int], list[str]] = {}
+
+    def answer(batch: list[int]) -> None:
+        asked = [wanted[index] for index in batch]
+        outputs = _write_batch(writer, [(prompts[place], copy) for place, copy in asked], new, how)
+        found.update(zip(asked, outputs, strict=True))
+
+    sizes = [(len(prompts[place].ids) + new) * how.beams for place, _ in wanted]
+    run_batches(sizes, BatchLimits(batch_tokens), answer, writer.model.device)
+    return found
 
 
 def _write_batch(

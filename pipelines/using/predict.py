@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from eval.batching import BatchLimits
 from eval.files import InputError
+from eval.generating import generate
 from eval.measuring.spans import best_span
-from eval.model import generate
 from eval.reading import read_texts, read_tokens
 from eval.requests import GenerateRequest, ReadRequest
 from eval.tasks.encoding import Encoded, begin_id, encode_for_label, encode_prompts, encode_spans, encode_tags
@@ -48,11 +49,11 @@ def predict(predictor: Predictor, rows: Iterable[InputRow], *, batch_tokens: int
     start, end (characters), score and no_answer_score (sums of two logits); tagging: tags, scores
     (probabilities). Raises InputError for rows without the columns, naming those that are there.
     """
-    answer = _ANSWERS[predictor.task.kind]
+    answer, limits = _ANSWERS[predictor.task.kind], BatchLimits(batch_tokens)
     remaining = iter(rows)
     while chunk := list(islice(remaining, CHUNK)):
         read = [_read(row, predictor) for row in chunk]
-        for row, values in zip(chunk, answer(predictor, read, batch_tokens), strict=True):
+        for row, values in zip(chunk, answer(predictor, read, limits), strict=True):
             yield {"id": name_row(row, predictor), **values}
 
 
@@ -96,8 +97,8 @@ def _words(value: Any, row: InputRow) -> list[str]:
     return words
 
 
-def _classes(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -> Iterator[Answer]:
-    logits, cut = _logits(predictor, rows, batch_tokens)
+def _classes(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits) -> Iterator[Answer]:
+    logits, cut = _logits(predictor, rows, limits)
     for shares, truncated in zip(logits.softmax(-1).tolist(), cut, strict=True):
         best = max(range(len(shares)), key=shares.__getitem__)
         yield {
@@ -107,8 +108,8 @@ def _classes(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int
         }
 
 
-def _label_sets(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -> Iterator[Answer]:
-    logits, cut = _logits(predictor, rows, batch_tokens)
+def _label_sets(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits) -> Iterator[Answer]:
+    logits, cut = _logits(predictor, rows, limits)
     for values, shares, truncated in zip(logits.tolist(), logits.sigmoid().tolist(), cut, strict=True):
         yield {
             "labels": [label for label, value in zip(predictor.labels, values, strict=True) if value > 0],
@@ -117,22 +118,21 @@ def _label_sets(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: 
         }
 
 
-def _numbers(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -> Iterator[Answer]:
-    logits, cut = _logits(predictor, rows, batch_tokens)
+def _numbers(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits) -> Iterator[Answer]:
+    logits, cut = _logits(predictor, rows, limits)
     for value, truncated in zip(logits[:, 0].tolist(), cut, strict=True):
         yield {"value": short(value), "truncated": truncated}
 
 
-def _texts(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -> Iterator[Answer]:
+def _texts(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits) -> Iterator[Answer]:
     task, tokenizer = predictor.task, predictor.model.tokenizer
     assert task.kind == "generation"
     prompts = encode_prompts(task, tokenizer, rows, predictor.model.context)
-    requests = [GenerateRequest(prompt, task.max_new_tokens) for prompt in prompts]
-    written = generate(predictor.model, requests, stops=predictor.stops, batch_tokens=batch_tokens)
+    requests = [GenerateRequest(prompt.ids, task.max_new_tokens) for prompt in prompts]
+    written = generate(predictor.model, requests, stops=predictor.stops, limits=limits)
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
-    full = encode_prompts(task, tokenizer, rows, ENDLESS)
-    for text, prompt, whole in zip(texts, prompts, full, strict=True):
-        yield {"output": first_line(text), "truncated": len(whole) > len(prompt)}
+    for text, prompt in zip(texts, prompts, strict=True):
+        yield {"output": first_line(text), "truncated": prompt.cut}
 
 
 def first_line(text: str) -> str:
@@ -140,7 +140,7 @@ def first_line(text: str) -> str:
     return text.split("\n", 1)[0].strip()
 
 
-def _spans(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -> Iterator[Answer]:
+def _spans(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits) -> Iterator[Answer]:
     task, model = predictor.task, predictor.model
     assert task.kind == "span"
     asked = [{**row, "answers": []} for row in rows]
@@ -148,7 +148,7 @@ def _spans(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) 
     requests = [ReadRequest(window.ids, window.types) for window in windows]
     by_row: dict[int, list[Answer]] = defaultdict(list)
     none: dict[int, float] = {}
-    for window, logits in zip(windows, read_tokens(model, requests, batch_tokens=batch_tokens), strict=True):
+    for window, logits in zip(windows, read_tokens(model, requests, limits=limits), strict=True):
         values = logits.double().numpy()
         score, first, last = best_span(window, values)
         begin, end = window.offsets[first], window.offsets[last]
@@ -184,7 +184,7 @@ def _span(context: str, best: Answer | None, none: float) -> Answer:
     }
 
 
-def _tags(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -> Iterator[Answer]:
+def _tags(predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits) -> Iterator[Answer]:
     task, model, labels = predictor.task, predictor.model, predictor.labels
     assert task.kind == "tagging"
     untagged = [{**row, "tags": [labels[0]] * len(row["words"])} for row in rows]
@@ -192,7 +192,7 @@ def _tags(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -
     requests = [ReadRequest(part.ids, part.types) for part in parts]
     tags: list[list[str]] = [[] for _ in rows]
     scores: list[list[float]] = [[] for _ in rows]
-    for part, logits in zip(parts, read_tokens(model, requests, batch_tokens=batch_tokens), strict=True):
+    for part, logits in zip(parts, read_tokens(model, requests, limits=limits), strict=True):
         shares, best = logits[part.places].double().softmax(-1).max(-1)
         tags[part.row] += [labels[index] for index in best.tolist()]
         scores[part.row] += [short(share) for share in shares.tolist()]
@@ -201,7 +201,7 @@ def _tags(predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int) -
 
 
 def _logits(
-    predictor: Predictor, rows: list[dict[str, Any]], batch_tokens: int
+    predictor: Predictor, rows: list[dict[str, Any]], limits: BatchLimits
 ) -> tuple[torch.Tensor, list[bool]]:
     """(rows, outputs) in float64, and whether each row was cut."""
     limit = predictor.model.context
@@ -210,7 +210,7 @@ def _logits(
     uncut = _encode(predictor, [rows[index] for index in full], ENDLESS) if full else []
     cut = {index for index, text in zip(full, uncut, strict=True) if len(text.ids) > limit}
     requests = [ReadRequest(text.ids, text.types) for text in encoded]
-    logits = read_texts(predictor.model, requests, batch_tokens=batch_tokens)
+    logits = read_texts(predictor.model, requests, limits=limits)
     return logits.double(), [index in cut for index in range(len(rows))]
 
 
@@ -239,7 +239,7 @@ def short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-_ANSWERS: dict[str, Callable[[Predictor, list[dict[str, Any]], int], Iterator[Answer]]] = {
+_ANSWERS: dict[str, Callable[[Predictor, list[dict[str, Any]], BatchLimits], Iterator[Answer]]] = {
     "classification": _classes,
     "multi-label": _label_sets,
     "regression": _numbers,

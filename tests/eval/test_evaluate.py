@@ -15,6 +15,7 @@ from eval.evaluate import evaluate
 from eval.files import InputError, write_jsonl
 from eval.results import Origin, Result, read_results, same, write_results
 from eval.settings import EvalSettings
+from tests.eval.kept import evaluate_kept
 
 FAST = EvalSettings(bootstrap=50, samples=2)
 TARGETS = ["Return the area.", "Return a list of names.", "Close the file.", "Return the list of names."]
@@ -61,14 +62,18 @@ def test_perplexities_of_a_foreign_checkpoint(language_model: Path, data: Path, 
     from transformers import AutoModelForCausalLM
 
     settings = EvalSettings(max_items=3)
-    found = evaluate(language_model, "perplexity", data / "perplexity", settings=settings)
+    found = evaluate_kept(language_model, "perplexity", data / "perplexity", settings=settings)
     results = by_metric(found.results)
-    assert list(results) == ["bits_per_byte", "token_perplexity", "byte_perplexity"]
+    assert list(results) == ["bits_per_byte", "token_perplexity", "word_perplexity", "byte_perplexity"]
 
-    nats = sum(item["nats"] for item in found.items)
-    num_bytes, tokens = (sum(item[name] for item in found.items) for name in ("bytes", "tokens"))
+    nats, num_bytes = np.sum([item["statistics"]["bits_per_byte"] for item in found.items], axis=0)
+    tokens = sum(len(item["losses"]) for item in found.items)
+    words = sum(len(item["input"].split()) for item in found.items)
+    assert nats == pytest.approx(sum(sum(item["losses"]) for item in found.items), rel=1e-4)
+    assert num_bytes == sum(len(item["input"].encode()) for item in found.items)
     assert results["bits_per_byte"].value == pytest.approx(nats / num_bytes / np.log(2))
     assert results["token_perplexity"].value == pytest.approx(np.exp(nats / tokens))
+    assert results["word_perplexity"].value == pytest.approx(np.exp(nats / words))
     assert results["byte_perplexity"].value == pytest.approx(2 ** results["bits_per_byte"].value)
     assert [item["id"] for item in found.items] == ["d0", "d2", "d4"], "three of seven, evenly spaced"
 
@@ -105,15 +110,17 @@ def test_the_origin_is_kept_and_a_file_holds_the_results(
 
 
 def test_docstrings_are_scored_as_sacrebleu_scores_the_outputs(language_model: Path, data: Path) -> None:
-    found = evaluate(language_model, "code-to-docstring", data / "docstrings", settings=FAST)
+    found = evaluate_kept(language_model, "code-to-docstring", data / "docstrings", settings=FAST)
     outputs = [item["output"] for item in found.items]
     references = [TARGETS[i % 4] for i in range(7)]
     results = by_metric(found.results)
     assert results["chrf"].value == pytest.approx(sacrebleu.corpus_chrf(outputs, [references]).score)
     assert results["chrf"].value > 0
-    assert "greedy|max_new_tokens:32|stop:eos,newline" in (results["bleu"].signature or "")
+    assert "greedy|max_new_tokens:32|stop:eos,\\n|shots:0" in (results["bleu"].signature or "")
     assert all("\n" not in output for output in outputs)
-    assert [sample["reference"] for sample in found.samples] == [references[0], references[3]]
+    assert [sample["reference"] for sample in found.samples] == [references[0], references[3]], (
+        "evenly spaced"
+    )
     assert found.samples[0]["prompt"].startswith("def f0(x):")
     assert found.samples[0]["prompt"].endswith("# docstring:")
 
@@ -121,7 +128,7 @@ def test_docstrings_are_scored_as_sacrebleu_scores_the_outputs(language_model: P
 def test_the_best_constant_is_chosen_on_validation_and_scored_on_test(
     language_model: Path, data: Path
 ) -> None:
-    found = evaluate(language_model, "code-to-docstring", data / "docstrings", settings=FAST)
+    found = evaluate_kept(language_model, "code-to-docstring", data / "docstrings", settings=FAST)
     validation, test = ([TARGETS[i % 4] for i in range(count)] for count in (5, 7))
     best = max(TARGETS, key=lambda text: sacrebleu.corpus_bleu([text] * 5, [validation]).score)
     constant = by_metric(found.results, "best-constant")["bleu"]
@@ -132,8 +139,8 @@ def test_the_best_constant_is_chosen_on_validation_and_scored_on_test(
 
 
 def test_classification_with_its_majority_baseline(classifier: Path, data: Path) -> None:
-    found = evaluate(classifier, "module-classification", data / "modules", settings=FAST)
-    right = [item["label"] == item["output"] for item in found.items]
+    found = evaluate_kept(classifier, "module-classification", data / "modules", settings=FAST)
+    right = [item["reference"] == item["output"] for item in found.items]
     accuracy = by_metric(found.results)["accuracy"]
     assert accuracy.value == pytest.approx(np.mean(right))
     assert accuracy.stderr == pytest.approx(np.std(right, ddof=1) / np.sqrt(7))

@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
-from eval.evaluate import Evaluation, evaluate
+from eval.evaluate import evaluate
 from eval.files import InputError, write_jsonl
 from eval.masking import IGNORED, MaskVocabulary, mask
 from eval.measuring.language import MASK_SEED
@@ -21,6 +21,7 @@ from eval.settings import EvalSettings
 from eval.tasks import Task, make_task
 from eval.tasks.encoding import SpanWindow, encode_for_label, encode_tags
 from eval.tasks.settings import TaskSettings
+from tests.eval.kept import Kept, alike, evaluate_kept
 
 FAST = EvalSettings(bootstrap=20, samples=1)
 WORDS = "the cat sat on a mat and looked at the moon naïve 44 numbers".split()
@@ -78,14 +79,14 @@ def task_of(kind: str) -> Task:
     return make_task(f"my-{kind}", TaskSettings(kind=kind, files={"test": "test.jsonl"}))
 
 
-Found = tuple[Evaluation, Any, Any]
+Found = tuple[Kept, Any, Any]
 
 
 def measured(checkpoint: Make, data: Path, family: str, kind: str, **more: Any) -> Found:
     """The evaluation, and the network and tokenizer loaded by transformers alone."""
     head, labels = HEADS[kind]
     folder = checkpoint(family + head, labels)
-    found = evaluate(folder, task_of(kind), data / kind, settings=FAST.model_copy(update=more))
+    found = evaluate_kept(folder, task_of(kind), data / kind, settings=FAST.model_copy(update=more))
     network = getattr(transformers, family + head).from_pretrained(folder).eval()
     return found, network, AutoTokenizer.from_pretrained(folder)
 
@@ -110,10 +111,8 @@ def own_logits(network: Any, tokenizer: Any, rows: list[dict[str, Any]], kind: s
     return [network(**one).logits[0].numpy() for one in inputs]
 
 
-def value(found: Evaluation, metric: str, rung: str | None = None) -> Any:
-    wanted = [r for r in found.results if (r.rung == rung if rung else r.family != "baseline")]
-    (one,) = (result for result in wanted if result.metric == metric)
-    return one
+def value(found: Kept, metric: str, rung: str | None = None) -> Any:
+    return found.of(metric, rung)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -137,8 +136,8 @@ def test_several_labels_are_those_above_one_half(checkpoint: Make, data: Path, f
         assert item["output"] == [
             label for label, chance in zip(LABELS, chances, strict=True) if chance > 0.5
         ]
-    hits = sum(len(set(item["output"]) & set(item["labels"])) for item in found.items)
-    both = sum(len(item["output"]) + len(item["labels"]) for item in found.items)
+    hits = sum(len(set(item["output"]) & set(item["reference"])) for item in found.items)
+    both = sum(len(item["output"]) + len(item["reference"]) for item in found.items)
     assert value(found, "f1_micro").value == pytest.approx(2 * hits / both)
     assert value(found, "f1_macro").n == 7
     assert value(found, "f1_micro", "most-frequent-label").value > 0
@@ -181,7 +180,7 @@ def test_tags_that_mark_no_entities_have_no_entity_f1(checkpoint: Make, data: Pa
         rows = [row | {"tags": [f"N{t[0]}" for t in row["tags"]]} for row in rows_in(data / "tagging")]
         write_jsonl(tmp_path / f"{split}.jsonl", rows)
     folder = checkpoint("BertForTokenClassification", ("NB", "NI", "NO"))
-    found = evaluate(folder, task_of("tagging"), tmp_path, settings=FAST)
+    found = evaluate_kept(folder, task_of("tagging"), tmp_path, settings=FAST)
     assert {result.metric for result in found.results} == {"accuracy"}
 
 
@@ -221,7 +220,7 @@ def test_no_answer_is_given_where_the_first_token_scores_higher(checkpoint: Make
         for n, answers in enumerate([[], [{"text": "cat", "start": 4}]] * 4)
     ]
     write_jsonl(tmp_path / "test.jsonl", rows)
-    found = evaluate(checkpoint("BertForQuestionAnswering"), task_of("span"), tmp_path, settings=FAST)
+    found = evaluate_kept(checkpoint("BertForQuestionAnswering"), task_of("span"), tmp_path, settings=FAST)
     assert "no-answer:threshold:0" in value(found, "f1").signature
     window = SpanWindow([2, 9, 9, 3], [0] * 4, 0, 0, [None, (0, 1), (2, 3), None], 0)
     logits = np.array([[9.0, 9.0], [1.0, 5.0], [4.0, 2.0], [9.0, 9.0]])
@@ -234,12 +233,7 @@ def test_batches_and_other_rows_change_nothing(checkpoint: Make, data: Path, fam
     alone, *_ = measured(checkpoint, data, family, kind, batch_tokens=1)
     together, *_ = measured(checkpoint, data, family, kind, batch_tokens=4096)
     some, *_ = measured(checkpoint, data, family, kind, max_items=3)
-    for one, other in zip(alone.items, together.items, strict=True):
-        assert one.get("id") == other.get("id")
-        if kind == "regression":
-            assert one["output"] == pytest.approx(other["output"], abs=1e-5)
-        else:
-            assert one == other
+    assert alike(alone.items, together.items)
     by_id = {item["id"]: item["output"] for item in together.items}
     assert all(item["output"] == pytest.approx(by_id[item["id"]], abs=1e-5) for item in some.items)
 
@@ -266,14 +260,15 @@ def test_the_masked_loss_is_the_models_own_on_the_same_masks(checkpoint: Make, d
                 nats, count = nats + float(loss) * hidden, count + hidden
     for size in (1, 4096):
         settings = FAST.model_copy(update={"batch_tokens": size})
-        found = evaluate(folder, "masked-lm", data / "documents", settings=settings)
+        found = evaluate_kept(folder, "masked-lm", data / "documents", settings=settings)
         (result,) = found.results
         assert result.value == pytest.approx(nats / count, rel=1e-5)
-        assert sum(item["tokens"] for item in found.items) == count > 20
+        assert sum(item["statistics"]["masked_lm_loss"][1] for item in found.items) == count > 20
     assert (result.metric, result.objective, result.n) == ("masked_lm_loss", "masked-lm", 5)
     assert "hidden:0.15 by seed 15, 0.8 as [MASK], 0.1 at random|vocabulary:" in result.signature
-    fewer = evaluate(folder, "masked-lm", data / "documents", settings=EvalSettings(max_items=1))
-    assert fewer.items[0]["nats"] == pytest.approx(found.items[0]["nats"]), "other documents change no masks"
+    fewer = evaluate_kept(folder, "masked-lm", data / "documents", settings=EvalSettings(max_items=1))
+    alike = pytest.approx(found.items[0]["statistics"]["masked_lm_loss"])
+    assert fewer.items[0]["statistics"]["masked_lm_loss"] == alike, "other documents change no masks"
 
 
 @torch.no_grad()
@@ -291,10 +286,13 @@ def test_pseudo_perplexity_hides_every_token_once(checkpoint: Make, data: Path) 
                 hidden[0, place] = tokenizer.mask_token_id
                 chances = network(input_ids=hidden).logits[0, place].log_softmax(-1)
                 nats, count = nats - float(chances[window[0, place]]), count + 1
-    found = evaluate(folder, "pseudo-perplexity", data / "documents", settings=FAST)
+    found = evaluate_kept(folder, "pseudo-perplexity", data / "documents", settings=FAST)
     (result,) = found.results
     assert result.value == pytest.approx(np.exp(nats / count), rel=1e-4)
-    assert (result.metric, sum(item["tokens"] for item in found.items)) == ("pseudo_perplexity", count)
+    assert (result.metric, sum(item["statistics"]["pseudo_perplexity"][1] for item in found.items)) == (
+        "pseudo_perplexity",
+        count,
+    )
     assert result.stderr is not None
     assert result.stderr > 0
 
@@ -310,7 +308,7 @@ def test_several_references_are_scored_together(language_model: Path, tmp_path: 
             for n in range(4)
         ]
         write_jsonl(tmp_path / f"{split}.jsonl", rows)
-    found = evaluate(language_model, task, tmp_path, settings=FAST)
+    found = evaluate_kept(language_model, task, tmp_path, settings=FAST)
     outputs = [item["output"] for item in found.items]
     streams = [["a b"] * 4, [None, "the moon"] * 2]
     assert value(found, "chrf").value == pytest.approx(sacrebleu.CHRF().corpus_score(outputs, streams).score)
@@ -349,7 +347,7 @@ def test_without_train_rows_the_labels_are_the_models(
     whole, *_ = measured(checkpoint, data, "Bert", kind)
     write_jsonl(tmp_path / "test.jsonl", rows_in(data / kind))
     head, labels = HEADS[kind]
-    alone = evaluate(checkpoint("Bert" + head, labels), task_of(kind), tmp_path, settings=FAST)
+    alone = evaluate_kept(checkpoint("Bert" + head, labels), task_of(kind), tmp_path, settings=FAST)
     assert alone.items == whole.items
     assert {result.family for result in alone.results} == {"bert"}, "no baseline without train rows"
 

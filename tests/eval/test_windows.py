@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eval.windows import batch_by_length, cut_windows
+from eval.windows import cut_windows
 
 
 @pytest.mark.parametrize("length", [1, 2, 9, 10, 11, 12, 13, 37, 100])
@@ -26,12 +26,3 @@ def test_each_token_but_the_first_is_predicted_once_and_with_context(length: int
 def test_a_stride_that_skips_or_stands_still_is_refused(stride: int) -> None:
     with pytest.raises(ValueError, match=f"stride {stride} with context 10"):
         cut_windows(30, context=10, stride=stride)
-
-
-def test_batches_hold_every_index_once_within_the_padded_budget() -> None:
-    lengths = [3, 50, 7, 7, 1, 20, 120, 6]
-    batches = list(batch_by_length(lengths, 60))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= 60
-    assert batches[0] == [6], "the longest comes first, and alone when it must"

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from eval.files import InputError
-from eval.results import Result
-from scaling_report.frame import from_results
+from eval.results import METRICS, Result
+from scaling_report.frame import METRIC_NAMES, from_results
 from tests.scaling_report.synthetic import NAMES, SIZES, ladder, result
 
 
@@ -129,3 +129,13 @@ def test_axes_unknown_to_a_result_are_none_and_never_zero() -> None:
 
 def test_no_results_are_no_series() -> None:
     assert from_results([]).series == ()
+
+
+def test_every_metric_has_a_name_for_people() -> None:
+    assert set(METRIC_NAMES) == set(METRICS)
+
+
+def test_parts_of_a_tasks_items_stay_out_of_the_fits() -> None:
+    frame = from_results([replace(one, task=f"{one.task}/clean") for one in ladder()])
+    assert frame.series == ()
+    assert "a part of a task's items" in frame.left_out[0].reason
