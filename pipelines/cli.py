@@ -119,8 +119,8 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Make the report of a run again, from its results alone."""
+def report(folder: Annotated[Path, typer.Argument(help="A run folder, or one of evaluations.")]) -> None:
+    """Make the report of a run again, or of what `eval` measured, from the results alone."""
     from pipelines.run import report_again
 
     print(f"report: {report_again(folder)}")

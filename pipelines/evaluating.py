@@ -80,7 +80,7 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
         store = Evaluations(wanted.out, join_ranks())
         with store.locked():
             kept, failed = _measure(store, _jobs(store, wanted, models, tasks), err)
-    if store.ranks.is_first:
+    if kept and store.ranks.is_first:
         print_results(out, kept)
         out.print(f"\nkept in {wanted.out}", markup=False, highlight=False, soft_wrap=True)
     if failed:
@@ -122,10 +122,10 @@ def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> lis
 def _jobs(
     store: Evaluations, wanted: Wanted, models: Sequence[_Model], tasks: Sequence[tuple[FoundTask, Path]]
 ) -> list[_Job]:
-    jobs = []
-    for model in models:
-        jobs += [_task_job(store, wanted, model, found, rows) for found, rows in tasks]
-        jobs += [_harness_job(store, wanted, model, name) for name in wanted.harness]
+    """All evaluations, model by model; lm-eval's are the first process's alone, and last: nobody waits."""
+    jobs = [_task_job(store, wanted, model, found, rows) for model in models for found, rows in tasks]
+    if store.ranks.is_first:
+        jobs += [_harness_job(store, wanted, model, name) for model in models for name in wanted.harness]
     return jobs
 
 

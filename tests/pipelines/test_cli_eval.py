@@ -252,11 +252,25 @@ def test_ctrl_c_leaves_nothing_half_written(
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(10)
 
-    asked = ("eval", models["decoder"], "--data", rows / "texts.jsonl", "context=48", "--task")
-    assert call(*asked, "perplexity").code == 0
+    asked = ("eval", models["decoder"], "--data", rows / "texts.jsonl", "--task", "perplexity")
+    assert call(*asked).code == 0
+    finished = sorted(tmp_path.glob("evals/decoder/*-*"))
     monkeypatch.setattr("eval.evaluate.measure_speed", interrupt)
-    stopped = call(*asked, "memorisation")
+    stopped = call(*asked, "--max-items", "2")
     assert (stopped.code, stopped.out, stopped.err) == (130, "", "stopped\n")
     assert len(half) == 2, "it was in the middle of the second"
-    assert [path.name for path in tmp_path.glob("evals/decoder/*-*")] == [half[0].parent.name]
-    assert {result.task for result in read_results(tmp_path / "evals" / "results.jsonl")} == {"perplexity"}
+    assert sorted(tmp_path.glob("evals/decoder/*-*")) == finished
+    assert {result.n for result in read_results(tmp_path / "evals" / "results.jsonl")} == {4}
+
+
+def test_a_folder_of_evaluations_has_a_report_too(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "results.jsonl").write_text("")
+    asked = []
+    monkeypatch.setattr(
+        "scaling_report.report.make_report", lambda folder, *_, **more: asked.append((folder, more)) or "page"
+    )
+    assert call("report", "evals").out == "report: page\n"
+    assert asked == [(Path("evals"), {"force": True})]

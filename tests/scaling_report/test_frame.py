@@ -139,3 +139,11 @@ def test_parts_of_a_tasks_items_stay_out_of_the_fits() -> None:
     frame = from_results([replace(one, task=f"{one.task}/clean") for one in ladder()])
     assert frame.series == ()
     assert "a part of a task's items" in frame.left_out[0].reason
+
+
+def test_titles_name_the_task_unless_it_is_the_corpus_itself() -> None:
+    titles = [
+        from_results([result("bits_per_byte", 2.0, task=task, stage="pretrain")]).series[0].title
+        for task in ("perplexity", "lm-eval:wikitext")
+    ]
+    assert titles == ["Bits per byte, test", "lm-eval:wikitext: bits per byte, test"]
