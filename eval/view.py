@@ -47,9 +47,7 @@ def result_table(evaluations: Iterable[Kept]) -> Table:
                     # of the evaluation, so once
                     "items/s": _rate(speed.get("items_per_second")) if not place else "",
                     "tokens/s": _rate(speed.get("tokens_per_second")) if not place else "",
-                    "latency": f"{speed['latency_ms']:.3g} ms"
-                    if speed.get("latency_ms") and not place
-                    else "",
+                    "latency": _milliseconds(speed.get("latency_ms")) if not place else "",
                 }
             )
     return rows
@@ -79,8 +77,6 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
         said.append(
             f"{count} items share long n-grams with train rows ({_examples(overlap)}); `clean` are the others"
         )
-    elif overlap is None and (reason := facts.get("contamination_missing")):
-        said.append(f"contamination not known: {reason}")
     return said + [f"left out: {left}" for left in facts.get("left_out", ())]
 
 
@@ -108,14 +104,32 @@ def results_markdown(evaluations: Sequence[Kept]) -> str:
 
 
 def print_results(console: Console, evaluations: Sequence[Kept]) -> None:
-    """The same in a terminal."""
-    if table := result_table(evaluations):
-        _print(console, _without_repeats(table))
+    """The same in a terminal: a heading and a table for each model and task, so that narrow ones hold it."""
     for kept in evaluations:
-        if table := confusion_table(kept):
-            _print(console, table, f"{_title(kept)}: what was said for what is")
+        rows = result_table([kept])
+        counts = {row["n"] for row in rows}
+        console.print(_heading(kept, rows), markup=False, highlight=False, soft_wrap=True)
+        told = ("model", "split", "items/s", "tokens/s", "latency")  # by the heading
+        hidden = (*told, *(("n",) if len(counts) == 1 else ()))
+        table = [{name: cell for name, cell in row.items() if name not in hidden} for row in rows]
+        if len({row["task"] for row in table}) == 1:
+            table = [{name: cell for name, cell in row.items() if name != "task"} for row in table]
+        if table:
+            _print(console, table)
+        if confusion := confusion_table(kept):
+            _print(console, confusion)
     for note in notes(evaluations):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _heading(kept: Kept, rows: Table) -> str:
+    """Which model, task, split, and what it cost."""
+    first = rows[0] if rows else {}
+    cost = [f"{first[name]} {name}" for name in ("items/s", "tokens/s") if first.get(name)]
+    if first.get("latency"):
+        cost.append(f"{first['latency']} an item alone")
+    items = f"{kept.facts['items']:,} items" if kept.facts.get("items") else ""
+    return " · ".join(part for part in (_title(kept), first.get("split", ""), items, *cost) if part)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -178,9 +192,17 @@ def kind_table() -> Table:
 
 
 def print_tasks(console: Console) -> None:
-    """Both tables."""
-    _print(console, task_table(), "built-in tasks")
-    _print(console, kind_table(), "kinds of task, for rows of your own")
+    """Both, each task in a few lines."""
+    for title, table in (
+        ("Built-in tasks, for --task NAME with --data ROWS:", task_table()),
+        ("Kinds of task, for a file of your own, or --task KIND with --data ROWS:", kind_table()),
+    ):
+        console.print(f"{title}\n", markup=False, highlight=False, soft_wrap=True)
+        for row in table:
+            kind = f" ({row['kind']})" if row.get("kind", row["task"]) != row["task"] else ""
+            lines = (f"  {row['task']}{kind}", f"    {row['asks']}", f"    {row['metrics']}")
+            console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        console.print()
 
 
 def _task_row(name: str, kind: type, metrics: Sequence[str]) -> dict[str, str]:
@@ -242,14 +264,8 @@ def _rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _without_repeats(table: Table) -> Table:
-    """Model and task where they change: in a terminal that is read more easily, and narrower."""
-    rows = []
-    for place, row in enumerate(table):
-        names = ("model", "task", "split") if place and row["model"] == table[place - 1]["model"] else ()
-        same = {name for name in names if row[name] == table[place - 1][name]}
-        rows.append({name: "" if name in same else cell for name, cell in row.items()})
-    return rows
+def _milliseconds(value: float | None) -> str:
+    return f"{_rate(value)} ms" if value else ""
 
 
 def _columns(table: Table) -> list[str]:

@@ -79,6 +79,8 @@ def write_rows(where: str, settings: RowSettings, base: Path, out: Path) -> dict
         found["rows"][split] = write_jsonl(out / f"{split}.jsonl", _count_labels(members, labels))
         if labels:
             found.setdefault("labels", {})[split] = dict(sorted(labels.items()))
+    for split in set(SPLITS) - set(rows):  # of other rows, which were in this folder before
+        (out / f"{split}.jsonl").unlink(missing_ok=True)
     return found | facts
 
 

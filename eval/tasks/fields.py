@@ -157,7 +157,8 @@ def _find_answer(row: dict[str, Any], where: str) -> None:
         places = {answer}
     else:
         places = {place for place, choice in enumerate(choices) if choice.strip() == answer.strip()}
-        if (number := _position(answer.strip())) is not None and (not places or number < len(choices)):
+        number = _position(answer.strip())
+        if number is not None and (not places or 0 <= number < len(choices)):
             places.add(number)
     if len(places) > 1:
         raise InputError(

@@ -108,7 +108,7 @@ def _of_file(path: Path, data: Sequence[str]) -> FoundTask:
         values.pop("hub", None)
     read = _validate(TaskFile, values, document.places, str(path))
     settings = TaskSettings(**read.model_dump(exclude={"name"}))
-    return _checked(_own(read.name or path.stem, settings, path.absolute().parent), None)
+    return _checked(_own(read.name or _stem(str(path)), settings, path.absolute().parent), None)
 
 
 def _validate(model: type[S], values: Mapping[str, Any], places: Mapping[Any, str], shown: str) -> S:

@@ -77,6 +77,10 @@ def test_data_takes_the_place_of_a_files_test_rows(here: Path) -> None:
     (here / "few.yaml").write_text(train, encoding="utf-8")
     found = find_task("few.yaml", ["other.csv"])
     out = found.rows(here / "out")
+    assert (out / "train.jsonl").is_file()
+    find_task("my-quiz.yaml").rows(out)
+    assert not (out / "train.jsonl").exists(), "what was there before goes"
+    found.rows(out)
     assert "dry" in json.dumps(list(read_jsonl(out / "test.jsonl")))
     train_rows = list(read_jsonl(out / "train.jsonl"))
     assert [row["answer"] for row in train_rows] == [0], "train rows that are test rows are left out"
