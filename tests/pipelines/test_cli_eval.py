@@ -91,7 +91,7 @@ def test_models_are_measured_kept_shown_and_not_measured_again(
     asked = (*asked, "--data", rows / "reviews.csv", "--out", "out", "bootstrap=50")
     found = call(*asked)
     assert (found.code, found.err) == (0, "")
-    for word in ("first", "second", "classification-reviews", "accuracy", "±", "items/s", "latency"):
+    for word in ("first", "second", "classification-reviews", "accuracy", "±", "items/s", "an item alone"):
         assert word in found.out
     kept = Evaluations(tmp_path / "out").finished()
     assert [one.folder.parent.name for one in kept] == ["first", "second"]
