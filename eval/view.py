@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from eval.evaluations import Kept
 from eval.results import Result
-from eval.tasks import TASKS
-from eval.tasks.base import KINDS, METRICS_OF, LanguageModelling, Task
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eval.comparing import Comparison
+    from eval.comparing import Compared, Comparison
 
 Table = list[dict[str, str]]
 
 # Columns of words; numbers stand to the right.
 _WORDS = frozenset(("model", "task", "split", "metric", "baseline", "verdict", "kind", "asks", "metrics"))
-_TOKENS = {"next": "Each after those before it.", "masked": "15 % hidden.", "each": "Each hidden in turn."}
 _EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 
@@ -115,9 +111,9 @@ def print_results(console: Console, evaluations: Sequence[Kept]) -> None:
         if len({row["task"] for row in table}) == 1:
             table = [{name: cell for name, cell in row.items() if name != "task"} for row in table]
         if table:
-            _print(console, table)
+            print_table(console, table)
         if confusion := confusion_table(kept):
-            _print(console, confusion)
+            print_table(console, confusion)
     for note in notes(evaluations):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
@@ -132,14 +128,10 @@ def _heading(kept: Kept, rows: Table) -> str:
     return " · ".join(part for part in (_title(kept), first.get("split", ""), items, *cost) if part)
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(compared: Iterable[Compared]) -> Table:
     """A row a metric."""
-    models = any(one.rung is not None for one in comparison.compared)
     return [
-        ({"model": f"{one.rung} s{one.seed}" if one.seed is not None else str(one.rung)} if models else {})
-        | {
-            "task": one.task,
-            "split": one.split,
+        {
             "metric": one.metric,
             "A": _number(one.a),
             "B": _number(one.b),
@@ -147,67 +139,38 @@ def comparison_table(comparison: Comparison) -> Table:
             "95 % interval": ""
             if one.interval is None
             else f"{one.interval[0]:.3g} to {one.interval[1]:.3g}",
-            "n": f"{one.n:,}",
             "p bootstrap": _p(one.p_bootstrap),
             "p random.": _p(one.p_randomisation),
             "p McNemar": _p(one.p_mcnemar),
             "Holm": _p(one.p_holm),
             "verdict": one.verdict,
         }
-        for one in comparison.compared
+        for one in compared
     ]
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
-    """The table, seeds' spreads, and what was refused."""
-    console.print(f"A: {comparison.a}\nB: {comparison.b}", markup=False, highlight=False, soft_wrap=True)
-    if table := comparison_table(comparison):
-        _print(console, table)
-    lines = [
-        f"{side}: {one.task}, {one.metric}, {one.rung}: {one.n} seeds, mean {_number(one.mean)}, "
-        f"standard deviation between them {_number(one.deviation)}"
-        for side, spreads in comparison.spreads.items()
-        for one in spreads
-    ]
-    lines += [f"not compared: {refused.what}: {refused.reason}" for refused in comparison.refused]
-    for line in lines:
+    """A heading and a table for each model and task, seeds' spreads, and what was refused."""
+
+    def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-
-def task_table() -> Table:
-    """The built-in tasks: what each asks, and its metrics."""
-    rows = []
-    for task in TASKS.values():
-        row = _task_row(task.name, type(task), task.metrics)
-        if isinstance(task, LanguageModelling):
-            row["asks"] += f" {_TOKENS[task.asks]}"
-        rows.append({"task": task.name, "kind": task.kind} | row)
-    return rows
-
-
-def kind_table() -> Table:
-    """The kinds that a task of one's own may have."""
-    kinds = {kind.__dataclass_fields__["kind"].default: kind for kind in get_args(Task)}
-    return [_task_row(name, kinds[name], METRICS_OF[name]) for name in KINDS]
-
-
-def print_tasks(console: Console) -> None:
-    """Both, each task in a few lines."""
-    for title, table in (
-        ("Built-in tasks, for --task NAME with --data ROWS:", task_table()),
-        ("Kinds of task, for a file of your own, or --task KIND with --data ROWS:", kind_table()),
-    ):
-        console.print(f"{title}\n", markup=False, highlight=False, soft_wrap=True)
-        for row in table:
-            kind = f" ({row['kind']})" if row.get("kind", row["task"]) != row["task"] else ""
-            lines = (f"  {row['task']}{kind}", f"    {row['asks']}", f"    {row['metrics']}")
-            console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-        console.print()
-
-
-def _task_row(name: str, kind: type, metrics: Sequence[str]) -> dict[str, str]:
-    asks = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
-    return {"task": name, "asks": re.split(r"(?<=[.?]) ", asks)[0], "metrics": ", ".join(metrics)}
+    say(f"A: {comparison.a}\nB: {comparison.b}\n")
+    together: dict[str, list[Compared]] = {}
+    for one in comparison.compared:
+        model = "" if one.rung is None else one.rung + ("" if one.seed is None else f" s{one.seed}") + ", "
+        together.setdefault(f"{model}{one.task} · {one.split} · {one.n:,} items", []).append(one)
+    for heading, compared in together.items():
+        say(heading)
+        print_table(console, comparison_table(compared))
+    for side, spreads in comparison.spreads.items():
+        for spread in spreads:
+            say(
+                f"{side}: {spread.task}, {spread.metric}, {spread.rung}: {spread.n} seeds, mean "
+                f"{_number(spread.mean)}, standard deviation between them {_number(spread.deviation)}"
+            )
+    for refused in comparison.refused:
+        say(f"not compared: {refused.what}: {refused.reason}")
 
 
 def _title(kept: Kept) -> str:
@@ -273,7 +236,8 @@ def _columns(table: Table) -> list[str]:
     return [name for name in table[0] if any(row[name] for row in table)]
 
 
-def _print(console: Console, table: Table, title: str | None = None) -> None:
+def print_table(console: Console, table: Table, title: str | None = None) -> None:
+    """A table in a terminal; columns without anything in them are left out."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -282,7 +246,7 @@ def _print(console: Console, table: Table, title: str | None = None) -> None:
     shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in columns:
         words = name in _WORDS or name == columns[0]
-        whole = name in ("metric", "verdict", "kind")  # the first to be cut are long names
+        whole = name in ("metric", "95 % interval", "verdict", "kind")  # the first to be cut are long names
         shown.add_column(name, justify="left" if words else "right", no_wrap=whole, overflow="fold")
     for row in table:
         shown.add_row(*(Text(row[name]) for name in columns))

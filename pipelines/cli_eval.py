@@ -54,7 +54,7 @@ def evaluate(
     from rich.console import Console
 
     if list_:
-        from eval.view import print_tasks
+        from eval.listing import print_tasks
 
         print_tasks(Console(highlight=False))
         return
