@@ -30,7 +30,7 @@ def rescore(folder: Path, *, bootstrap: int | None = None, seed: int | None = No
     if kept is None:
         raise InputError(f"{folder}: no finished evaluation in it; name one of evals/<model>/")
     told = kept.manifest["told"]
-    draw: dict[str, int] = {
+    draw: dict[str, Any] = {
         "replicates": bootstrap or told["settings"]["bootstrap"],
         "seed": told.get("seed", 0) if seed is None else seed,
     }
