@@ -139,9 +139,9 @@ def comparison_table(compared: Iterable[Compared]) -> Table:
             "95 % interval": ""
             if one.interval is None
             else f"{one.interval[0]:.3g} to {one.interval[1]:.3g}",
-            "p bootstrap": _p(one.p_bootstrap),
-            "p random.": _p(one.p_randomisation),
-            "p McNemar": _p(one.p_mcnemar),
+            "p boot.": _p(one.p_bootstrap),
+            "p rand.": _p(one.p_randomisation),
+            "McNemar": _p(one.p_mcnemar),
             "Holm": _p(one.p_holm),
             "verdict": one.verdict,
         }
@@ -246,7 +246,7 @@ def print_table(console: Console, table: Table, title: str | None = None) -> Non
     shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in columns:
         words = name in _WORDS or name == columns[0]
-        whole = name in ("metric", "95 % interval", "verdict", "kind")  # the first to be cut are long names
+        whole = not words or name in ("metric", "verdict", "kind")  # the first to be cut are long names
         shown.add_column(name, justify="left" if words else "right", no_wrap=whole, overflow="fold")
     for row in table:
         shown.add_row(*(Text(row[name]) for name in columns))

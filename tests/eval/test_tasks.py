@@ -53,15 +53,18 @@ def test_a_completion_keeps_the_lines_just_before(tokenizer: Any) -> None:
     assert isinstance(task, Generation)
     row = {"id": "a", "source": "".join(f"x{n} = {n}\n" for n in range(90)), "target": "x90 = 90"}
     (prompt,) = encode_prompts(task, tokenizer, [row], context=80)
-    assert len(prompt) == 80 - task.max_new_tokens
-    text = tokenizer.decode(prompt)
+    assert prompt.cut
+    assert len(prompt.ids) == 80 - task.max_new_tokens
+    text = tokenizer.decode(prompt.ids)
     assert text.startswith("<|endoftext|>")
     assert text.endswith("\nx89 = 89\n")
 
 
 def test_training_and_measuring_read_the_same_prompt(tokenizer: Any) -> None:
     pairs = encode_pairs(DOCSTRINGS, tokenizer, [ROW, LONG], context=80)
-    assert [pair.prompt for pair in pairs] == encode_prompts(DOCSTRINGS, tokenizer, [ROW, LONG], context=80)
+    prompts = encode_prompts(DOCSTRINGS, tokenizer, [ROW, LONG], context=80)
+    assert [pair.prompt for pair in pairs] == [prompt.ids for prompt in prompts]
+    assert [prompt.cut for prompt in prompts] == [False, True]
 
 
 def test_a_context_without_room_says_what_is_needed(tokenizer: Any) -> None:
@@ -70,7 +73,7 @@ def test_a_context_without_room_says_what_is_needed(tokenizer: Any) -> None:
     ) as caught:
         encode_prompts(DOCSTRINGS, tokenizer, [ROW], context=40)
     least = int(str(caught.value).split()[-4])
-    assert len(encode_prompts(DOCSTRINGS, tokenizer, [ROW], context=least)[0]) == least - 32
+    assert len(encode_prompts(DOCSTRINGS, tokenizer, [ROW], context=least)[0].ids) == least - 32
 
 
 def test_a_text_to_label_loses_its_end(tokenizer: Any) -> None:

@@ -149,7 +149,8 @@ def test_a_taught_model_predicts_what_evaluation_scored(tmp_path: Path, made: st
     from eval.tasks import make_task
 
     task = make_task("mine", TaskSettings(**definition))
-    scored = evaluate(folder, task, tmp_path, settings=EvalSettings(context=12)).items
+    evaluate(folder, task, tmp_path, settings=EvalSettings(context=12), items_to=tmp_path / "i.jsonl.gz")
+    scored = list(read_jsonl(tmp_path / "i.jsonl.gz"))
     found = answers(folder, *({"review": row["text"], "id": row["id"]} for row in data))
     assert [(answer["id"], answer["label"]) for answer in found] == [
         (item["id"], item["output"]) for item in scored
@@ -166,7 +167,9 @@ def test_a_writing_model_predicts_what_evaluation_scored(tmp_path: Path) -> None
     write_jsonl(tmp_path / "test.jsonl", data)
     from eval.tasks import make_task
 
-    scored = evaluate(folder, make_task("mine", TaskSettings(**definition)), tmp_path).items
+    task = make_task("mine", TaskSettings(**definition))
+    evaluate(folder, task, tmp_path, items_to=tmp_path / "i.jsonl.gz")
+    scored = list(read_jsonl(tmp_path / "i.jsonl.gz"))
     found = answers(folder, *data)
     assert [answer["output"] for answer in found] == [item["output"] for item in scored]
     assert [answer["truncated"] for answer in found] == [False] * 4 + [True]
