@@ -19,6 +19,7 @@ Table = list[dict[str, str]]
 
 # Columns of words; numbers stand to the right.
 _WORDS = frozenset(("model", "task", "split", "metric", "baseline", "verdict", "kind", "asks", "metrics"))
+_FOLDED = frozenset(("model", "task", "baseline", "asks", "metrics"))  # those broken into lines
 _EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 
@@ -246,11 +247,12 @@ def print_table(console: Console, table: Table, title: str | None = None) -> Non
     shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in columns:
         words = name in _WORDS or name == columns[0]
-        whole = not words or name in ("metric", "verdict", "kind")  # the first to be cut are long names
-        shown.add_column(name, justify="left" if words else "right", no_wrap=whole, overflow="fold")
+        # a number that is cut, or broken in two, reads as another one: those lines rather grow too long
+        widest = None if name in _FOLDED else max(len(name), *(len(row[name]) for row in table))
+        shown.add_column(name, justify="left" if words else "right", min_width=widest, overflow="fold")
     for row in table:
         shown.add_row(*(Text(row[name]) for name in columns))
-    console.print(shown)
+    console.print(shown, crop=False)
 
 
 def _markdown(table: Table) -> str:

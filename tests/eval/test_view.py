@@ -70,3 +70,11 @@ def test_what_a_reader_must_know_is_said_once_and_the_same_in_markdown() -> None
     text = console.export_text()
     for words in ("3 of 40 items could not be scored", "is \\ said", "0.5", "`clean` are the others"):
         assert words in text
+
+
+def test_no_number_is_cut_in_a_narrow_terminal() -> None:
+    speed = {"items_per_second": 1234567.5, "tokens_per_second": 123456789.0, "latency_ms": 3.21}
+    shown = kept([result("word_perplexity", 2121245.0, "", stderr=1031323.0)], speed=speed)
+    console = Console(width=30, record=True, file=io.StringIO())
+    print_results(console, [shown])
+    assert "2121245 ± 1031323" in console.export_text()
