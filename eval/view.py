@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Table = list[dict[str, str]]
 
 # Columns of words; numbers stand to the right.
-_WORDS = frozenset(("model", "task", "split", "metric", "baseline", "verdict", "kind", "asks", "metrics"))
-_FOLDED = frozenset(("model", "task", "baseline", "asks", "metrics"))  # those broken into lines
+_WORDS = frozenset(("model", "task", "split", "metric", "baseline", "verdict"))
+_FOLDED = frozenset(("model", "task", "baseline"))  # those broken into lines
 _EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 
