@@ -29,7 +29,7 @@ def test_batches_hold_every_index_once_within_the_limits(limits: BatchLimits) ->
     found = batches(limits)
     assert sorted(index for batch in found for index in batch) == list(range(len(LENGTHS)))
     for batch in found:
-        assert len(batch) == 1 or padded(batch) <= (limits.tokens or 16384)
+        assert len(batch) == 1 or padded(batch) <= (limits.tokens or 4096)
         assert limits.rows is None or len(batch) <= limits.rows
     assert found[0][0] == 6, "the longest comes first"
 
