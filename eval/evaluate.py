@@ -84,11 +84,20 @@ def evaluate(
     model = load(folder, task)
     asked = Asked(task, rows, Path(data), settings, load)
     measurement = begin(model, asked)
+    contamination = _contamination(asked)
     begun = time.perf_counter()
-    tally = run(measurement, rows, samples=settings.samples, items_to=items_to, tell=tell, ranks=ranks)
+    tally = run(
+        measurement,
+        rows,
+        device=model.device.type,
+        contaminated=contamination.ids,
+        samples=settings.samples,
+        items_to=items_to,
+        tell=tell,
+        ranks=ranks,
+    )
     inner = time.perf_counter() - begun
     _refuse_nothing(task, tally)
-    contamination = _contamination(asked, tally)
     facts = _facts(tally) | contamination.facts
     facts["speed"] = measure_speed(model, measurement, rows, tally, inner)
     known = origin or foreign_origin(model.network, task.objective, model_name(model_dir))
@@ -99,7 +108,7 @@ def evaluate(
     setting = _Setting(split, rows.fingerprint(), _versions(), seconds, settings.bootstrap, seed)
     results = [
         make_result(score, name, setting, known, absent)
-        for name, scores in _parts(task, tally, contamination.ids, setting)
+        for name, scores in _parts(task, tally, setting)
         for score in scores
     ]
     return Evaluation(results + _baselines(measurement, asked, known, setting), tally.samples, facts)
@@ -147,7 +156,7 @@ class _Contamination:
     ids: frozenset[str] = frozenset()
 
 
-def _contamination(asked: Asked, tally: Tally) -> _Contamination:
+def _contamination(asked: Asked) -> _Contamination:
     """Which items share n-grams with train rows, where there are such rows and it means something."""
     reason = None
     if not asked.settings.contamination:
@@ -162,16 +171,12 @@ def _contamination(asked: Asked, tally: Tally) -> _Contamination:
     return _Contamination({"contamination": report.facts()}, report.ids)
 
 
-def _parts(
-    task: Task, tally: Tally, contaminated: frozenset[str], setting: _Setting
-) -> Iterator[tuple[str, list[Score]]]:
-    """The scores of all items, of every subset, and of the clean where not all are; each with its name."""
-    draw: dict[str, Any] = {"replicates": setting.replicates, "seed": setting.seed}
-    yield task.name, tally.scores(**draw)
-    for name in tally.subsets:
-        yield f"{task.name}/{name}", tally.scores(**draw, chosen=tally.in_subset(name))
-    if contaminated:
-        yield f"{task.name}/clean", tally.scores(**draw, chosen=tally.outside(contaminated))
+def _parts(task: Task, tally: Tally, setting: _Setting) -> Iterator[tuple[str, list[Score]]]:
+    """The scores of all items, and of every part that is scored by itself; each with its name."""
+    yield task.name, tally.scores(replicates=setting.replicates, seed=setting.seed)
+    for name, chosen in tally.parts():
+        scores = tally.scores(replicates=setting.replicates, seed=setting.seed, chosen=chosen)
+        yield f"{task.name}/{name}", scores
 
 
 def _baselines(measurement: Measurement, asked: Asked, model: Origin, setting: _Setting) -> list[Result]:

@@ -21,11 +21,11 @@ _BATCH = 1024  # items read at a time
 
 
 def rescore(folder: Path, *, bootstrap: int | None = None, seed: int | None = None) -> list[Result]:
-    """The model's results on all items and on every subset, with values and errors from items.jsonl.gz.
+    """The model's results on all items and on every part of them, with values and errors from items.jsonl.gz.
 
     With the replicates and the seed that it was made with they are the stored ones; other ones give other
-    errors. Results on clean items are not among them, for items do not say which ones are clean. Raises
-    `InputError` for a folder without a finished evaluation, and for a metric whose statistics are not kept.
+    errors. Raises `InputError` for a folder without a finished evaluation, and for a metric whose statistics
+    are not kept.
     """
     kept = read_kept(Path(folder))
     if kept is None:
@@ -39,8 +39,7 @@ def rescore(folder: Path, *, bootstrap: int | None = None, seed: int | None = No
     whole = [result for result in stored if result.task == kept.manifest["task"]]
     tally = _tally(kept, [result.metric for result in whole])
     found = _with(whole, tally.scores(replicates=replicates, seed=seed))
-    for name in tally.subsets:
-        chosen = tally.in_subset(name)
+    for name, chosen in tally.parts():
         part = [result for result in stored if result.task == f"{kept.manifest['task']}/{name}"]
         found += _with(part, tally.scores(replicates=replicates, seed=seed, chosen=chosen))
     return found
@@ -75,6 +74,7 @@ def _item(kept: Mapping[str, Any]) -> Item:
         output=None,
         reference=None,
         statistics={name: np.asarray(one, dtype=np.float64) for name, one in kept["statistics"].items()},
+        contaminated=kept.get("contaminated", False),
         failed=kept.get("failed"),
     )
 

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from eval.tally import Tally, sample_places
 from eval.tasks.base import Row
 from eval.tasks.rows import RowFile
 
-MOST_ROWS = 4096  # answered together: enough to be sorted by length
-MOST_CHARACTERS = 1 << 23
+# Rows answered together, by kind of device: some batches, to be sorted by length, and to tell how far it is.
+MOST_ROWS = {"cpu": 512, "cuda": 8192}
+MOST_CHARACTERS = {"cpu": 1 << 19, "cuda": 1 << 23}
 LATENCIES = 5  # items answered alone, to time one
 LATENCY_SECONDS = 2.0  # after which no further one is
 
@@ -29,6 +31,8 @@ def run(
     measurement: Measurement,
     rows: RowFile,
     *,
+    device: str = "cpu",
+    contaminated: frozenset[str] = frozenset(),
     samples: int = 0,
     items_to: Path | None = None,
     tell: Tell | None = None,
@@ -41,9 +45,10 @@ def run(
     spool: AbstractContextManager[Callable[[Mapping[str, Any]], None] | None]
     spool = open_jsonl(items_to) if writes and items_to is not None else nullcontext()
     with spool as write:
-        for chunk in chunks(rows):
+        for chunk in chunks(rows, device):
             mine = ranks.share(chunk)
             items = ranks.gather(measurement.answer(mine) if mine else [])
+            items = [replace(one, contaminated=one.row["id"] in contaminated) for one in items]
             tally.add(items)
             if write is not None:
                 for item in items:
@@ -53,14 +58,14 @@ def run(
     return tally
 
 
-def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def chunks(rows: Iterable[Row], device: str = "cpu") -> Iterator[list[Row]]:
     """Rows in groups that memory holds."""
     chunk: list[Row] = []
     size = 0
     for row in rows:
         chunk.append(row)
         size += sum(len(value) for value in row.values() if isinstance(value, str))
-        if len(chunk) >= MOST_ROWS or size >= MOST_CHARACTERS:
+        if len(chunk) >= MOST_ROWS[device] or size >= MOST_CHARACTERS[device]:
             yield chunk
             chunk, size = [], 0
     if chunk:

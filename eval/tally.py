@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ class Tally:
         self._sizes: list[int] = []  # rows of statistics of each scored item
         self._groups: list[str | None] = []
         self._subsets: list[str | None] = []
-        self._ids: list[str] = []
+        self._clean: list[bool] = []
         self._confused: Counter[tuple[str, str]] = Counter()
         self._states: dict[str, list[str]] = {"failed": [], "cut": []}
 
@@ -56,24 +56,21 @@ class Tally:
             kept.append(values)
             blocks = len(values)
         self._sizes.append(blocks)
-        self._ids.append(row["id"])
+        self._clean.append(not item.contaminated)
         self._groups.append(str(row["group"]) if "group" in row else None)
         self._subsets.append(str(row["subset"]) if "subset" in row else None)
         if self.measurement.labels:
             self._confused[item.reference, item.output] += 1
 
-    @property
-    def subsets(self) -> list[str]:
-        """The names that rows carry as their `subset`, sorted."""
-        return sorted({name for name in self._subsets if name is not None})
+    def parts(self) -> Iterator[tuple[str, list[bool]]]:
+        """What is scored by itself, by name, and which of the scored items it has.
 
-    def in_subset(self, name: str) -> list[bool]:
-        """Which of the scored items are of that subset."""
-        return [subset == name for subset in self._subsets]
-
-    def outside(self, ids: frozenset[str]) -> list[bool]:
-        """Which of the scored items are not among `ids`."""
-        return [one not in ids for one in self._ids]
+        Every `subset` that rows carry, and the `clean` items where some are contaminated.
+        """
+        for name in sorted({name for name in self._subsets if name is not None}):
+            yield name, [subset == name for subset in self._subsets]
+        if not all(self._clean):
+            yield "clean", self._clean
 
     def scores(self, *, replicates: int, seed: int, chosen: Sequence[bool] | None = None) -> list[Score]:
         """Every metric's score over all scored items, or those `chosen`; none where there is no item.

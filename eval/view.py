@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Table = list[dict[str, str]]
 
 # Columns of words; numbers stand to the right.
-_WORDS = frozenset(("model", "task", "split", "metric", "baseline", "verdict"))
-_FOLDED = frozenset(("model", "task", "baseline"))  # those broken into lines
+_WORDS = frozenset(("model", "task", "part", "split", "metric", "baseline", "verdict"))
+_FOLDED = frozenset(("model", "task", "part", "baseline"))  # those broken into lines
 _EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 
@@ -104,13 +104,18 @@ def print_results(console: Console, evaluations: Sequence[Kept]) -> None:
     """The same in a terminal: a heading and a table for each model and task, so that narrow ones hold it."""
     for kept in evaluations:
         rows = result_table([kept])
-        counts = {row["n"] for row in rows}
         console.print(_heading(kept, rows), markup=False, highlight=False, soft_wrap=True)
-        told = ("model", "split", "items/s", "tokens/s", "latency")  # by the heading
-        hidden = (*told, *(("n",) if len(counts) == 1 else ()))
-        table = [{name: cell for name, cell in row.items() if name not in hidden} for row in rows]
-        if len({row["task"] for row in table}) == 1:
-            table = [{name: cell for name, cell in row.items() if name != "task"} for row in table]
+        # model, task, split and speed are in the heading, as is a number that is the same for all
+        kept_columns = (
+            "metric",
+            "value",
+            *(("n",) if len({row["n"] for row in rows}) > 1 else ()),
+            "baseline",
+        )
+        table = [
+            {"part": row["task"].partition("/")[2]} | {name: row[name] for name in kept_columns}
+            for row in rows
+        ]
         if table:
             print_table(console, table)
         if confusion := confusion_table(kept):

@@ -24,8 +24,9 @@ class Item:
     """One row answered: what was read, written and wanted, and the statistics that scores are sums of.
 
     `statistics`: metric -> (k,), or (blocks, k) for a long document in blocks; nothing for an item that
-    `failed`, which is a reason. `cut` says that the model could not read all of it; `tokens` are those read
-    and written; `more` is kept beside (probabilities, losses of tokens).
+    `failed`, which is a reason. `cut` says that the model could not read all of it, `contaminated` that it
+    shares n-grams with train rows; `tokens` are those read and written; `more` is kept beside (probabilities,
+    losses of tokens).
     """
 
     row: Row
@@ -35,13 +36,16 @@ class Item:
     statistics: dict[str, Array] = field(default_factory=dict)
     tokens: int = 0
     cut: bool = False
+    contaminated: bool = False
     failed: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """A line of `items.jsonl.gz`."""
         named = {name: self.row[name] for name in ("id", "group", "subset") if name in self.row}
-        state = {"failed": self.failed} if self.failed else {"cut": True} if self.cut else {}
+        state: dict[str, Any] = {"failed": self.failed} if self.failed else {"cut": True} if self.cut else {}
+        if self.contaminated:
+            state["contaminated"] = True
         statistics = {name: _plain(values) for name, values in self.statistics.items()}
         answer = {"input": self.input, "output": self.output, "reference": self.reference}
         return {**named, **answer, "statistics": statistics, **state, **self.more}

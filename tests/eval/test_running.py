@@ -60,7 +60,7 @@ def test_chunks_change_nothing(
 ) -> None:
     whole = evaluate_kept(language_model, "perplexity", documents, settings=FAST)
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr(running, "MOST_ROWS", 7)
+    monkeypatch.setitem(running.MOST_ROWS, "cpu", 7)
     parts = evaluate_kept(
         language_model, "perplexity", documents, settings=FAST, tell=lambda *done: told.append(done)
     )
