@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from sacrebleu.metrics.bleu import BLEU
 
+from eval.metrics.bleu import make_bleu
+
 
 def majority_label(labels: Sequence[str]) -> str:
     """The most frequent label; among equals the first in alphabetical order."""
@@ -14,14 +16,15 @@ def majority_label(labels: Sequence[str]) -> str:
     return min(counts, key=lambda label: (-counts[label], label))
 
 
-def best_constant(candidates: Sequence[str], references: Sequence[str]) -> str:
+def best_constant(candidates: Sequence[str], references: Sequence[str], tokenize: str = "words") -> str:
     """The candidate with the highest corpus BLEU when it is the prediction for every reference.
 
     All distinct candidates are tried. A constant's n-gram matches are looked up in an index of the
     references (n-gram -> how often in each reference that has it), so thousands of candidates cost less than
     a second; the score is sacreBLEU's own formula. Among equals the first in alphabetical order.
+    `tokenize`: what BLEU counts, see `eval.settings.Scoring`.
     """
-    bleu = BLEU(force=True)
+    bleu: BLEU = make_bleu(tokenize)
     index, reference_length = _index_ngrams([_tokens(bleu, text) for text in references])
     best, best_score = "", -1.0
     for candidate in sorted(set(candidates)):

@@ -25,7 +25,7 @@ MOST_COMMON = 10  # texts that may share an n-gram before it counts as a common 
 EXAMPLES = 5
 LONGEST_EXAMPLE = 100  # characters, in facts
 # Fields of a row that say what it is rather than what it asks or answers.
-NAMES = frozenset(("id", "label", "labels", "group", "tags", "value"))
+NAMES = frozenset(("id", "label", "labels", "group", "subset", "tags", "value"))
 
 
 @dataclass(frozen=True)

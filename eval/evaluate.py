@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
 import time
 from collections.abc import Iterator
@@ -14,12 +13,13 @@ from typing import Any
 
 from eval.contamination import compare
 from eval.files import InputError
-from eval.loading import check_family, count_params, find_checkpoint, fingerprint, load_model
+from eval.loading import check_family, find_checkpoint, fingerprint, load_model, model_name
 from eval.measuring import Asked, Measurement, begin
 from eval.metrics import Score, metric_by_name, refuse_empty
 from eval.model import Model
 from eval.ranks import Ranks
-from eval.results import METRICS, Origin, Result
+from eval.records import Setting, foreign_origin, make_result
+from eval.results import Origin, Result
 from eval.running import Tell, chunks, measure_speed, run
 from eval.settings import EvalSettings
 from eval.tally import Tally
@@ -45,13 +45,9 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What all results of one evaluation share."""
+class _Setting(Setting):
+    """What all results of one evaluation share, and how their errors are drawn."""
 
-    split: str
-    data_fingerprint: str
-    versions: dict[str, str]
-    seconds: float
     replicates: int
     seed: int
 
@@ -95,14 +91,14 @@ def evaluate(
     contamination = _contamination(asked, tally)
     facts = _facts(tally) | contamination.facts
     facts["speed"] = measure_speed(model, measurement, rows, tally, inner)
-    known = origin or _foreign_origin(model.network, task, _name(model_dir))
+    known = origin or foreign_origin(model.network, task.objective, model_name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))
     absent = "not given by the run" if origin else "a checkpoint from elsewhere does not say"
     seconds = round(time.perf_counter() - started, 3)
     setting = _Setting(split, rows.fingerprint(), _versions(), seconds, settings.bootstrap, seed)
     results = [
-        _result(score, name, setting, known, absent)
+        make_result(score, name, setting, known, absent)
         for name, scores in _parts(task, tally, contamination.ids, setting)
         for score in scores
     ]
@@ -170,7 +166,7 @@ def _parts(
     task: Task, tally: Tally, contaminated: frozenset[str], setting: _Setting
 ) -> Iterator[tuple[str, list[Score]]]:
     """The scores of all items, of every subset, and of the clean where not all are; each with its name."""
-    draw = {"replicates": setting.replicates, "seed": setting.seed}
+    draw: dict[str, Any] = {"replicates": setting.replicates, "seed": setting.seed}
     yield task.name, tally.scores(**draw)
     for name in tally.subsets:
         yield f"{task.name}/{name}", tally.scores(**draw, chosen=tally.in_subset(name))
@@ -187,7 +183,8 @@ def _baselines(measurement: Measurement, asked: Asked, model: Origin, setting: _
         )
         scores = run(baseline, asked.rows).scores(replicates=setting.replicates, seed=setting.seed)
         results += [
-            _result(score, asked.task.name, setting, nobody, "a baseline has no model") for score in scores
+            make_result(score, asked.task.name, setting, nobody, "a baseline has no model")
+            for score in scores
         ]
     return results
 
@@ -199,62 +196,6 @@ def _refuse_nothing(task: Task, tally: Tally) -> None:
         raise InputError(f"{task.name}: all {tally.items} items failed, the first: {failed['examples'][0]}")
     if task.kind == "language-modelling" and not tally.tokens:
         raise InputError(f"{task.name}: all {tally.items} documents are empty; give some text")
-
-
-def _name(model_dir: str | Path) -> str:
-    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
-    folder = Path(model_dir)
-    if not folder.is_dir():
-        return str(model_dir)
-    whole = folder.resolve()
-    return whole.parent.name if whole.name == "model" else whole.name
-
-
-def _foreign_origin(network: Any, task: Task, name: str) -> Origin:
-    """What a checkpoint tells by itself; its name, as it was asked for, stands for a rung's."""
-    return Origin(
-        stage="evaluate",
-        family=str(network.config.model_type),
-        objective=task.objective,
-        rung=name,
-        params=count_params(network),
-    )
-
-
-def _result(score: Score, task: str, setting: _Setting, origin: Origin, absent: str) -> Result:
-    """One score as a record; whatever is not known is null with its reason."""
-    meaning = METRICS[score.metric]
-    fields: dict[str, Any] = {field.name: getattr(origin, field.name) for field in dataclasses.fields(origin)}
-    missing = {name: absent for name, value in fields.items() if value is None}
-    value, stderr = _finite(score.value), _finite(score.stderr)
-    if value is None:
-        missing["value"] = f"not finite: {score.value}"
-    if stderr is None:
-        missing["stderr"] = score.reason or f"not finite: {score.stderr}"
-    for bound in ("floor", "ceiling"):
-        if getattr(meaning, bound) is None:
-            missing[bound] = "unbounded"
-    return Result(
-        **(fields | {"stage": origin.stage or "evaluate"}),
-        task=task,
-        split=setting.split,
-        metric=score.metric,
-        value=value,
-        stderr=stderr,
-        n=score.n,
-        higher_is_better=meaning.higher_is_better,
-        floor=meaning.floor,
-        ceiling=meaning.ceiling,
-        signature=score.signature,
-        data_fingerprint=setting.data_fingerprint,
-        versions=setting.versions,
-        seconds=setting.seconds,
-        missing={name: reason for name, reason in missing.items() if name != "stage"},
-    )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _versions() -> dict[str, str]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import io
 import json
 import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a character, which JSON can spell and UTF-8 cannot
 
@@ -24,47 +23,20 @@ class InputError(ValueError):
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write `data` (text as UTF-8) so that `path` is at every moment the old file or the new one, whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    payload = data.encode("utf-8") if isinstance(data, str) else data
-    temporary = _part(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-class GzipLines:
-    """Lines that are written to a gzip file as they come; made by `open_gzip_lines`."""
-
-    def __init__(self, file: gzip.GzipFile) -> None:
-        self._file = file
-
-    def write(self, line: str) -> None:
-        """Write one line."""
-        self._file.write(line.encode("utf-8") + b"\n")
+    with _replacing(Path(path)) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 @contextlib.contextmanager
-def open_gzip_lines(path: Path) -> Iterator[GzipLines]:
-    """A gzip file to write lines to, which is at `path` once all of them are written, and not before.
-
-    It carries no time stamp and no name, so that the same lines are the same bytes.
-    """
-    path = Path(path)
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _part(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("xb") as raw:
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file:
-                yield GzipLines(file)
-            raw.flush()
-            os.fsync(raw.fileno())
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -81,14 +53,7 @@ def read_text(path: Path) -> str:
 
     Raises `InputError` when the file is missing, is a folder, is not gzip though named so, or is not UTF-8.
     """
-    data = read_bytes(Path(path))
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}:{line}: byte {error.start} ({data[error.start]:#04x}) is not UTF-8; save it as UTF-8"
-        ) from error
+    return "".join(read_lines(path))
 
 
 def read_json(path: Path) -> Any:
@@ -130,24 +95,71 @@ def _reason(error: Exception) -> str:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON Lines file (`.gz` too), blank lines skipped; `InputError` names file and line."""
-    text = read_text(path).removeprefix("\ufeff")  # some editors on Windows begin a file with this mark
-    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
-        if not line.strip():
-            continue
-        yield parse_object(line, f"{path}:{number}")
+    """The objects of a JSON Lines file (`.gz` too), blank lines skipped, one in memory at a time.
+
+    Raises `InputError`, naming file and line, as it comes to what is wrong.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        # some editors on Windows begin a file with this mark
+        text = line.removeprefix("\ufeff") if number == 1 else line
+        if text.strip():
+            yield parse_object(text, f"{path}:{number}")
+
+
+@contextlib.contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked when its name ends in `.gz`; `InputError` when they cannot be read whole."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            packed = path.suffix.lower() == ".gz"
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; name a file in it") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error}); make it again, or rename it") from error
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, each with its line end; `InputError` names the first byte that is not."""
+    offset = 0
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                place = offset + error.start
+                raise InputError(
+                    f"{path}:{number}: byte {place} ({line[error.start]:#04x}) is not UTF-8; save it as UTF-8"
+                ) from error
+            offset += len(line)
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write one JSON object a line, atomically; returns how many.
+    """Write one JSON object a line, atomically, as they come; returns how many."""
+    count = 0
+    with open_jsonl(path) as write:
+        for row in rows:
+            write(row)
+            count += 1
+    return count
+
+
+@contextlib.contextmanager
+def open_jsonl(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What writes an object as a line of a new file, which is at `path` once all are written, not before.
 
     A `.gz` file carries no time stamp and no name, so that the same rows are the same bytes.
     """
     path = Path(path)
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
-    data = "".join(lines).encode("utf-8")
-    write_atomic(path, _gzip(data) if path.suffix == ".gz" else data)
-    return len(lines)
+    with _replacing(path) as file, _packed(file, path.suffix == ".gz") as out:
+
+        def write(row: Mapping[str, Any]) -> None:
+            out.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"))
+
+        yield write
 
 
 def hash_file(path: Path) -> str:
@@ -165,29 +177,11 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, unpacked when its name ends in `.gz`; raises `InputError` as `read_text` does."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the name") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder; name a file in it") from error
-    if path.suffix != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error}); make it again, or rename it") from error
-
-
-def _part(path: Path) -> Path:
-    """A name beside `path` for what is not whole yet."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-
-
-def _gzip(data: bytes) -> bytes:
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
-        file.write(data)
-    return packed.getvalue()
+@contextlib.contextmanager
+def _packed(file: BinaryIO, wanted: bool) -> Iterator[BinaryIO]:
+    """The file itself, or one that packs what is written into it."""
+    if not wanted:
+        yield file
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
+        yield cast(BinaryIO, packed)

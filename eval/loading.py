@@ -48,6 +48,15 @@ def find_checkpoint(model: str | Path) -> Path:
         ) from error
 
 
+def model_name(model: str | Path) -> str:
+    """A hub name as it is; of a folder its own name, or the one above where that is only `model`."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return str(model)
+    whole = folder.resolve()
+    return whole.parent.name if whole.name == "model" else whole.name
+
+
 def fingerprint(model_dir: Path) -> str:
     """16 hex digits of the checkpoint's content: its config.json and every safetensors file."""
     return hash_json({path.name: hash_file(path) for path in _files(Path(model_dir))})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from eval.files import GzipLines, open_gzip_lines
+from eval.files import open_jsonl
 from eval.measuring.base import Measurement
 from eval.model import Model
 from eval.ranks import Ranks
@@ -39,16 +38,16 @@ def run(
     ranks = ranks or Ranks()
     tally = Tally(measurement, sample_places(len(rows), samples))
     writes = items_to is not None and ranks.is_first
-    spool: AbstractContextManager[GzipLines | None]
-    spool = open_gzip_lines(items_to) if writes and items_to is not None else nullcontext()
-    with spool as file:
+    spool: AbstractContextManager[Callable[[Mapping[str, Any]], None] | None]
+    spool = open_jsonl(items_to) if writes and items_to is not None else nullcontext()
+    with spool as write:
         for chunk in chunks(rows):
             mine = ranks.share(chunk)
             items = ranks.gather(measurement.answer(mine) if mine else [])
             tally.add(items)
-            if file is not None:
+            if write is not None:
                 for item in items:
-                    file.write(json.dumps(item.record(), ensure_ascii=False, allow_nan=False))
+                    write(item.record())
             if tell is not None:
                 tell(tally.items, len(rows))
     return tally

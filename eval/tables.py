@@ -1,51 +1,56 @@
-"""Read the rows of a small table, a task's: .jsonl, .csv or .parquet, each also as .gz."""
+"""Read the rows of a small table, a task's: .jsonl, .csv or .parquet, or whole texts; each also as .gz."""
 
 from __future__ import annotations
 
 import csv
 import glob
-import gzip
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from eval.files import InputError, read_bytes, read_jsonl
+from eval.files import InputError, open_bytes, read_jsonl, read_text
 
-KINDS = (".jsonl", ".csv", ".parquet")
+TABLES = (".jsonl", ".csv", ".parquet")
+DOCUMENT = ".txt"  # one row, whose column `text` is the whole file
 _LONGEST_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is less than a long document
+_BATCH = 1024  # rows of a parquet file in memory
 
 
-def find_tables(patterns: Sequence[str], base: Path, where: str) -> dict[str, Path]:
+def find_tables(
+    patterns: Sequence[str], base: Path, where: str, *, documents: bool = False
+) -> dict[str, Path]:
     """Name (relative to `base` where it lies below it) -> path of every file that a pattern matches, sorted.
 
-    Raises `InputError`, beginning with `where`, for a pattern without a match, a folder, an unknown kind.
+    Text files are found only where `documents` says that rows may be. Raises `InputError`, beginning with
+    `where`, for a pattern without a match, a folder, an unknown kind.
     """
+    kinds = (*TABLES, DOCUMENT) if documents else TABLES
     found: dict[str, Path] = {}
     for pattern in patterns:
         place = str(base / Path(pattern).expanduser())
-        matches = [place] if Path(place).exists() else glob.glob(place, recursive=True)  # noqa: PTH207
+        matches = [place] if Path(place).exists() else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
         if not matches:
             raise InputError(f"{where}: {pattern!r} matches no file in {base}; check the name")
         for path in map(Path, matches):
             if path.is_dir():
                 raise InputError(f"{where}: {path} is a folder; name files in it, such as {pattern}/*.jsonl")
-            if _kind(path) not in KINDS:
-                raise InputError(f"{where}: {path} is none of {', '.join(KINDS)} (or .gz); convert it")
+            if file_kind(path) not in kinds:
+                raise InputError(f"{where}: {path} is none of {', '.join(kinds)} (or .gz); convert it")
             name = path.relative_to(base) if path.is_relative_to(base) else path
             found[name.as_posix()] = path
     return dict(sorted(found.items()))
 
 
 def read_table(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a table in their order: column -> value. A CSV file's values are all texts.
+    """The rows of a file in their order: column -> value. A CSV file's values are all texts.
 
-    Raises `InputError` for a file that is missing or broken; `ValueError` for a kind that is not in `KINDS`.
+    Raises `InputError` for a file that is missing or broken; `ValueError` for a kind that is not known.
     """
-    readers = {".jsonl": read_jsonl, ".csv": _read_csv_file, ".parquet": _read_parquet}
-    if _kind(path) not in readers:
-        raise ValueError(f"{path}: none of {', '.join(KINDS)}")
-    return readers[_kind(path)](path)
+    readers = {".jsonl": read_jsonl, ".csv": _read_csv_file, ".parquet": _read_parquet, DOCUMENT: _read_whole}
+    if file_kind(path) not in readers:
+        raise ValueError(f"{path}: none of {', '.join(readers)}")
+    return readers[file_kind(path)](path)
 
 
 def read_csv(file: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -73,15 +78,20 @@ def read_csv(file: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
 
 
-def _kind(path: Path) -> str:
+def file_kind(path: Path) -> str:
     """The ending that tells how the file is read, `.gz` taken off."""
     name = path.name.lower().removesuffix(".gz")
     return Path(name).suffix
 
 
+def _read_whole(path: Path) -> Iterator[dict[str, Any]]:
+    yield {"text": read_text(path)}
+
+
 def _read_csv_file(path: Path) -> Iterator[dict[str, Any]]:
-    for _, row in read_csv(io.BytesIO(read_bytes(path)), str(path)):
-        yield row
+    with open_bytes(path) as file:
+        for _, row in read_csv(file, str(path)):
+            yield row
 
 
 def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
@@ -89,9 +99,10 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(io.BytesIO(read_bytes(path)))
-    except (pyarrow.ArrowInvalid, gzip.BadGzipFile) as error:
+        with open_bytes(path) as file:  # parquet is read from its end, which a packed file has no way to
+            source = io.BytesIO(file.read()) if path.suffix.lower() == ".gz" else file
+            for batch in parquet.ParquetFile(source).iter_batches(_BATCH):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowInvalid as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error
-    for batch in table.to_batches(1024):
-        yield from batch.to_pylist()

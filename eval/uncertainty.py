@@ -1,15 +1,15 @@
-"""Standard errors over items: closed form for ratios of sums, bootstrap of item statistics for the rest."""
+"""Standard errors over items: closed form for ratios of sums, resampling with replacement for the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_CHUNK = 1 << 22  # counts held at once while resampling: 32 MB
+CHUNK = 1 << 22  # counts held at once while resampling: 32 MB
 
 
 def ratio_stderr(numerators: Array, denominators: Array) -> float:
@@ -24,39 +24,38 @@ def ratio_stderr(numerators: Array, denominators: Array) -> float:
     return float(np.sqrt(n / (n - 1) * np.square(residuals).sum()) / total)
 
 
-def sum_groups(statistics: Array, groups: Sequence[str]) -> Array:
-    """Item statistics (items, k) summed over items of one group: (groups, k).
+def index_units(items: int, groups: Sequence[str] | None) -> tuple[NDArray[np.intp], int]:
+    """The independent unit of each item, (items,), and how many there are: its group, or the item itself.
 
     Items of a group (functions of one file, say) resemble each other; errors over groups, not items, allow
     for it (Cochran 1977, chapter 9: cluster sampling).
     """
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.zeros((index.max() + 1, statistics.shape[1]))
-    np.add.at(sums, index, statistics)
+    if groups is None:
+        return np.arange(items), items
+    if len(groups) != items:
+        raise ValueError(f"{len(groups)} groups for {items} items; name one group an item")
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    return index, len(names)
+
+
+def sum_units(statistics: Array, units: NDArray[np.intp], number: int) -> Array:
+    """Item statistics (items, k) summed over items of one unit: (units, k)."""
+    sums = np.zeros((number, statistics.shape[1]))
+    np.add.at(sums, units, statistics)
     return sums
 
 
-def bootstrap_sums(statistics: Array, *, replicates: int, seed: int) -> Array:
-    """Sums of the statistics (items, k) over resampled items: (replicates, k).
+def bootstrap_counts(units: NDArray[np.intp], number: int, *, replicates: int, seed: int) -> Iterator[Array]:
+    """How often each item is drawn in each replicate: (rows, items) at a time, `replicates` rows in all.
 
-    Items are drawn with replacement, as many as there are (Efron 1979). The draws depend on `seed` and the
-    number of items only, so metrics of the same items are resampled alike.
+    `number` units are drawn with replacement, as many as there are (Efron 1979), and all items of a unit
+    with it. The draws depend on `seed` and the number of units only, so metrics of the same items are
+    resampled alike.
     """
-    n = len(statistics)
     rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // n)
-    sums = []
+    rows = max(1, CHUNK // max(number, len(units)))
     for start in range(0, replicates, rows):
         draws = min(rows, replicates - start)
-        chosen = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
-        counts = np.bincount(chosen.ravel(), minlength=draws * n).reshape(draws, n)
-        sums.append(counts @ statistics)
-    return np.concatenate(sums)
-
-
-def bootstrap_stderr(
-    aggregate: Callable[[Array], Array], statistics: Array, *, replicates: int, seed: int
-) -> float:
-    """Standard deviation over bootstrap replicates of the aggregate (not divided by their number)."""
-    values = aggregate(bootstrap_sums(statistics, replicates=replicates, seed=seed))
-    return float(np.std(values, ddof=1))
+        chosen = rng.integers(0, number, size=(draws, number)) + number * np.arange(draws)[:, None]
+        counts = np.bincount(chosen.ravel(), minlength=draws * number).reshape(draws, number)
+        yield counts.astype(np.float64)[:, units]

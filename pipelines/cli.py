@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines.cli_using import register
+from pipelines import cli_eval, cli_using
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -24,7 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-register(app)
+cli_using.register(app)
+cli_eval.register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")
@@ -118,8 +119,8 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Make the report of a run again, from its results alone."""
+def report(folder: Annotated[Path, typer.Argument(help="A run folder, or one of evaluations.")]) -> None:
+    """Make the report of a run again, or of what `eval` measured, from the results alone."""
     from pipelines.run import report_again
 
     print(f"report: {report_again(folder)}")

@@ -46,14 +46,14 @@ def predict(
     batch_tokens: BatchTokens = 16384,
 ) -> None:
     """Predict every row of a file: label and probabilities, value, answer, tags, or text; a row each."""
-    with _tidy():
+    with tidy():
         from pipelines.using.folders import find_model
         from pipelines.using.inputs import read_inputs
         from pipelines.using.outputs import open_output
 
         rows = read_inputs(file)
         columns = _columns(column or ())
-        with _quiet():
+        with quiet():
             from pipelines.using.predict import predict as answers
             from pipelines.using.predictor import load_predictor
 
@@ -81,7 +81,7 @@ def generate(
     batch_tokens: BatchTokens = 16384,
 ) -> None:
     """Write after a prompt, or after every prompt of a file: the likeliest text, or sampled ones."""
-    with _tidy():
+    with tidy():
         from pipelines.using.folders import find_model
         from pipelines.using.inputs import InputRow, read_inputs
         from pipelines.using.outputs import open_output
@@ -90,7 +90,7 @@ def generate(
             raise InputError("generate: give a prompt, or --file with prompts; not both")
         rows = read_inputs(file) if file is not None else iter([InputRow(1, "prompt", {"prompt": prompt})])
         columns = _columns(column or ())
-        with _quiet():
+        with quiet():
             from pipelines.using.generate import Writing, write_texts
             from pipelines.using.predictor import load_writer
 
@@ -119,13 +119,13 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
 ) -> None:
     """Serve a model that writes, as OpenAI's interface: hands over to `transformers serve`."""
-    with _tidy():
+    with tidy():
         from pipelines.using.folders import find_model
         from pipelines.using.serve import check_packages, serve_model, served_name
 
         check_packages()
         folder = find_model(model)
-        with _quiet():
+        with quiet():
             serve_model(folder, served_name(model), host, port)
 
 
@@ -137,7 +137,7 @@ def push(
     ] = False,
 ) -> None:
     """Publish a model's folder on the hub with your own token (`hf auth login`, or HF_TOKEN)."""
-    with _tidy():
+    with tidy():
         from pipelines.publish import publish
         from pipelines.using.folders import find_model
 
@@ -184,7 +184,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _tidy() -> Iterator[None]:
+def tidy() -> Iterator[None]:
     """Ctrl-C and a reader that goes away (`| head`) end the command without a word more than is needed."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, _stop) for number in numbers]
@@ -204,7 +204,7 @@ def _tidy() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' bars and warnings: what matters of them is said here, in a line."""
     from transformers.utils import logging
 

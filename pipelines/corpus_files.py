@@ -16,9 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json
+from eval.files import InputError, hash_file, hash_json, read_lines
 from pipelines.corpus_document import SPLITS, Document
-from pipelines.corpus_lines import read_lines
 from pipelines.corpus_tables import READERS, text_columns
 
 MANY_FILES = 20  # at 5 % for validation and as much for the test, a file each

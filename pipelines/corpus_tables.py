@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from eval.files import InputError
+from eval.files import InputError, open_bytes
 from eval.tables import read_csv
-from pipelines.corpus_lines import open_bytes, read_rows
+from pipelines.corpus_lines import read_rows
 
 PARQUET_ROWS = 1024  # read at a time
 

@@ -9,16 +9,13 @@ import torch
 
 from eval.evaluate import evaluate as measure
 from eval.files import write_json, write_jsonl
-from eval.loading import fingerprint
 from eval.ranks import Ranks
-from eval.results import Origin, write_results
+from eval.results import write_results
 from eval.settings import EvalSettings
 from pipelines.examples import task_of
+from pipelines.origin import MODEL_STAGES, origin_of
 from pipelines.ranks import world_size
 from pipelines.stages import Job, Tell
-from pipelines.store import read_manifest
-
-MODEL_STAGES = ("finetune", "pretrain", "fetch")
 
 
 def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
@@ -28,15 +25,15 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
     """
     torch.set_num_threads(job.threads)
     settings = dict(job.stage.settings)
-    task = task_of(settings)
-    made_by, source = _model(job)
+    task = task_of(settings, job.base)
+    source = _model(job)
     ranks = Ranks(job.rank, world_size())
     measured = measure(
         source / "model",
         task,
         job.input("prepare"),
         split=settings["split"],
-        origin=_origin(job, made_by, source),
+        origin=origin_of(job.run, source),
         settings=EvalSettings(**{k: v for k, v in settings.items() if k in EvalSettings.model_fields}),
         items_to=job.folder / "items.jsonl.gz",
         ranks=ranks,
@@ -48,27 +45,8 @@ def evaluate(job: Job, tell: Tell) -> dict[str, Any]:
     return {"results": len(measured.results), "samples": len(measured.samples)}
 
 
-def _model(job: Job) -> tuple[str, Path]:
-    """The kind of stage that made the model, and its folder."""
-    found = [(kind, folder) for kind in MODEL_STAGES if (folder := job.find_input(kind)) is not None]
+def _model(job: Job) -> Path:
+    """The folder of the stage that made the model."""
+    found = [folder for kind in MODEL_STAGES if (folder := job.find_input(kind)) is not None]
     assert len(found) == 1, f"{job.stage.id} measures one model, not {len(found)}"
     return found[0]
-
-
-def _origin(job: Job, made_by: str, source: Path) -> Origin:
-    manifest = read_manifest(source)
-    assert manifest is not None, f"{source}: an input of a running stage is finished"
-    facts, made_with = manifest["facts"], manifest["settings"]
-    return Origin(
-        run=job.run,
-        stage=made_by,
-        family=made_with["family"],
-        objective=made_with["objective"],
-        rung=made_with["rung"],
-        seed=made_with["seed"],
-        model_fingerprint=fingerprint(source / "model"),
-        **{
-            name: facts[name]
-            for name in ("params", "tokens", "unique_tokens", "flops", "stage_flops", "step", "annealed")
-        },
-    )

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eval.tasks import get_task, make_task
@@ -44,18 +45,18 @@ class Examples:
         return [sum(self.counts) / (len(self.labels) * count) for count in self.counts]
 
 
-def task_of(settings: dict[str, Any]) -> Task:
-    """The task of a stage's settings: a built-in one, or the recipe's own."""
+def task_of(settings: dict[str, Any], base: Path) -> Task:
+    """The task of a stage's settings: a built-in one, or the recipe's own; `base`: where its files are."""
     definition = settings["definition"]
     if definition is None:
         return get_task(settings["task"])
-    return make_task(settings["task"], TaskSettings(**definition))
+    return make_task(settings["task"], TaskSettings(**definition), base)
 
 
 def make_examples(job: Job, tokenizer: Any, split: str) -> Examples:
     """The rows of a split as examples, as evaluation reads them; of the train split at most `max_rows`."""
     settings = job.stage.settings
-    task, folder = task_of(settings), job.input("prepare")
+    task, folder = task_of(settings, job.base), job.input("prepare")
     rows = read_rows(task, folder, split)
     train = rows if split == "train" else read_rows(task, folder, "train")
     if split == "train":

@@ -37,14 +37,24 @@ def check_weights(folder: Path, known: KnownModel, where: str) -> str:
     Raises InputError where there are no weights, for safetensors that are not whole, and for a table of
     tokens of another size than the config's.
     """
+    for path in _weights(folder, where):
+        if path.suffix == ".safetensors":
+            _check_table(_read_header(path, where), known, f"{where}: {path.name}")
+    return fingerprint_weights(folder, where)
+
+
+def fingerprint_weights(folder: Path, where: str) -> str:
+    """The hash that `check_weights` gives, of a model of any kind; InputError where there are no weights."""
+    weights = _weights(folder, where)
+    parts = {path.name: [path.stat().st_size, _sample(path)] for path in weights}
+    return hash_json({"config": hash_file(folder / "config.json"), "weights": parts})
+
+
+def _weights(folder: Path, where: str) -> list[Path]:
     weights = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS)
     if not weights:
         raise InputError(f"{where}: no weights in it; name a folder that save_pretrained wrote")
-    for path in weights:
-        if path.suffix == ".safetensors":
-            _check_table(_read_header(path, where), known, f"{where}: {path.name}")
-    parts = {path.name: [path.stat().st_size, _sample(path)] for path in weights}
-    return hash_json({"config": hash_file(folder / "config.json"), "weights": parts})
+    return weights
 
 
 def _read_header(path: Path, where: str) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.tasks import Toxicity, make_task
 from eval.tasks.data import ROW_FIELDS, source_fingerprint
+from eval.tasks.toxicity import check_classifier
+from pipelines.model_files import fingerprint_weights
 from pipelines.plan_pretraining import Pretraining, plan_pretraining
 from pipelines.plan_tasks import plan_evaluation, plan_finetuning
 from pipelines.planned import Plan, Stage, make_stage
 from pipelines.recipe import Recipe
-from pipelines.recipe_checks import LANGUAGE_TASKS, measured_tasks
+from pipelines.recipe_checks import LANGUAGE_TASKS, asked_as_is, measured_tasks
 from pipelines.rungs import LadderRung, check_numbering, resolve_rungs
 from pipelines.tokenizer_files import FoundTokenizer, find_tokenizer
 
@@ -57,8 +60,9 @@ def _preparation(
 ) -> Iterator[Stage]:
     """The rows of the recipe's own tasks, the corpus, its tokens, and the rows of tasks made from it."""
     tuned = [finetune.task for finetune in recipe.finetune]
-    own = [_own_rows(recipe, name, base) for name in tuned if name in recipe.tasks]
-    yield from own
+    needed = [name for name in (*tuned, *asked_as_is(recipe)) if name in recipe.tasks]
+    own = {name: _own_rows(recipe, name, base) for name in needed}
+    yield from own.values()
     if recipe.corpus is None:
         return
     from pipelines.corpus import source_fingerprint as corpus_fingerprint
@@ -67,7 +71,10 @@ def _preparation(
     settings = recipe.corpus.model_dump(mode="json")
     compile_start(recipe.corpus.document_start)
     settings |= {"fingerprint": corpus_fingerprint(settings, base)}
-    corpus = make_stage("prepare-corpus", "corpus", settings, *(own if recipe.corpus.decontaminate else ()))
+    # what asks for the training text itself is no evaluation set to keep out of it
+    kept_out = [stage for name, stage in own.items() if recipe.tasks[name].kind != "memorisation"]
+    against = kept_out if recipe.corpus.decontaminate else []
+    corpus = make_stage("prepare-corpus", "corpus", settings, *against)
     yield corpus
     if recipe.pretrains:
         yield make_stage("prepare-tokens", "tokens", _tokenizer_settings(recipe, rungs, tokenizer), corpus)
@@ -82,9 +89,14 @@ def _own_rows(recipe: Recipe, name: str, base: Path) -> Stage:
     settings = {
         "task": name,
         "source": source,
-        "fingerprint": source_fingerprint(name, task, base),
+        "fingerprint": source_fingerprint(f"tasks.{name}", task, base),
         "weighed": _weighed(recipe, name),
     }
+    made = make_task(name, task, base)
+    if isinstance(made, Toxicity):
+        where = f"tasks.{name}.classifier"
+        check_classifier(made, where)
+        settings["judge"] = fingerprint_weights(Path(made.classifier), where)
     return make_stage("prepare-rows", name, settings)
 
 
@@ -124,6 +136,8 @@ def _rung(
         for task in measured:
             if task in LANGUAGE_TASKS[recipe.learns]:
                 yield plan_evaluation(recipe, task, model, prepared["corpus"], f"{model.name}-{task}")
+        for task in asked_as_is(recipe):
+            yield plan_evaluation(recipe, task, model, prepared[task], f"{model.name}-{task}")
     for finetune in recipe.finetune:
         for seed, model in pretraining.last(rung.name, finetune.seeds):
             rows = prepared[finetune.task]

@@ -19,9 +19,11 @@ _GIVEN = (
 
 # Settings of `eval` that change nothing a stage leaves, by kind of task; `tasks` chooses the stages
 # themselves.
-_UNUSED_BY_ALL = {"tasks", "batch_tokens"}
-_UNUSED_BY_KIND: dict[str, set[str]] = {"language-modelling": {"samples"}, "span": set()}
-_UNUSED_BY_OTHERS = {"stride"}
+_UNUSED_BY_ALL = {"tasks", "batch_tokens", "batch_size"}
+_UNUSED_BY_KIND: dict[str, set[str]] = {"language-modelling": {"samples"}, "span": {"token_losses"}}
+_UNUSED_BY_OTHERS = {"stride", "token_losses"}
+# What a task's settings say of measuring only.
+_MEASURING = {"metrics", "scoring"}
 
 
 def plan_finetuning(
@@ -37,7 +39,7 @@ def plan_finetuning(
     settings: dict[str, Any] = {name: model.settings[name] for name in _CARRIED} | {
         "seed": seed,
         "task": finetune.task,
-        "definition": own and own.model_dump(mode="json", exclude={"metrics"}),
+        "definition": own and own.model_dump(mode="json", exclude=_MEASURING),
         "objective": all_tasks(recipe)[finetune.task].objective,
         "max_tokens": finetune.max_tokens or recipe.context,
         "epochs": finetune.epochs or defaults.epochs,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.tasks import TASKS, Generation, Span, Task, make_task
+from eval.tasks import TASKS, Generation, Memorisation, Span, Task, Toxicity, make_task
+from eval.tasks.settings import LEARNT
 from pipelines.recipe_fields import mistake
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ TOKENIZERS = {"gpt2": "bpe", "bert": "wordpiece"}
 # Measures of pretraining, by objective; the first is the one measured when a recipe names none.
 LANGUAGE_TASKS = {"causal-lm": ("perplexity",), "masked-lm": ("masked-lm", "pseudo-perplexity")}
 # Tasks whose rows are made from a corpus of Python source.
-CODE_TASKS = ("code-to-docstring", "module-classification")
+CODE_TASKS = ("code-to-docstring", "code-completion", "module-classification")
 # The fewest tokens that a row can be read in: what frames it, and one of its own.
 SHORTEST_ROW = {"gpt2": 2, "bert": 3}
+STAGES = ("corpus", "tokens")  # names of stages that prepare, which tasks' rows cannot have
 SHORTEST_SPAN_ROW = 16  # a question, and some of the context
 # What training can be watched by beside its loss, by kind of task.
 WATCHED = {"classification": "accuracy", "tagging": "accuracy", "span": "accuracy", "multi-label": "f1_micro"}
@@ -58,6 +60,12 @@ def measured_tasks(recipe: Recipe) -> tuple[str, ...]:
         return recipe.eval.tasks
     language = LANGUAGE_TASKS[recipe.learns][:1] if recipe.corpus is not None else ()
     return (*language, *(finetune.task for finetune in recipe.finetune))
+
+
+def asked_as_is(recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's own tasks that are measured on models as they were pretrained, or fetched."""
+    own = recipe.tasks
+    return tuple(name for name in measured_tasks(recipe) if name in own and own[name].kind not in LEARNT)
 
 
 def _check_model(recipe: Recipe) -> None:
@@ -108,17 +116,25 @@ def _check_splits(recipe: Recipe) -> None:
 
 
 def _check_own_tasks(recipe: Recipe) -> None:
-    for name in recipe.tasks:
+    for name, task in recipe.tasks.items():
         if name in TASKS:
             raise mistake("is the name of a built-in task; choose another", "tasks", name)
+        if name in STAGES:
+            raise mistake("is the name of a part of every run; choose another", "tasks", name)
+        if task.kind == "prompted-classification" and not task.classes:
+            raise mistake("names neither labels nor verbalizers; name the labels", "tasks", name)
 
 
 def _check_finetune(recipe: Recipe) -> None:
     """Every task must be known, of a kind that the family can learn, and listed once."""
     tasks, seen = all_tasks(recipe), []
-    known = [name for name, task in tasks.items() if task.kind != "language-modelling"]
+    known = [name for name, task in tasks.items() if task.kind in LEARNT]
     for index, finetune in enumerate(recipe.finetune):
         at = ("finetune", index)
+        if finetune.task in recipe.tasks and finetune.task not in known:
+            kind = tasks[finetune.task].kind
+            text = f"{kind} is asked of models as they are; name it in eval.tasks instead"
+            raise mistake(text, *at, "task")
         if finetune.task not in known:
             text = f"{finetune.task!r} is no task to fine-tune on; choose from {', '.join(known)}"
             raise mistake(text, *at, "task")
@@ -132,8 +148,11 @@ def _check_finetune(recipe: Recipe) -> None:
             text = f"{task.name} is made from Python source: write corpus: {{source: python-stdlib}}"
             raise mistake(text, *at, "task")
         own = recipe.tasks.get(finetune.task)
-        if own is not None and _train_rows(own) is None:
+        if own is not None and not own.has_train:
             raise mistake(f"{task.name} names no train rows to learn from; add them to tasks", *at, "task")
+        if own is not None and own.shots:
+            text = "solved examples are for models that did not learn the task; remove this"
+            raise mistake(text, "tasks", task.name, "shots")
         stopping = finetune.early_stopping
         if stopping and stopping.metric not in ("loss", WATCHED.get(task.kind)):
             there = " or ".join(["loss", *([WATCHED[task.kind]] if task.kind in WATCHED else [])])
@@ -155,29 +174,39 @@ def _check_weights(finetune: Finetune, own: TaskSettings | None, at: tuple[str, 
         raise mistake(text, *at, "class_weights")
 
 
-def _train_rows(own: TaskSettings) -> object:
-    """Where a task's train rows are; None where it names none."""
-    if own.files is not None:
-        return own.files.train
-    return own.hub and own.hub.splits.train
-
-
 def _check_measured(recipe: Recipe) -> None:
-    """Every task measured must be known, and learnt: by pretraining, or by fine-tuning on it."""
+    """Every task measured must be known, and one that the models can be asked: as they are, or fine-tuned."""
     tasks, tuned = all_tasks(recipe), [finetune.task for finetune in recipe.finetune]
     for index, name in enumerate(recipe.eval.tasks or ()):
         at = ("eval", "tasks", index)
         if name not in tasks:
             raise mistake(f"{name!r} is no task; choose from {', '.join(tasks)}", *at)
-        if tasks[name].kind != "language-modelling":
+        task = tasks[name]
+        if task.kind in LEARNT:
             if name not in tuned:
                 text = f"{name} is not fine-tuned; add {{task: {name}}} to finetune, or remove it here"
                 raise mistake(text, *at)
+        elif name in recipe.tasks:
+            if task.objective not in (recipe.learns, "any-lm"):
+                text = f"{name} is not for {recipe.learns}, but for {task.objective}; remove it here"
+                raise mistake(text, *at)
+            _check_split(recipe, name)
+        elif not any(name in known for known in LANGUAGE_TASKS.values()):
+            text = f"{name} has no rows in a recipe; add a task of kind {task.kind} to tasks, and name that"
+            raise mistake(text, *at)
         elif name not in LANGUAGE_TASKS[recipe.learns]:
             text = f"{name} is not for {recipe.learns}; use {' or '.join(LANGUAGE_TASKS[recipe.learns])}"
             raise mistake(text, *at)
         elif recipe.corpus is None:
             raise mistake(f"{name} needs text; add a corpus, or remove it here", *at)
+
+
+def _check_split(recipe: Recipe, name: str) -> None:
+    """Rows that are not learnt are not cut: the split that is measured must be there."""
+    own, split = recipe.tasks[name], recipe.eval.split
+    splits = own.files or (own.hub and own.hub.splits)
+    if getattr(splits, split) is None:
+        raise mistake(f"names no {split} rows, which eval.split asks for; add them", "tasks", name)
 
 
 def _check_lengths(recipe: Recipe) -> None:
@@ -208,6 +237,12 @@ def _check_lengths(recipe: Recipe) -> None:
                 text = f"rows of {room} tokens are too short for {finetune.task}; it needs {least}"
                 raise mistake(text, *place)
 
+    for name in asked_as_is(recipe):
+        room, least = recipe.eval.context or context, _shortest_row(tasks[name], recipe.family)
+        if room < least:
+            text = f"needs {least} tokens a row, and models are measured on {room}; shorten what it asks"
+            raise mistake(text, "tasks", name)
+
 
 def _shortest_row(task: Task, family: str) -> int:
     """The fewest tokens that a row of the task can have; how many a cue has only its tokenizer knows."""
@@ -215,6 +250,10 @@ def _shortest_row(task: Task, family: str) -> int:
         # half for what is read; or the begin token, one of the source, and a token for each word of the cue
         words = max(len(task.cue.split()), bool(task.cue))
         return task.max_new_tokens + max(task.max_new_tokens, 2 + words)
+    if isinstance(task, Memorisation):
+        return 1 + task.prefix + task.suffix
+    if isinstance(task, Toxicity):
+        return SHORTEST_ROW[family] + task.max_new_tokens
     return SHORTEST_SPAN_ROW if isinstance(task, Span) else SHORTEST_ROW[family]
 
 

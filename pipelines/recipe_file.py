@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from eval import yaml_text
 from eval.files import InputError, read_text
-from pipelines import recipe_yaml
+from eval.settings_errors import explain
+from eval.yaml_text import Document, dump_yaml, join, parse_yaml
 from pipelines.recipe import Recipe
-from pipelines.recipe_errors import explain
-from pipelines.recipe_yaml import Document, dump_yaml, join, parse_yaml
 
 TEMPLATE = "template"
+_EXAMPLE = "`stepladder init` writes a recipe that has everything"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         # number.
         recipe = Recipe.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
-        raise InputError(explain(error, Recipe, document.data, document.places, shown)) from error
+        raise InputError(explain(error, Recipe, document.data, document.places, shown, _EXAMPLE)) from error
     return LoadedRecipe(
         recipe=recipe,
         text=text,
@@ -125,7 +126,7 @@ def _put(document: Document, override: str) -> None:
         raise InputError(f"{place}: is no override; write key=value, such as training.learning_rate=3e-3")
     value = parse_yaml(text, lambda *_: place).data
     target: Any = document.data
-    path: recipe_yaml.Path = ()
+    path: yaml_text.Path = ()
     for part in parts[:-1]:
         if isinstance(target, dict) and target.get(part) is None:
             target[part] = {}
@@ -138,7 +139,7 @@ def _put(document: Document, override: str) -> None:
     document.places[path] = place
 
 
-def _index(target: Any, part: str, path: recipe_yaml.Path, place: str) -> str | int:
+def _index(target: Any, part: str, path: yaml_text.Path, place: str) -> str | int:
     """The key or list index that `part` is in `target`, the value at `path`."""
     if isinstance(target, dict):
         return part

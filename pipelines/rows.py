@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from eval.files import InputError, hash_file, write_jsonl
 from pipelines.corpus_document import SPLITS, read_documents
 from pipelines.dedupe import find_repeats
 from pipelines.removed import Removed, note_repeats, summarise
+from pipelines.rows_code_completion import completion_rows
 from pipelines.rows_code_to_docstring import docstring_rows
 from pipelines.rows_module_classification import package_rows
 from pipelines.source_functions import Function, read_functions
@@ -19,13 +20,14 @@ Rows = list[dict[str, str]]
 Functions = Mapping[str, Sequence[Function]]
 
 
-def _docstring_rows(functions: Functions) -> dict[str, Rows]:
-    return {split: docstring_rows(members) for split, members in functions.items()}
+def _by_split(make: Callable[[Iterable[Function]], Rows]) -> Callable[[Functions], dict[str, Rows]]:
+    return lambda functions: {split: make(members) for split, members in functions.items()}
 
 
 # Task -> (the field a model reads, what makes the rows of all splits).
 ROWS: dict[str, tuple[str, Callable[[Functions], dict[str, Rows]]]] = {
-    "code-to-docstring": ("source", _docstring_rows),
+    "code-to-docstring": ("source", _by_split(docstring_rows)),
+    "code-completion": ("source", _by_split(completion_rows)),
     "module-classification": ("text", package_rows),
 }
 

@@ -106,10 +106,13 @@ def _report(run: RunFolder, loaded: LoadedRecipe) -> tuple[Path, bool]:
 
 
 def report_again(folder: Path) -> Path:
-    """The report of a finished run, made again from its results alone."""
+    """The report of a finished run, made again from its results alone; of a folder of evaluations, too."""
     from pipelines.recipe_file import load_recipe
     from scaling_report.report import make_report
+    from scaling_report.settings import ReportSettings
 
+    if (folder / "results.jsonl").is_file() and not (folder / "plan.json").is_file():
+        return make_report(folder, ReportSettings(), force=True)
     run = RunFolder(folder)
     run.recipe_name()  # says what is wrong with a folder that is no run folder
     if not (folder / "results.jsonl").is_file():

@@ -164,9 +164,10 @@ def prepare_corpus(job: Job, tell: Tell) -> dict[str, Any]:
     from pipelines import corpus
 
     against = {
-        f"{stage_id.removeprefix('prepare-')} {split}": path / f"{split}.jsonl"
+        f"{stage_id.removeprefix('prepare-')} {split}": rows
         for stage_id, path in job.inputs.items()
         for split in ("validation", "test")
+        if (rows := path / f"{split}.jsonl").is_file()  # what is not learnt need not have both
     }
     facts = corpus.prepare_corpus(job.stage.settings, job.base, job.folder, against=against)
     for note in facts.get("notes", ()):

@@ -13,6 +13,7 @@ from scaling_report.budgets import split_by_budget
 
 AXES = ("non_embedding", "total", "matmul", "flops", "tokens")
 BASELINE_FAMILY = "baseline"
+_OF_THE_CORPUS = ("perplexity", "masked-lm", "pseudo-perplexity")  # titles name other tasks
 METRIC_NAMES = {
     "bits_per_byte": "bits per byte",
     "token_perplexity": "perplexity per token",
@@ -176,6 +177,8 @@ def _name(result: Result) -> str:
 
 def _title(result: Result) -> str:
     metric = METRIC_NAMES[result.metric]
+    if result.task not in _OF_THE_CORPUS:
+        return f"{result.task}: {metric}, {result.split}"
     if result.stage == "pretrain":
         return f"{metric[0].upper()}{metric[1:]}, {result.split}"
     if result.stage == "fetch":

@@ -11,7 +11,6 @@ from eval.continuing import score_continuations
 from eval.generating import generate
 from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, rows_of
 from eval.metrics import ItemMetric, metric_by_name
-from eval.metrics.base import all_references
 from eval.model import Model
 from eval.requests import ContinuationRequest, GenerateRequest
 from eval.tasks.base import Generation, Row
@@ -105,7 +104,7 @@ def _constant(task: Generation, metrics: Sequence[ItemMetric], asked: Asked) -> 
 
 def _count_references(task: Generation, asked: Asked) -> int:
     """How many references each row has; -1 where rows have different numbers, as sacreBLEU says it."""
-    counts = {len(texts) for row in asked.rows for texts in all_references([task.references(row)])}
+    counts = {len(task.references(row)) for row in asked.rows}
     return counts.pop() if len(counts) == 1 else -1
 
 

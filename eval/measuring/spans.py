@@ -36,14 +36,13 @@ def begin_span(model: Model, task: Span, asked: Asked) -> Measurement:
         requests = [ReadRequest(window.ids, window.types) for window in windows]
         logits = read_tokens(model, requests, limits=asked.limits)
         by_row: dict[int, list[tuple[SpanWindow, np.ndarray]]] = defaultdict(list)
-        for window, found in zip(windows, logits, strict=True):
-            by_row[window.row].append((window, found.double().numpy()))
+        for window, outputs_of in zip(windows, logits, strict=True):
+            by_row[window.row].append((window, outputs_of.double().numpy()))
         outputs = [_answer(row["context"], by_row[i], may_abstain) for i, row in enumerate(rows)]
         references = [[one["text"] for one in row["answers"]] for row in rows]
         statistics = rows_of(compared, outputs, references) if compared else [{} for _ in rows]
-        for i, found in enumerate(statistics):
-            if len(compared) < len(metrics):
-                found["answer_bits_per_byte"] = _gold(references[i], by_row[i])
+        for i in range(len(rows) if len(compared) < len(metrics) else 0):
+            statistics[i]["answer_bits_per_byte"] = _gold(references[i], by_row[i])
         return [
             Item(
                 row=row,

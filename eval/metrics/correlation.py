@@ -6,68 +6,76 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.metrics.base import Array
-
-NAMES = ("pearson", "spearman")
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """A correlation and its standard error; None, with the reason, where it cannot be known."""
-
-    value: float
-    stderr: float | None
-    reason: str | None = None
+from eval.metrics.base import Array, ItemMetric, check_pairs
 
 
-def correlate(
-    name: str,
-    predictions: Array,
-    references: Array,
-    *,
-    groups: Sequence[str] | None = None,
-    replicates: int,
-    seed: int,
-) -> Correlation:
-    """The correlation `name` (one of `NAMES`) of two arrays (items,); NaN where either is constant.
+@dataclass(frozen=True, kw_only=True)
+class Pearson(ItemMetric):
+    """Statistics are the two numbers: squares that add up would cancel, and ranks change with the draw."""
 
-    Neither is a function of sums that a bootstrap could resample (ranks change with the items drawn), so the
-    items themselves are drawn again: with replacement, as many as there are, or whole `groups` of them.
+    name: str = "pearson"
+    undefined = "predictions or references are all alike, or not finite"
+
+    def statistics(
+        self, predictions: Sequence[float] | NDArray[np.float64], references: Sequence[float] | Array
+    ) -> Array:
+        """(items, 2): prediction and reference."""
+        check_pairs(predictions, references)
+        return np.column_stack([np.asarray(predictions, np.float64), np.asarray(references, np.float64)])
+
+    def values(self, statistics: Array, counts: Array) -> Array:
+        """Pearson's correlation (R,), NaN where the items drawn are all alike in either number."""
+        predictions, references = statistics.T
+        return weighted_pearson(predictions[None], references[None], counts)
+
+    def signature(self) -> str:
+        """It has no settings."""
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spearman(Pearson):
+    """Pearson's correlation of ranks among the items drawn; equal numbers share their mean rank."""
+
+    name: str = "spearman"
+
+    def values(self, statistics: Array, counts: Array) -> Array:
+        """Spearman's correlation (R,), NaN where the items drawn are all alike in either number."""
+        predictions, references = statistics.T
+        return weighted_pearson(mean_ranks(predictions, counts), mean_ranks(references, counts), counts)
+
+
+def weighted_pearson(first: Array, second: Array, counts: Array) -> Array:
+    """Correlation of two arrays (R or 1, items), each number `counts` (R, items) times there: (R,).
+
+    Deviations are taken from each row's own mean before they are squared, so that nothing cancels; NaN for
+    rows in which one of the two is constant.
     """
-    value = measure(name, predictions, references)
-    if not np.isfinite(value):
-        return Correlation(value, None, "predictions or references are all alike")
-    members = _members(len(predictions), groups)
-    if len(members) < 2:
-        return Correlation(value, None, f"one {'item' if groups is None else 'group'} has no spread")
-    draws = np.random.default_rng(seed).integers(0, len(members), size=(replicates, len(members)))
-    values = np.array([_draw(name, predictions, references, members, draw) for draw in draws])
-    values = values[np.isfinite(values)]  # a draw of one item over and over has no correlation
-    if len(values) < 2:
-        return Correlation(value, None, "too few items to draw again from")
-    return Correlation(value, float(np.std(values, ddof=1)))
+    total = counts.sum(axis=1, keepdims=True)
+    deviations = []
+    varies = np.ones(len(counts), dtype=bool)
+    for numbers in (first, second):
+        mean = (counts * numbers).sum(axis=1, keepdims=True) / total
+        deviations.append(numbers - mean)
+        low = np.where(counts > 0, numbers, np.inf).min(axis=1)
+        varies &= np.where(counts > 0, numbers, -np.inf).max(axis=1) > low
+    one, other = deviations
+    product = (counts * one * other).sum(axis=1)
+    size = np.sqrt((counts * one**2).sum(axis=1)) * np.sqrt((counts * other**2).sum(axis=1))
+    values = np.full(len(counts), np.nan)
+    return np.divide(product, size, out=values, where=varies & (size > 0))
 
 
-def _members(items: int, groups: Sequence[str] | None) -> list[np.ndarray]:
-    """The items of each group; each item by itself without groups."""
-    if groups is None:
-        return [np.array([item]) for item in range(items)]
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    return [np.flatnonzero(index == group) for group in range(index.max() + 1)]
+def mean_ranks(numbers: Array, counts: Array) -> Array:
+    """The rank, from 1, of each of `numbers` (items,) among themselves, repeated `counts` times: (R, items).
 
-
-def _draw(name: str, predictions: Array, references: Array, members: list[np.ndarray], draw: Array) -> float:
-    chosen = np.concatenate([members[group] for group in draw])
-    return measure(name, predictions[chosen], references[chosen])
-
-
-def measure(name: str, first: Array, second: Array) -> float:
-    """The correlation `name` of two arrays (items,); ties share their mean rank; NaN for a constant."""
-    if name == "spearman":
-        from scipy.stats import rankdata
-
-        first, second = rankdata(first), rankdata(second)
-    first, second = first - first.mean(), second - second.mean()
-    size = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / size) if size > 0 else float("nan")
+    Equal numbers share the mean of their ranks.
+    """
+    _, place = np.unique(numbers, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    together = np.add.reduceat(counts[:, order], starts, axis=1)  # (R, distinct numbers)
+    ranks = np.cumsum(together, axis=1) - (together - 1) / 2
+    return np.asarray(ranks[:, place])

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics.base import Array, check_pairs, safe_divide
+from eval.metrics.base import Array, RatioMetric, SumMetric, check_pairs, safe_divide
 
 Entity = tuple[str, int, int]
 _PREFIXES = ("B", "I", "E", "S")
 
 
-@dataclass(frozen=True)
-class EntityF1:
+@dataclass(frozen=True, kw_only=True)
+class EntityF1(SumMetric):
     """Statistics are entities hit, predicted, true: an entity is hit when type, first and last word agree."""
 
     name: str = "f1_entity"
-    is_ratio: bool = False
 
     def statistics(self, predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Array:
         """(items, 3) from the tags of each item's words."""
@@ -39,12 +38,11 @@ class EntityF1:
         return "f1_entity|entities:conlleval|average:micro"
 
 
-@dataclass(frozen=True)
-class TagAccuracy:
+@dataclass(frozen=True, kw_only=True)
+class TagAccuracy(RatioMetric):
     """Statistics are words tagged right, and words; the error is over items, whose words hang together."""
 
     name: str = "accuracy"
-    is_ratio: bool = True
 
     def statistics(self, predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Array:
         """(items, 2) from the tags of each item's words."""
@@ -54,10 +52,6 @@ class TagAccuracy:
             check_pairs(predicted, true)
             rows.append([sum(a == b for a, b in zip(predicted, true, strict=True)), len(true)])
         return np.array(rows, dtype=np.float64)
-
-    def aggregate(self, sums: Array) -> Array:
-        """Right words over words."""
-        return np.asarray(sums[..., 0] / sums[..., 1])
 
     def signature(self) -> str:
         """What is counted."""

@@ -7,23 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics.base import Array, check_pairs, safe_divide
+from eval.metrics.base import Array, SumMetric, check_pairs, safe_divide
 
 Labels = Sequence[str | Sequence[str]]
 """A label an item, or any number of them."""
 
 
-@dataclass(frozen=True)
-class F1Macro:
+@dataclass(frozen=True, kw_only=True)
+class F1Macro(SumMetric):
     """Statistics are, for each class: hits, predictions, references.
 
     A class neither predicted nor present among the items is left out of the mean, as scikit-learn does by
     default for single labels; a class that is the one but not the other has F1 0.
     """
 
-    labels: tuple[str, ...]
     name: str = "f1_macro"
-    is_ratio: bool = False
+    labels: tuple[str, ...]
 
     def statistics(self, predictions: Labels, references: Labels) -> Array:
         """(items, 3 * classes): one-hot hits, then one-hot predictions, then one-hot references."""
@@ -43,13 +42,12 @@ class F1Macro:
         return f"f1_macro|classes:{len(self.labels)}|absent:skipped"
 
 
-@dataclass(frozen=True)
-class F1Micro:
+@dataclass(frozen=True, kw_only=True)
+class F1Micro(SumMetric):
     """Statistics are hits, predictions, references, over all classes together."""
 
-    labels: tuple[str, ...]
     name: str = "f1_micro"
-    is_ratio: bool = False
+    labels: tuple[str, ...]
 
     def statistics(self, predictions: Labels, references: Labels) -> Array:
         """(items, 3): how many labels of the item are right, are predicted, are true."""

@@ -4,62 +4,100 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eval.metrics.base import Array, Texts, all_references, check_pairs
+from eval.metrics.base import Array, RatioMetric, TextMetric, Texts, check_texts
+from eval.metrics.rouge_tokens import RougeTokenizer
+
+NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
-@dataclass(frozen=True)
-class Rouge:
-    """One of rouge1, rouge2 and rougeL; statistics (F-measure, 1). Porter's stemmer is on unless told.
+@dataclass(frozen=True, kw_only=True)
+class Rouge(RatioMetric, TextMetric):
+    """One of `NAMES`; statistics (F-measure, 1).
 
-    Of several references the one with the highest ROUGE-1 counts, the first among equals, for all three
-    (Cachola 2020); the signature says so. `num_refs`: references an item has, -1 for different numbers.
+    `tokenize` and `stemmer`: see `eval.settings.Scoring`. Of several references, `references` best: the one
+    with the highest ROUGE-1 counts, the first among equals, for all of `NAMES` (Cachola 2020); average: the
+    mean over all. `num_refs`: references an item has, -1 for different numbers. rougeLsum compares sentences,
+    which are split at newlines.
     """
 
-    name: str
-    is_ratio: bool = True
+    tokenize: str = "words"
     stemmer: bool = True
+    references: str = "best"
     num_refs: int = 1
 
     def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
         """(items, 2): the item's F-measure in 0–1, and one."""
-        check_pairs(predictions, references)
-        pairs = zip(all_references(references), predictions, strict=True)
-        measures = [self._measure(texts, prediction) for texts, prediction in pairs]
-        return np.column_stack([measures, np.ones(len(measures))])
+        lists = check_texts(predictions, references)
+        table = _measure_all(self._tokenizer, self.references, tuple(predictions), tuple(map(tuple, lists)))
+        return np.column_stack([table[:, NAMES.index(self.name)], np.ones(len(table))])
 
-    def aggregate(self, sums: Array) -> Array:
-        """Sum of F-measures over items."""
-        return np.asarray(sums[..., 0] / sums[..., 1])
+    def tokens(self, text: str) -> list[str]:
+        """What is counted: no punctuation, but with `char`."""
+        return self._tokenizer.tokenize(text)
 
     def signature(self) -> str:
-        """Name, stemmer, version, and how one of several references is chosen."""
-        how = f"{self.name}|stemmer:{'yes' if self.stemmer else 'no'}|rouge_score:{version('rouge-score')}"
-        return how if self.num_refs == 1 else f"{how}|references:best-by-rouge1"
+        """Name, tokens, stemmer, version, how sentences are split, how several references are used."""
+        parts = [self.name, f"tok:{self.tokenize}", f"stemmer:{'yes' if self._stems else 'no'}"]
+        parts.append(f"rouge_score:{version('rouge-score')}")
+        if self.name == "rougeLsum":
+            parts.append("sentences:newline")
+        if self.num_refs != 1:
+            parts.append("references:" + ("average" if self.references == "average" else "best-by-rouge1"))
+        return "|".join(parts)
 
-    def _measure(self, references: list[str], prediction: str) -> float:
-        scores = [self._scorer.score(reference, prediction) for reference in references]
-        best = max(scores, key=lambda score: score["rouge1"].fmeasure) if len(scores) > 1 else scores[0]
-        return float(best[self.name].fmeasure)
+    @property
+    def _stems(self) -> bool:
+        return self.stemmer and self.tokenize == "words"
 
-    @cached_property
-    def _scorer(self) -> Any:
-        from rouge_score.rouge_scorer import RougeScorer
-
-        wanted = [self.name] if self.num_refs == 1 else sorted({"rouge1", self.name})
-        return RougeScorer(wanted, tokenizer=_tokenizer(self.stemmer))
+    @property
+    def _tokenizer(self) -> RougeTokenizer:
+        return _make_tokenizer(self.tokenize, self._stems)
 
 
-@lru_cache(maxsize=2)
-def _tokenizer(stemmer: bool) -> Any:
-    """rouge_score's own tokenizer, remembering: all ROUGEs and the baseline read the same references."""
-    from rouge_score.tokenizers import DefaultTokenizer
+@lru_cache(maxsize=8)
+def _make_tokenizer(tokenize: str, stems: bool) -> RougeTokenizer:
+    return RougeTokenizer(tokenize, stems)
 
-    tokenizer = DefaultTokenizer(stemmer)
-    tokenizer.tokenize = lru_cache(maxsize=1 << 14)(tokenizer.tokenize)
-    return tokenizer
+
+@lru_cache(maxsize=1)  # a task's metrics ask one after the other for the same texts
+def _measure_all(
+    tokenizer: RougeTokenizer, how: str, predictions: tuple[str, ...], references: tuple[tuple[str, ...], ...]
+) -> NDArray[np.float64]:
+    """(items, 4): F-measures of `NAMES`."""
+    pairs = zip(predictions, references, strict=True)
+    return np.array([_measure(tokenizer, how, prediction, texts) for prediction, texts in pairs])
+
+
+def _measure(tokenizer: RougeTokenizer, how: str, prediction: str, references: tuple[str, ...]) -> Array:
+    """(4,): the F-measures of `NAMES` against the best reference, or on average."""
+    if how == "average":
+        return np.mean([_score(tokenizer, NAMES, text, prediction) for text in references], axis=0)
+    best = references[0]
+    if len(references) > 1:
+        by_rouge1 = [_score(tokenizer, NAMES[:1], text, prediction)[0] for text in references]
+        best = references[int(np.argmax(by_rouge1))]
+    return np.array(_score(tokenizer, NAMES, best, prediction))
+
+
+def _score(tokenizer: RougeTokenizer, names: Sequence[str], reference: str, prediction: str) -> list[float]:
+    # Of one sentence against one, the union of longest common subsequences is the longest itself.
+    single = "\n" not in reference and "\n" not in prediction
+    wanted = [name for name in names if name != "rougeLsum" or not single]
+    scores = _make_scorer(tokenizer, tuple(wanted)).score(reference, prediction)
+    if single:
+        scores["rougeLsum"] = scores.get("rougeL")
+    return [float(scores[name].fmeasure) for name in names]
+
+
+@lru_cache(maxsize=16)
+def _make_scorer(tokenizer: RougeTokenizer, names: tuple[str, ...]) -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(names), tokenizer=tokenizer)

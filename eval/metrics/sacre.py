@@ -1,7 +1,8 @@
-"""What BLEU, chrF and TER share: sacreBLEU's own statistics of a segment, summed, and its own formula."""
+"""What BLEU, chrF and TER share: sacreBLEU's own statistics of a segment, and its signature."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,21 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics.base import Array, Texts, all_references, check_pairs
+from eval.metrics.base import Array, SumMetric, TextMetric, Texts, check_texts
 
 
-@dataclass(frozen=True)
-class SacreMetric:
+@dataclass(frozen=True, kw_only=True)
+class SacreMetric(SumMetric, TextMetric):
     """A corpus metric of sacreBLEU. `num_refs`: references an item has, -1 for different numbers."""
 
-    name: str
     num_refs: int = 1
-    is_ratio: bool = False
 
     def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
         """(items, k): what sacreBLEU counts in a segment against its references (one or several)."""
-        check_pairs(predictions, references)
-        lists = all_references(references)
+        lists = check_texts(predictions, references)
         most = max(map(len, lists))
         # sacreBLEU wants a list of texts per reference, not per item; None where an item has no more.
         streams = [[texts[i] if i < len(texts) else None for texts in lists] for i in range(most)]
@@ -31,21 +29,19 @@ class SacreMetric:
         rows = self._scorer._extract_corpus_statistics(list(predictions), streams)
         return np.array(rows, dtype=np.float64)
 
-    def aggregate(self, sums: Array) -> Array:
-        """The corpus score, in points, of each row of sums."""
-        return np.apply_along_axis(self._score_sums, -1, np.asarray(sums))
+    def tokens(self, text: str) -> list[str]:
+        """sacreBLEU's tokens."""
+        return list(self._scorer._preprocess_segment(text).split())
 
     def signature(self) -> str:
         """sacreBLEU's signature, with the number of references."""
         self._scorer.num_refs = self.num_refs
         return str(self._scorer.get_signature())
 
-    def _score_sums(self, sums: Array) -> float:
-        return float(self._scorer._compute_score_from_stats(sums.tolist()).score)
-
     @cached_property
     def _scorer(self) -> Any:
         return self._make_scorer()
 
+    @abstractmethod
     def _make_scorer(self) -> Any:
-        raise NotImplementedError
+        """sacreBLEU's metric."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics.base import Array, Texts, check_pairs
+from eval.metrics.base import Array, RatioMetric, Texts, check_texts
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -22,48 +22,40 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-@dataclass(frozen=True)
-class ExactMatch:
-    """Statistics (whether the answer is one of the references, 1); no reference at all means: no answer."""
+@dataclass(frozen=True, kw_only=True)
+class ExactMatch(RatioMetric):
+    """Statistics (whether the answer is one of the references, 1); no reference at all means: no answer.
+
+    `exact` is squad (after its normalisation) or text (of the text as it is, outer white space aside).
+    """
 
     name: str = "exact_match"
-    is_ratio: bool = True
+    exact: str = "squad"
 
     def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
-        """(items, 2): whether any reference is matched after normalisation, and one."""
-        return _best(_exact, predictions, references)
-
-    def aggregate(self, sums: Array) -> Array:
-        """Matches over items."""
-        return np.asarray(sums[..., 0] / sums[..., 1])
+        """(items, 2): whether any reference is matched, and one."""
+        form = normalise if self.exact == "squad" else str.strip
+        return _best(lambda one, other: float(form(one) == form(other)), predictions, references)
 
     def signature(self) -> str:
         """The normalisation."""
-        return "exact_match|normalised:squad|references:best"
+        normalised = "squad" if self.exact == "squad" else "no"
+        return f"exact_match|normalised:{normalised}|references:best"
 
 
-@dataclass(frozen=True)
-class AnswerF1:
+@dataclass(frozen=True, kw_only=True)
+class AnswerF1(RatioMetric):
     """Statistics (F1 of the words shared with the best reference, 1)."""
 
     name: str = "f1"
-    is_ratio: bool = True
 
     def statistics(self, predictions: Sequence[str], references: Texts) -> Array:
         """(items, 2): the highest F1 against any reference, in 0–1, and one."""
         return _best(_f1, predictions, references)
 
-    def aggregate(self, sums: Array) -> Array:
-        """Sum of F1 over items."""
-        return np.asarray(sums[..., 0] / sums[..., 1])
-
     def signature(self) -> str:
         """The normalisation."""
         return "f1|normalised:squad|references:best"
-
-
-def _exact(prediction: str, reference: str) -> float:
-    return float(normalise(prediction) == normalise(reference))
 
 
 def _f1(prediction: str, reference: str) -> float:
@@ -76,9 +68,9 @@ def _f1(prediction: str, reference: str) -> float:
 
 
 def _best(compare: Callable[[str, str], float], predictions: Sequence[str], references: Texts) -> Array:
-    check_pairs(predictions, references)
+    lists = check_texts(predictions, references, may_lack=True)
     best = [
-        max(compare(prediction, text) for text in ([texts] if isinstance(texts, str) else texts) or [""])
-        for prediction, texts in zip(predictions, references, strict=True)
+        max(compare(prediction, text) for text in texts or [""])
+        for prediction, texts in zip(predictions, lists, strict=True)
     ]
     return np.column_stack([best, np.ones(len(best))])

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from eval.files import InputError
 from eval.tasks.base import (
+    BiasPairs,
     Classification,
+    Cloze,
     Generation,
     LanguageModelling,
+    Memorisation,
     MultiLabel,
+    MultipleChoice,
+    PromptedClassification,
     Regression,
     Span,
     Tagging,
     Task,
+    Toxicity,
 )
+from eval.tasks.code_completion import CODE_COMPLETION
 from eval.tasks.code_to_docstring import CODE_TO_DOCSTRING
 from eval.tasks.module_classification import MODULE_CLASSIFICATION
 from eval.tasks.own import make_task
@@ -20,19 +27,35 @@ from eval.tasks.perplexity import MASKED_LM, PERPLEXITY, PSEUDO_PERPLEXITY
 
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (PERPLEXITY, MASKED_LM, PSEUDO_PERPLEXITY, CODE_TO_DOCSTRING, MODULE_CLASSIFICATION)
+    for task in (
+        PERPLEXITY,
+        MASKED_LM,
+        PSEUDO_PERPLEXITY,
+        CODE_TO_DOCSTRING,
+        CODE_COMPLETION,
+        MODULE_CLASSIFICATION,
+        Cloze(name="cloze"),
+        BiasPairs(name="bias-pairs"),
+        Memorisation(name="memorisation"),
+    )
 }
 
 __all__ = [
     "TASKS",
+    "BiasPairs",
     "Classification",
+    "Cloze",
     "Generation",
     "LanguageModelling",
+    "Memorisation",
     "MultiLabel",
+    "MultipleChoice",
+    "PromptedClassification",
     "Regression",
     "Span",
     "Tagging",
     "Task",
+    "Toxicity",
     "get_task",
     "make_task",
 ]

@@ -181,6 +181,7 @@ class Memorisation:
 class Generation:
     """Write a text for a source. What the model reads is `source(row)`, cut to fit, then `cue`, never cut.
 
+    A source that is too long keeps its start, or its end, as `keeps` says.
     `target(row)` is what it learns to write after the cue (with its leading space); the reference is
     that text stripped. Writing stops at the end-of-text token, at the first of the `stops`, or after
     `max_new_tokens`. The source is preceded by `shots` solved train rows.
@@ -193,6 +194,7 @@ class Generation:
     target: Callable[[Row], str]
     max_new_tokens: int
     stops: tuple[str, ...] = ("\n",)
+    keeps: Literal["start", "end"] = "start"
     shots: int = 0
     scoring: Scoring = AS_USUAL
     kind: Literal["generation"] = "generation"

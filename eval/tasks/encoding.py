@@ -66,9 +66,10 @@ def encode_prompts(
 ) -> list[Prompt]:
     """What the model reads before it writes: begin token, solved examples, source, cue.
 
-    At most context - max_new_tokens. A long source loses its end, since a function's beginning says most; the
-    cue always stands, and source and cue are encoded apart, so that a cut never changes the cue's tokens.
-    `before`: each row's solved examples, which lose their beginning.
+    At most context - max_new_tokens. A long source loses its end, since a function's beginning says most, or
+    where the task keeps the end its beginning; the cue always stands, and source and cue are encoded apart,
+    so that a cut never changes the cue's tokens. `before`: each row's solved examples, which lose their
+    beginning.
     """
     (cue,) = encode_texts(tokenizer, [task.cue])
     room = context - task.max_new_tokens - len(cue) - 1
@@ -78,7 +79,7 @@ def encode_prompts(
     examples = encode_texts(tokenizer, list(before)) if any(before) else [[]] * len(rows)
     prompts = []
     for example, source in zip(examples, sources, strict=True):
-        kept = source[:room]
+        kept = source[:room] if task.keeps == "start" else source[max(0, len(source) - room) :]
         shown = example[max(0, len(example) - (room - len(kept))) :]
         cut = len(kept) < len(source) or len(shown) < len(example)
         prompts.append(Prompt([begin_id(tokenizer), *shown, *kept, *cue], cut))

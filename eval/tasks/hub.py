@@ -15,7 +15,7 @@ TABLES = "refs/convert/parquet"  # the branch of the hub's own tables, also of d
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
-def read_hub(name: str, hub: TaskHub) -> tuple[dict[str, Rows], str | None, str | None]:
+def read_hub(hub: TaskHub) -> tuple[dict[str, Rows], str | None, str | None]:
     """(split -> its rows, each with its place; the commit, or None; why the commit is not known, or None).
 
     Raises `InputError` for a data set, configuration or split that cannot be had; foreign code is never run
@@ -26,7 +26,7 @@ def read_hub(name: str, hub: TaskHub) -> tuple[dict[str, Rows], str | None, str 
     for split in ("train", "validation", "test"):
         wanted = getattr(hub.splits, split)
         if wanted is not None:
-            sources[split] = _rows(hub, wanted, _load(name, hub, wanted, revision or hub.revision))
+            sources[split] = _rows(hub, wanted, _load(hub, wanted, revision or hub.revision))
     return sources, revision, reason
 
 
@@ -45,7 +45,7 @@ def resolve_commit(hub: TaskHub) -> tuple[str | None, str | None]:
         raise _cannot_load(hub, error) from error
 
 
-def _load(name: str, hub: TaskHub, split: str, revision: str | None) -> Any:
+def _load(hub: TaskHub, split: str, revision: str | None) -> Any:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 

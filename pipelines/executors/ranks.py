@@ -1,11 +1,11 @@
-"""Run a plan's stages under a launcher such as `torchrun`: all processes train and measure, the first does the rest.
+"""Run a plan's stages under a launcher such as `torchrun`: all train and measure, the first does the rest.
 
     torchrun --nproc-per-node 8 --no-python stepladder run RECIPE
 
 Every process goes through the same plan in the same order. The first says of each stage whether there is
-work, and writes; where models train or are measured all of them work, in any other stage they wait for it. What
-fails alike in all of them, as a training that diverges does, is that stage's failure. A bug ends its process, and so the launcher
-ends all: the others may be in the middle of something that needs it.
+work, and writes; where models train or are measured all of them work, in any other stage they wait for it.
+What fails alike in all of them, as a training that diverges does, is that stage's failure. A bug ends its
+process, and so the launcher ends all: the others may be in the middle of something that needs it.
 """
 
 from __future__ import annotations

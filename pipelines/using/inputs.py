@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from eval.files import InputError, parse_object
+from eval.files import InputError, open_bytes, parse_object
 from eval.tables import read_csv
-from pipelines.corpus_lines import open_bytes
+from eval.tasks.templates import ROW, columns_of, render
 from pipelines.corpus_tables import PARQUET_ROWS
 
 STDIN = "-"
@@ -30,16 +30,24 @@ class InputRow:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds a field: `asked` by the reader, `usual` in the files the model was taught with."""
+    """Which column holds a field: `asked` by the reader, `usual` in the files the model was taught with.
+
+    `templates`: the fields that were made of several columns, where a row has all of these.
+    """
 
     asked: Mapping[str, str] = field(default_factory=dict)
     usual: Mapping[str, str] = field(default_factory=dict)
+    templates: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, row: InputRow, name: str, *others: str) -> Any:
-        """The value of a field: in the column asked for; else in the usual one, its own, or one of `others`.
+        """The value of a field: in the column asked for; else as its template makes it; else in the usual
+        column, its own, or one of `others`.
 
         Raises InputError where none of them is there, with those that are.
         """
+        template = None if name in self.asked else self.templates.get(name)
+        if template is not None and columns_of(template) <= {*row.values, ROW}:
+            return render(template, row.values, f"{row.where}: the template of {name}")
         column = self.column(row, name, *others)
         if column is not None:
             return row.values[column]

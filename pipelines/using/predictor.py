@@ -62,7 +62,9 @@ def load_predictor(folder: Path, columns: Mapping[str, str]) -> Predictor:
     if found is None:  # its tokenizer may know of positions that the model keeps to itself
         model = _shortened(model, model.tokenizer.model_max_length)
         return Predictor(model, task, False, Columns(columns))
-    return Predictor(_shortened(model, found.max_tokens), task, True, Columns(columns, found.columns))
+    templates = {"source": found.prompt} if found.prompt is not None else {}
+    places = Columns(columns, found.columns, templates)
+    return Predictor(_shortened(model, found.max_tokens), task, True, places)
 
 
 def load_writer(folder: Path, columns: Mapping[str, str]) -> Predictor:
@@ -76,7 +78,8 @@ def load_writer(folder: Path, columns: Mapping[str, str]) -> Predictor:
     if found is None:
         return Predictor(model, task, False, Columns(columns))
     source = {"prompt": found.columns["source"]} if "source" in found.columns else {}
-    return Predictor(_shortened(model, found.max_tokens), task, True, Columns(columns, source))
+    templates = {"prompt": found.prompt} if found.prompt is not None else {}
+    return Predictor(_shortened(model, found.max_tokens), task, True, Columns(columns, source, templates))
 
 
 def check_writes(folder: Path) -> TaskFile | None:

@@ -40,6 +40,11 @@ class TaskFile:
         """The columns that the recipe read the fields from, where their names differ."""
         return (self.definition or {}).get("columns") or {}
 
+    @property
+    def prompt(self) -> str | None:
+        """The template that the recipe made sources with, if it did."""
+        return (self.definition or {}).get("prompt")
+
 
 def own_task(kind: str, name: str) -> Task:
     """A task of this kind that was not given by a recipe: that of a model from elsewhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,17 @@ class Kept:
         tasks = task or min((r.task for r in wanted), key=len)
         (one,) = (r for r in wanted if r.metric == metric and r.task == tasks)
         return one
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two items say the same, numbers to 1e-5."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float):
+        return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-5)
+    return bool(one == other)
 
 
 def evaluate_kept(*args: Any, **options: Any) -> Kept:

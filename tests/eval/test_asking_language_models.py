@@ -177,19 +177,18 @@ def test_a_stereotype_is_preferred_where_its_sentence_is_likelier(
 def test_what_a_model_wrote_itself_it_has_by_heart(language_model: Path, tmp_path: Path) -> None:
     network = transformers.AutoModelForCausalLM.from_pretrained(language_model).eval()
     tokenizer = AutoTokenizer.from_pretrained(language_model)
-    prompts = [tokenizer("the cat sat on")["input_ids"][:4], tokenizer("numbers and the")["input_ids"][:4]]
     rows = []
-    for number, ids in enumerate(prompts):
+    for number in range(60):
+        ids = tokenizer(words(np.random.default_rng(number), 4))["input_ids"][:4]
         start = torch.tensor([[0, *ids]])
-        written = network.generate(start, max_new_tokens=6, do_sample=False, eos_token_id=None)[0, 1:]
-        rows.append({"id": str(number), "text": tokenizer.decode(written)})
+        written = network.generate(start, max_new_tokens=4, do_sample=False, eos_token_id=None)[0, 1:]
+        if tokenizer(text := tokenizer.decode(written))["input_ids"] == written.tolist():
+            rows.append({"id": str(number), "text": text})
+    rows = rows[:2]
+    assert len(rows) == 2, "what was written reads back as other tokens"
     rows.append({"id": "other", "text": "the cat sat on a mat and looked at the moon"})
     rows.append({"id": "short", "text": "cat"})
     write_jsonl(tmp_path / "test.jsonl", rows)
-    whole = [tokenizer(row["text"])["input_ids"] for row in rows[:2]]
-    kept = [len(ids) >= 8 and ids[:4] == prompt for ids, prompt in zip(whole, prompts, strict=True)]
-    if not all(kept):
-        pytest.skip("what was written reads back as other tokens")
     found = evaluate_kept(language_model, Memorisation(name="m", prefix=4, suffix=4), tmp_path, settings=FAST)
     assert found.of("memorised_share").value == pytest.approx(2 / 3)
     assert found.of("memorised_share").n == 3

@@ -113,3 +113,15 @@ def test_whole_characters_may_be_spelt_by_halves(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(r'{"text": "\ud83d\ude00"}')
     assert list(read_jsonl(path)) == [{"text": "\N{GRINNING FACE}"}]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_lines_are_read_as_they_are_asked_for(tmp_path: Path, ending: str) -> None:
+    """What is wrong further down is not come to yet: no more of a file is in memory than a line."""
+    path = tmp_path / f"rows.jsonl{ending}"
+    data = b'\xef\xbb\xbf{"id": 1}\n{"id": "\xff"}\n'
+    path.write_bytes(gzip.compress(data) if ending else data)
+    rows = read_jsonl(path)
+    assert next(rows) == {"id": 1}
+    with pytest.raises(InputError, match=r"rows\.jsonl(\.gz)?:2: byte 21 \(0xff\) is not UTF-8"):
+        next(rows)

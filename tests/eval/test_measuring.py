@@ -21,7 +21,7 @@ from eval.settings import EvalSettings
 from eval.tasks import Task, make_task
 from eval.tasks.encoding import SpanWindow, encode_for_label, encode_tags
 from eval.tasks.settings import TaskSettings
-from tests.eval.kept import Kept, evaluate_kept
+from tests.eval.kept import Kept, alike, evaluate_kept
 
 FAST = EvalSettings(bootstrap=20, samples=1)
 WORDS = "the cat sat on a mat and looked at the moon naïve 44 numbers".split()
@@ -233,12 +233,7 @@ def test_batches_and_other_rows_change_nothing(checkpoint: Make, data: Path, fam
     alone, *_ = measured(checkpoint, data, family, kind, batch_tokens=1)
     together, *_ = measured(checkpoint, data, family, kind, batch_tokens=4096)
     some, *_ = measured(checkpoint, data, family, kind, max_items=3)
-    for one, other in zip(alone.items, together.items, strict=True):
-        assert one.get("id") == other.get("id")
-        if kind == "regression":
-            assert one["output"] == pytest.approx(other["output"], abs=1e-5)
-        else:
-            assert one == other
+    assert alike(alone.items, together.items)
     by_id = {item["id"]: item["output"] for item in together.items}
     assert all(item["output"] == pytest.approx(by_id[item["id"]], abs=1e-5) for item in some.items)
 

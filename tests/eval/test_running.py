@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -89,17 +90,28 @@ def test_two_processes_are_as_one(language_model: Path, documents: Path, tmp_pat
     alone = evaluate_kept(language_model, "perplexity", documents, settings=EvalSettings(bootstrap=20))
     (tmp_path / "rank.py").write_text(TWO_RANKS)
     out, items = tmp_path / "found.json", tmp_path / "items.jsonl.gz"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    arguments = [tmp_path / "rank.py", language_model, "perplexity", documents, items, out]
-    root = Path(__file__).resolve().parents[2]
-    ended = subprocess.run(
-        [*command, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    command = [sys.executable, tmp_path / "rank.py", language_model, "perplexity", documents, items, out]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    shared |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    ranks = [
+        subprocess.Popen(
+            list(map(str, command)),
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in ranks:
+        assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()[-2000:]
     found = json.loads(out.read_text())
     for (metric, value, stderr, n), one in zip(found, alone.results, strict=True):
         assert (metric, n) == (one.metric, one.n)

@@ -33,7 +33,7 @@ def settings(folder: Path, splits: dict[str, Rows] | None = None, **fields: Any)
 
 
 def first_row(folder: Path, row: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return load_rows("mine", settings(folder, {"test": [row]}, **fields), folder)[0]["test"][0]
+    return load_rows("tasks.mine", settings(folder, {"test": [row]}, **fields), folder)[0]["test"][0]
 
 
 def sentences(*labels: Any, first: int = 0) -> Rows:
@@ -71,7 +71,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, packe
     files = {split: [f"{split}.{kind}*"] for split in ("train", "validation", "test")}
     columns = {"text": "Text", "label": "y"}
     own = TaskSettings(**NAMED, files=files, columns=columns)
-    found, facts = load_rows("mine", own, tmp_path)
+    found, facts = load_rows("tasks.mine", own, tmp_path)
     assert found["test"] == [
         {"id": "test#0", "text": 'a, "b"\nc — naïve', "label": "bad"},
         {"id": "test#1", "text": "d", "label": "good"},
@@ -167,40 +167,40 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     own = settings(tmp_path)
     (tmp_path / "test.jsonl").write_text("")
     with pytest.raises(InputError, match=r"tasks\.mine: the test split has no rows"):
-        load_rows("mine", own, tmp_path)
+        load_rows("tasks.mine", own, tmp_path)
     (tmp_path / "test.jsonl").write_text('{"id": 7, "text": "a", "label": 1}\n' * 2)
     with pytest.raises(InputError, match=r"test\.jsonl: row 2: id '7' was used before in test"):
-        load_rows("mine", own, tmp_path)
+        load_rows("tasks.mine", own, tmp_path)
     (tmp_path / "test.jsonl").unlink()
     for call in (load_rows, source_fingerprint):
         with pytest.raises(InputError, match=r"^tasks\.mine\.files\.test: 'test\.jsonl' matches no file in"):
-            call("mine", own, tmp_path)
+            call("tasks.mine", own, tmp_path)
     (tmp_path / "t.csv").write_text("text,label\na,1\nb\n")
     with pytest.raises(InputError, match=r"t\.csv:3: has other columns than the 2 of the first line"):
-        load_rows("mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
+        load_rows("tasks.mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
     (tmp_path / "t.csv").write_text('text,label\na,1\n"b,2\nc,3\n')
     with pytest.raises(InputError, match=r"t\.csv:3: not CSV"):
-        load_rows("mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
+        load_rows("tasks.mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match=r"t\.parquet: not a whole parquet file"):
-        load_rows("mine", TaskSettings(kind="classification", files={"test": "t.parquet"}), tmp_path)
+        load_rows("tasks.mine", TaskSettings(kind="classification", files={"test": "t.parquet"}), tmp_path)
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(InputError, match=r"a\.txt is none of \.jsonl, \.csv, \.parquet"):
-        load_rows("mine", TaskSettings(kind="classification", files={"test": "a.txt"}), tmp_path)
+        load_rows("tasks.mine", TaskSettings(kind="classification", files={"test": "a.txt"}), tmp_path)
 
 
 def test_validation_is_cut_from_train_by_content(tmp_path: Path) -> None:
     rows = [{"text": f"sentence {n % 300}", "label": n % 2} for n in range(600)]
     settings(tmp_path, {"train": rows, "test": HELD_OUT})
     own = TaskSettings(kind="classification", files={"train": "train.jsonl", "test": "test.jsonl"})
-    found, facts = load_rows("mine", own, tmp_path)
+    found, facts = load_rows("tasks.mine", own, tmp_path)
     held_out = {row["text"] for row in found["validation"]}
     assert 10 <= len(found["validation"]) <= 50
     assert len(found["train"]) + len(found["validation"]) == 600
     assert not held_out & {row["text"] for row in found["train"]}, "equal rows stay on one side"
     assert facts["notes"][0].startswith(f"validation: {len(found['validation'])} of the train rows")
     write_jsonl(tmp_path / "train.jsonl", [*reversed(rows), {"text": "new", "label": 0}])
-    again = {row["text"] for row in load_rows("mine", own, tmp_path)[0]["validation"]}
+    again = {row["text"] for row in load_rows("tasks.mine", own, tmp_path)[0]["validation"]}
     assert again - {"new"} == held_out, "other rows and another order change nothing"
 
 
@@ -209,12 +209,12 @@ def test_no_label_is_cut_out_of_train(tmp_path: Path, rare: int) -> None:
     """Labels that one text alone has, among those that would be cut."""
     rows = sentences(*["a", "b"] * 200, *[f"rare {n}" for n in range(rare)])
     own = settings(tmp_path, {"train": rows, "test": sentences("a", first=900)})
-    found, _ = load_rows("mine", own, tmp_path)
+    found, _ = load_rows("tasks.mine", own, tmp_path)
     assert {row["label"] for row in found["train"]} == {row["label"] for row in rows}
     assert len(found["train"]) + len(found["validation"]) == len(rows)
     own = settings(tmp_path, {"train": sentences("a", "b"), "test": sentences("a", first=900)})
     with pytest.raises(InputError, match=r"tasks\.mine: .* each alone has a label.* name its rows"):
-        load_rows("mine", own, tmp_path)
+        load_rows("tasks.mine", own, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -237,21 +237,21 @@ def test_a_label_that_train_lacks_is_found_before_anything_is_trained(
         ]
 
     splits = {"train": rows("a", "b"), "validation": rows("a"), "test": rows("b")}
-    assert load_rows("mine", settings(tmp_path, splits, kind=kind), tmp_path)
+    assert load_rows("tasks.mine", settings(tmp_path, splits, kind=kind), tmp_path)
     splits[split] = rows("a", "other")
     message = rf"^tasks\.mine: {split} row '{split}#1' has the label 'other', which no train row has; add"
     with pytest.raises(InputError, match=message):
-        load_rows("mine", settings(tmp_path, splits, kind=kind), tmp_path)
+        load_rows("tasks.mine", settings(tmp_path, splits, kind=kind), tmp_path)
 
 
 def test_one_label_is_nothing_to_choose_from(tmp_path: Path) -> None:
     splits = {"train": sentences("a", "a"), "validation": HELD_OUT, "test": HELD_OUT}
     with pytest.raises(InputError, match=r"tasks\.mine: the train rows have one label, 'a'; classification"):
-        load_rows("mine", settings(tmp_path, splits), tmp_path)
+        load_rows("tasks.mine", settings(tmp_path, splits), tmp_path)
     many = [{"text": "x", "labels": []}]
     splits = {"train": many, "validation": many, "test": [{"text": "y", "labels": []}]}
     with pytest.raises(InputError, match=r"the train rows have no labels; multi-label needs 1 or more"):
-        load_rows("mine", settings(tmp_path, splits, kind="multi-label"), tmp_path)
+        load_rows("tasks.mine", settings(tmp_path, splits, kind="multi-label"), tmp_path)
 
 
 def test_train_rows_that_are_test_rows_go_and_overlaps_are_told(tmp_path: Path) -> None:
@@ -264,20 +264,20 @@ def test_train_rows_that_are_test_rows_go_and_overlaps_are_told(tmp_path: Path) 
     ]
     train = [{"id": f"t{n}"} | row for n, row in enumerate(train)]
     own = settings(tmp_path, {"train": train, "validation": HELD_OUT, "test": test})
-    rows, facts = load_rows("mine", own, tmp_path)
+    rows, facts = load_rows("tasks.mine", own, tmp_path)
     assert [row["id"] for row in rows["train"]] == ["t0", "t1", "t2", "t4", "t5", "x"]
     assert facts["removed"] == {"train rows that are test rows": {"count": 1, "examples": ["t3 = same"]}}
     found = facts["overlap"]["with train"]
     assert (found["count"], found["of"], found["examples"][0][:17]) == (1, 3, "near: word5 word6")
     own = settings(tmp_path, {"train": SENTENCES[:2], "validation": HELD_OUT, "test": SENTENCES})
     with pytest.raises(InputError, match=r"tasks\.mine: every train row is a test row, too; name other rows"):
-        load_rows("mine", own, tmp_path)
+        load_rows("tasks.mine", own, tmp_path)
 
 
 def test_a_plan_looks_at_the_first_row_of_every_file(tmp_path: Path) -> None:
     def refused(message: str, **fields: Any) -> None:
         with pytest.raises(InputError, match=message) as caught:
-            source_fingerprint("mine", settings(tmp_path, **fields), tmp_path)
+            source_fingerprint("tasks.mine", settings(tmp_path, **fields), tmp_path)
         assert "\n" not in str(caught.value)
 
     refused(r"train\.jsonl: row 1: no column 'body' for text", columns={"text": "body"})
@@ -288,13 +288,15 @@ def test_a_plan_looks_at_the_first_row_of_every_file(tmp_path: Path) -> None:
 
 def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
     own = settings(tmp_path)
-    before = source_fingerprint("mine", own, tmp_path)
+    before = source_fingerprint("tasks.mine", own, tmp_path)
     assert source_fingerprint("other", own, tmp_path) == before
     write_jsonl(tmp_path / "test.jsonl", HELD_OUT[1:])
-    assert source_fingerprint("mine", own, tmp_path) != before
+    assert source_fingerprint("tasks.mine", own, tmp_path) != before
     hub = TaskSettings(kind="classification", hub={"name": "a/b"})
     newer = TaskSettings(kind="classification", hub={"name": "a/b", "revision": "v2"})
-    assert source_fingerprint("mine", hub, tmp_path) != source_fingerprint("mine", newer, tmp_path)
+    assert source_fingerprint("tasks.mine", hub, tmp_path) != source_fingerprint(
+        "tasks.mine", newer, tmp_path
+    )
 
 
 def test_a_hub_set_is_read_at_the_commit_that_its_name_stands_for(
@@ -380,7 +382,7 @@ def test_settings_round_trip_and_make_equal_tasks() -> None:
         ),
         ({"files": {"test": "a"}, "metrics": []}, "name at least one metric"),
         ({"files": {"train": "a"}}, "Field required"),
-        ({"files": {"test": "a"}, "kind": "ranking"}, "Input should be 'classification'"),
+        ({"files": {"test": "a"}, "kind": "ranking"}, "Input should be 'language-modelling'"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(fields: dict[str, Any], message: str) -> None:

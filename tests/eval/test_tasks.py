@@ -48,6 +48,17 @@ def test_a_long_pair_fits_the_context_and_keeps_its_cue(tokenizer: Any) -> None:
     assert text.endswith("\n# docstring:")
 
 
+def test_a_completion_keeps_the_lines_just_before(tokenizer: Any) -> None:
+    task = TASKS["code-completion"]
+    assert isinstance(task, Generation)
+    row = {"id": "a", "source": "".join(f"x{n} = {n}\n" for n in range(90)), "target": "x90 = 90"}
+    (prompt,) = encode_prompts(task, tokenizer, [row], context=80)
+    assert len(prompt) == 80 - task.max_new_tokens
+    text = tokenizer.decode(prompt)
+    assert text.startswith("<|endoftext|>")
+    assert text.endswith("\nx89 = 89\n")
+
+
 def test_training_and_measuring_read_the_same_prompt(tokenizer: Any) -> None:
     pairs = encode_pairs(DOCSTRINGS, tokenizer, [ROW, LONG], context=80)
     assert [pair.prompt for pair in pairs] == encode_prompts(DOCSTRINGS, tokenizer, [ROW, LONG], context=80)

@@ -173,6 +173,23 @@ def test_a_writing_model_predicts_what_evaluation_scored(tmp_path: Path) -> None
     assert any(answer["output"] for answer in found)
 
 
+def test_a_model_taught_with_a_template_reads_rows_through_it(tmp_path: Path) -> None:
+    definition = {
+        "kind": "generation",
+        "prompt": "{{ title }}: {{ body }} =>",
+        "max_new_tokens": 8,
+        "files": {"test": ["x.csv"]},
+    }
+    folder = own(save(tmp_path / "model", "GPT2LMHeadModel"), definition, "conditional-generation")
+    rows = [{"title": "cat", "body": text} for text in TEXTS]
+    whole = [{"source": f"cat: {text} =>"} for text in TEXTS]
+    found = answers(folder, *rows)
+    assert [one["output"] for one in found] == [one["output"] for one in answers(folder, *whole)]
+    assert any(one["output"] for one in found)
+    other = [{"source": f"dog: {text}"} for text in TEXTS]
+    assert [one["output"] for one in found] != [one["output"] for one in answers(folder, *other)]
+
+
 def test_what_is_cut_is_said_and_what_just_fits_is_not(tmp_path: Path) -> None:
     folder = save(tmp_path, "BertForSequenceClassification", **LABELS)
     fits, cut = answers(folder, *texts("a " * 46, "a " * 47))  # [CLS] and [SEP] make 48

@@ -191,3 +191,23 @@ def test_stored_text_is_yaml_that_other_tools_read(tmp_path: Path) -> None:
     loaded = load(tmp_path, GOOD, "training.learning_rate=1e-5")
     assert yaml.safe_load(loaded.text)["training"]["learning_rate"] == 1e-5
     assert loaded.text.splitlines()[0].endswith("with training.learning_rate=1e-5")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("lables: [a, b]", "tasks.mine.lables: unknown key; did you mean 'labels'?"),
+        ("holdout: 1", "tasks.mine.holdout: unknown key; it belongs in report.holdout"),
+    ],
+)
+def test_an_unknown_key_of_an_own_task_is_a_mistake_and_not_a_crash(
+    tmp_path: Path, keys: str, said: str
+) -> None:
+    task = f"tasks:\n  mine: {{kind: classification, files: {{test: a.csv}}, {keys}}}\n"
+    assert complaint(tmp_path, GOOD + task).endswith(said)
+
+
+def test_a_key_that_own_tasks_have_is_sent_there(tmp_path: Path) -> None:
+    assert complaint(tmp_path, GOOD + "verbalizers: {a: b}\n").endswith(
+        "verbalizers: unknown key; it belongs in tasks.NAME.verbalizers"
+    )

@@ -15,6 +15,7 @@ from eval.tasks import TASKS
 from pipelines.corpus import prepare_corpus
 from pipelines.corpus_document import SPLITS, Document, read_documents, write_documents
 from pipelines.rows import ROWS, prepare_rows
+from pipelines.rows_code_completion import completion_rows
 from pipelines.rows_code_to_docstring import docstring_rows, first_sentence
 from pipelines.source_functions import read_functions
 
@@ -227,3 +228,35 @@ def test_the_same_corpus_gives_the_same_rows(made: Path, tmp_path: Path) -> None
     for split in SPLITS:
         name = f"{split}.jsonl"
         assert (tmp_path / name).read_bytes() == (made / "module-classification" / name).read_bytes()
+
+
+def test_a_line_in_the_middle_is_what_completion_asks_for() -> None:
+    source = '''def total(values):
+    """Add them up, return the sum."""
+    sum = 0
+    for value in values:
+        # one by one
+        sum += value * 2
+    return sum
+'''
+    (row,) = completion_rows(read_functions("m.py", source))
+    assert row == {
+        "id": "m.py:total",
+        "group": "m.py",
+        "source": "def total(values):\n    sum = 0\n    for value in values:\n        # one by one\n",
+        "target": "        sum += value * 2",
+    }
+    assert completion_rows(read_functions("m.py", "def short(x):\n    return x\n")) == []
+    brackets = "def f(x):\n    y = [\n    ]\n    (\n    )\n"
+    assert completion_rows(read_functions("m.py", brackets)) == [], "no line that says anything"
+
+
+def test_completed_lines_stand_where_the_source_ends(made: Path) -> None:
+    rows = [row for members in _read(made / "code-completion").values() for row in members]
+    assert len(rows) > 1000
+    for row in rows:
+        assert row["source"].endswith("\n")
+        assert len(row["source"]) <= 1200
+        assert "\n" not in row["target"]
+        assert row["target"].strip()
+        assert not row["target"].strip().startswith("#")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from eval.files import InputError
-from eval.results import Result
-from scaling_report.frame import from_results
+from eval.results import METRICS, Result
+from scaling_report.frame import METRIC_NAMES, from_results
 from tests.scaling_report.synthetic import NAMES, SIZES, ladder, result
 
 
@@ -129,3 +129,21 @@ def test_axes_unknown_to_a_result_are_none_and_never_zero() -> None:
 
 def test_no_results_are_no_series() -> None:
     assert from_results([]).series == ()
+
+
+def test_every_metric_has_a_name_for_people() -> None:
+    assert set(METRIC_NAMES) == set(METRICS)
+
+
+def test_parts_of_a_tasks_items_stay_out_of_the_fits() -> None:
+    frame = from_results([replace(one, task=f"{one.task}/clean") for one in ladder()])
+    assert frame.series == ()
+    assert "a part of a task's items" in frame.left_out[0].reason
+
+
+def test_titles_name_the_task_unless_it_is_the_corpus_itself() -> None:
+    titles = [
+        from_results([result("bits_per_byte", 2.0, task=task, stage="pretrain")]).series[0].title
+        for task in ("perplexity", "lm-eval:wikitext")
+    ]
+    assert titles == ["Bits per byte, test", "lm-eval:wikitext: bits per byte, test"]

@@ -1,25 +1,30 @@
-"""Pydantic's findings in a recipe as one line for its writer: where, what, and what to do."""
+"""Pydantic's findings in a settings file as one line for its writer: where, what, and what to do."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipelines.recipe_yaml import Path, join
+from eval.yaml_text import Path, join
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], data: Any, places: Mapping[Path, str], whole: str
+    error: ValidationError,
+    model: type[BaseModel],
+    data: Any,
+    places: Mapping[Path, str],
+    whole: str,
+    example: str,
 ) -> str:
     """The first finding, as `place: field: what is wrong; what to do`, and how many more there are.
 
-    `data` and `places` are the recipe's (`recipe_yaml.Document`); `whole` is the place of what has none: the
-    file.
+    `data` and `places` are the file's (`yaml_text.Document`); `whole` is the place of what has none, the
+    file; `example` says what shows a whole one.
     """
     details = error.errors(include_url=False)
     # A misspelt key also makes one missing: the misspelling is what the writer must see.
@@ -29,7 +34,8 @@ def explain(
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     place = _place(path, places, whole)
     field = f"{join(path)}: " if path else ""
-    return f"{place}: {field}{_advice(first, path, model)}{more}"
+    advice = f"is missing; add it ({example})" if first["type"] == "missing" else _advice(first, path, model)
+    return f"{place}: {field}{advice}{more}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -52,7 +58,7 @@ def _location(detail: ErrorDetails) -> Path:
 
 
 def _path_in(data: Any, location: Path) -> Path:
-    """The location without the union tags that pydantic puts between (they are not in the recipe)."""
+    """The location without the union tags that pydantic puts between (they are not in the file)."""
     path: list[str | int] = []
     for number, part in enumerate(location):
         last = number == len(location) - 1
@@ -79,8 +85,6 @@ def _advice(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
         return str(ctx["text"])
     if kind == "extra_forbidden":
         return f"unknown key; {_suggest_key(path, model)}"
-    if kind == "missing":
-        return "is missing; add it (`stepladder init` writes a recipe that has everything)"
     if kind == "literal_error":
         return f"{given!r} is not one of the choices; {suggest(str(given), _choices(ctx))}"
     if kind == "string_pattern_mismatch":
@@ -159,11 +163,15 @@ def _suggest_key(path: Path, model: type[BaseModel]) -> str:
 
 
 def _section_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
+    named = False  # whether the next part is a name that the writer chose, as below a recipe's `tasks`
     for part in path:
-        if isinstance(part, str):
-            section = _section_of(model.model_fields[part].annotation)
+        if isinstance(part, str) and not named:
+            annotation = model.model_fields[part].annotation
+            section = _section_of(annotation)
             assert section is not None, f"{part} holds no section, so it cannot have an unknown key"
-            model = section
+            model, named = section, _is_named(annotation)
+        else:
+            named = False
     return model
 
 
@@ -172,7 +180,7 @@ def _sections(model: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, t
     for name, field in model.model_fields.items():
         section = _section_of(field.annotation)
         if section is not None:
-            yield from _sections(section, (*path, name))
+            yield from _sections(section, (*path, name, *(["NAME"] if _is_named(field.annotation) else [])))
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
@@ -180,3 +188,8 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((section for part in get_args(annotation) if (section := _section_of(part))), None)
+
+
+def _is_named(annotation: Any) -> bool:
+    """Whether a field holds sections by names of the writer's own."""
+    return get_origin(annotation) is dict

@@ -17,9 +17,9 @@ from eval.files import InputError
 
 Path = tuple[str | int, ...]
 
-_MAX_DEPTH = 20  # a recipe is five deep
+_MAX_DEPTH = 20  # a recipe, the deepest file of settings, is five deep
 _LARGEST_WHOLE = 2**53  # up to here a float holds every integer
-_MAX_NODES = 10_000  # values after aliases are written out; a recipe has a few dozen
+_MAX_NODES = 10_000  # values after aliases are written out; a file of settings has a few dozen
 
 _SCALARS = {
     "tag:yaml.org,2002:null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -47,7 +47,7 @@ for _tag, (_pattern, _firsts) in _SCALARS.items():
 
 
 class _Loader(_Resolver, yaml.SafeLoader):
-    """Composes nodes only as deep as a recipe can be."""
+    """Composes nodes only as deep as settings can be."""
 
     depth = 0
 

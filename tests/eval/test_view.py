@@ -1,0 +1,72 @@
+"""Evaluations as people read them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from eval.evaluations import Kept
+from eval.results import Result
+from eval.view import print_results, result_table, results_markdown
+from tests.eval.test_comparing import result
+
+
+def kept(results: list[Result], **facts: Any) -> Kept:
+    return Kept(Path("there"), {"model": "a|b", "task": "quiz"}, results, {"items": 40} | facts)
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "shown"),
+    [
+        (0.43344, 0.04712, "0.433 ± 0.047"),
+        (83.25, 1.04, "83.2 ± 1.0"),
+        (2121245.0, 1031323.0, "2121245 ± 1031323"),
+        (0.5, None, "0.5"),
+        (1.0, 0.0, "1"),
+    ],
+)
+def test_values_show_two_digits_of_their_error(value: float, stderr: float | None, shown: str) -> None:
+    metric = "accuracy" if value <= 1 else "ter"
+    (row,) = result_table([kept([result(metric, value, "", stderr=stderr)])])
+    assert row["value"] == shown
+
+
+def test_a_value_that_is_not_there_says_why() -> None:
+    one = result("accuracy", 0.5, "").to_dict()
+    one |= {"value": None, "missing": one["missing"] | {"value": "not finite: nan"}}
+    assert result_table([kept([Result(**one)])])[0]["value"] == "none (not finite: nan)"
+
+
+def test_baselines_and_speed_stand_beside_the_score() -> None:
+    baseline = result("accuracy", 0.25, "", family="baseline", rung="majority-class")
+    speed = {"items_per_second": 1234.5, "tokens_per_second": 9.87, "latency_ms": 3.21}
+    rows = result_table([kept([result("accuracy", 0.5, ""), result("mcc", 0.1, ""), baseline], speed=speed)])
+    assert [(row["metric"], row["baseline"]) for row in rows] == [
+        ("accuracy", "0.25 majority-class"),
+        ("mcc", ""),
+    ]
+    assert (rows[0]["items/s"], rows[0]["tokens/s"], rows[0]["latency"]) == ("1,234", "9.87", "3.21 ms")
+    assert rows[1]["items/s"] == "", "of the evaluation, so once"
+
+
+def test_what_a_reader_must_know_is_said_once_and_the_same_in_markdown() -> None:
+    failed = {"count": 3, "examples": ["i1: too long", "i2: too long", "i3: too long"]}
+    overlap = {"count": 2, "of": 40, "examples": ["i5: to be | or not", "i6: the rest"]}
+    facts = {"failed": failed, "cut": {"count": 0, "examples": []}, "contamination": overlap}
+    confusion = {"labels": ["no", "yes"], "counts": [[3, 1], [0, 36]]}
+    two = [kept([result("accuracy", 0.5, "")], confusion=confusion, **facts) for _ in range(2)]
+    page = results_markdown(two)
+    assert page.count("3 of 40 items could not be scored (i1: too long; i2: too long; …)") == 1
+    assert "2 of 40 items share long n-grams with train rows (i5: to be \\| or not; i6: the rest)" in page
+    assert "| a\\|b | quiz | test | accuracy | 0.5 | 4 |" in page
+    assert "| yes | 0 | 36 |" in page
+    assert "longer than the model reads" not in page
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_results(console, two)
+    text = console.export_text()
+    for words in ("3 of 40 items could not be scored", "is \\ said", "0.5", "`clean` are the others"):
+        assert words in text

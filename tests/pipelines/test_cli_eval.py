@@ -1,0 +1,276 @@
+"""`stepladder eval` and `stepladder compare`, as a shell calls them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from eval.evaluations import Evaluations
+from eval.files import read_json, read_jsonl
+from eval.results import read_results
+from pipelines.cli import main
+from tests.pipelines.saved import TEXTS, labels, save
+
+
+@dataclass(frozen=True)
+class Called:
+    code: object
+    out: str
+    err: str
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Call]:
+    """The command, in this process and an empty folder: what it says, and the code that it ends with."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def called(*arguments: str | Path) -> Called:
+        monkeypatch.setattr(sys, "argv", ["stepladder", *map(str, arguments)])
+        capfd.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        return Called(code, *capfd.readouterr())
+
+    yield called
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    heads = {
+        "first": "GPT2ForSequenceClassification",
+        "second": "BertForSequenceClassification",
+    }
+    made = {name: save(root / name, head, **labels("bad", "good")) for name, head in heads.items()}
+    made["decoder"] = save(root / "decoder", "GPT2LMHeadModel")
+    made["encoder"] = save(root / "encoder", "BertForMaskedLM")
+    return made
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with reviews.csv, which has no train rows, and texts."""
+    folder = tmp_path_factory.mktemp("rows")
+    with (folder / "reviews.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label"])
+        table.writerows([text, ("bad", "good")[place % 2]] for place, text in enumerate(TEXTS * 3))
+    (folder / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
+    (folder / "empty.csv").write_text("text,label\n")
+    return folder
+
+
+def test_models_are_measured_kept_shown_and_not_measured_again(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("eval", models["first"], models["second"], "--task", "classification")
+    asked = (*asked, "--data", rows / "reviews.csv", "--out", "out", "bootstrap=50")
+    found = call(*asked)
+    assert (found.code, found.err) == (0, "")
+    for word in ("first", "second", "classification-reviews", "accuracy", "±", "items/s", "an item alone"):
+        assert word in found.out
+    kept = Evaluations(tmp_path / "out").finished()
+    assert [one.folder.parent.name for one in kept] == ["first", "second"]
+    results = read_results(tmp_path / "out" / "results.jsonl")
+    assert {result.rung for result in results} == {"first", "second"}
+    assert {result.n for result in results} == {12}
+    assert len(list(kept[0].items())) == 12
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    own = (tmp_path / "out" / "second" / "results.md").read_text(encoding="utf-8")
+    assert "| first | classification-reviews | test | accuracy |" in page
+    assert "| second |" in own
+    assert "| first |" not in own
+    assert "no train rows to compare with" in page
+
+    def load(*_: object) -> None:
+        raise RuntimeError("loaded")
+
+    monkeypatch.setattr("eval.evaluate.load_model", load)
+    assert call(*asked) == found
+    assert "loaded" in call(*asked, "--max-items", "4").err, "other items are another evaluation"
+
+
+def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
+) -> None:
+    stage = tmp_path / "run" / "stages" / "finetune-1k-s3-reviews-0a"
+    shutil.copytree(models["first"], stage / "model")
+    plan = {"format": 1, "recipe": "trial", "stages": [{"id": "x", "folder": "x", "kind": "finetune"}]}
+    (tmp_path / "run" / "plan.json").write_text(json.dumps(plan))
+    settings = {"family": "gpt2", "objective": "classification", "rung": "1k", "seed": 3}
+    counts = {"total": 3, "non_embedding": 1, "matmul": 2}
+    facts = {"params": counts, "tokens": 5, "unique_tokens": 5, "flops": 7.0, "stage_flops": 7.0}
+    manifest = {"stage": "finetune-1k-s3-reviews", "settings": settings, "files": {}, "seconds": 1.0}
+    manifest["facts"] = facts | {"step": 2, "annealed": True}
+    (stage / "manifest.json").write_text(json.dumps(manifest))
+    found = call("eval", stage, "--task", "classification", "--data", rows / "reviews.csv", "bootstrap=50")
+    assert (found.code, found.err) == (0, "")
+    (one, *_) = read_results(tmp_path / "evals" / "results.jsonl")
+    assert (one.run, one.stage, one.rung, one.seed, one.params) == ("trial", "finetune", "1k", 3, counts)
+    assert "finetune 1k s3" in found.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--task", "perplexity"], "eval: no model; name a folder, or a model of the hub"),
+        (["MODELS/decoder"], "no task; name one with --task"),
+        (
+            ["MODELS/decoder", "--task", "perplexty", "--data", "ROWS/texts.jsonl"],
+            "did you mean 'perplexity'",
+        ),
+        (["MODELS/decoder", "--task", "perplexity"], "has no rows of its own"),
+        (["MODELS/decoder", "--task", "perplexity", "--data", "ROWS/nothing.csv"], "no such file"),
+        (["MODELS/decoder", "--task", "multiple-choice", "--data", "ROWS/texts.jsonl"], "no column"),
+        (["MODELS/first", "--task", "classification", "--data", "ROWS/empty.csv"], "no rows"),
+        (
+            ["MODELS/encoder", "--task", "perplexity", "--data", "ROWS/texts.jsonl"],
+            "a bert cannot do perplexity",
+        ),
+        (
+            ["MODELS/decoder", "--task", "masked-lm", "--data", "ROWS/texts.jsonl"],
+            "a gpt2 cannot do",
+        ),
+        (
+            ["MODELS/decoder", "MODELS/encoder", "--task", "perplexity", "--data", "ROWS/texts.jsonl"],
+            "a bert cannot do perplexity",
+        ),
+        (["nowhere/at/all", "--task", "perplexity", "--data", "ROWS/texts.jsonl"], "no such folder"),
+        (["MODELS/decoder", "contxt=8", "--task", "perplexity", "--data", "ROWS/texts.jsonl"], "'context'"),
+        (["MODELS/decoder", "--split", "tst", "--task", "perplexity"], "'tst' is not one of the choices"),
+        (["MODELS/decoder", "--max-items", "0", "--task", "perplexity"], "must be at least 1"),
+        (
+            [
+                "MODELS/decoder",
+                *("--task perplexity --task cloze --task bias-pairs --data a --data b".split()),
+            ],
+            "2 for 3 tasks",
+        ),
+        (["MODELS/decoder", "--lm-eval", "hellaswag"], "pip install 'stepladder[lm-eval]'"),
+    ],
+)
+def test_a_mistake_is_one_line_before_a_model_loads(
+    arguments: list[str],
+    said: str,
+    call: Call,
+    models: dict[str, Path],
+    rows: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("eval.evaluate.load_model", None)
+    monkeypatch.setattr("eval.harness.find_spec", lambda name: None)
+    root = models["first"].parent
+    found = call("eval", *(one.replace("MODELS", str(root)).replace("ROWS", str(rows)) for one in arguments))
+    assert found.code == 2
+    assert found.err.startswith("error: ")
+    assert found.err.count("\n") == 1
+    assert said in found.err
+    assert found.out == ""
+    assert not (tmp_path / "evals").exists()
+
+
+def test_one_that_fails_later_does_not_lose_the_others(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
+) -> None:
+    found = call(
+        *("eval", models["decoder"], models["first"], "--task", "classification"),
+        *("--data", rows / "reviews.csv", "bootstrap=50"),
+    )
+    assert found.code == 2
+    assert found.err.startswith("error: 1 of 2 failed: decoder, classification-reviews: ")
+    assert "has no trained score.weight" in found.err
+    assert "first" in found.out
+    assert {result.rung for result in read_results(tmp_path / "evals" / "results.jsonl")} == {"first"}
+    assert not list(tmp_path.glob("evals/decoder/*/*")), "nothing half-written"
+
+
+def test_what_is_listed_needs_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['stepladder', 'eval', '--list']\n"
+        "from pipelines.cli import app\n"
+        "app(standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'evaluate', 'lm_eval', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for word in ("perplexity", "code-to-docstring", "multiple-choice", "accuracy_norm"):
+        assert word in done.stdout
+
+
+def test_two_models_are_compared_on_their_items(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
+) -> None:
+    asked = ("--task", "classification", "--data", rows / "reviews.csv", "bootstrap=50", "context=48")
+    assert call("eval", models["first"], models["second"], *asked).code == 0
+    found = call("compare", "evals/first", "evals/second", "--replicates", "50", "--json", "found.json")
+    assert (found.code, found.err) == (0, "")
+    for word in ("A: evals/first", "accuracy", "95 % interval", "McNemar", "Holm"):
+        assert word in found.out
+    numbers = read_json(tmp_path / "found.json")
+    (accuracy,) = [one for one in numbers["compared"] if one["metric"] == "accuracy"]
+    (folder,) = (tmp_path / "evals" / "first").glob("classification-*")
+    right = [item["statistics"]["accuracy"][0] for item in read_jsonl(folder / "items.jsonl.gz")]
+    assert accuracy["a"] == pytest.approx(sum(right) / len(right))
+    assert accuracy["n"] == 12
+    wrong = call("compare", "evals/first", "nowhere")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are a POSIX shell's")
+def test_ctrl_c_leaves_nothing_half_written(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = []
+
+    def interrupt(*_: object) -> None:
+        half.extend(tmp_path.glob("evals/decoder/*/items.jsonl.gz"))
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+
+    asked = ("eval", models["decoder"], "--data", rows / "texts.jsonl", "--task", "perplexity")
+    assert call(*asked).code == 0
+    finished = sorted(tmp_path.glob("evals/decoder/*-*"))
+    monkeypatch.setattr("eval.evaluate.measure_speed", interrupt)
+    stopped = call(*asked, "--max-items", "2")
+    assert (stopped.code, stopped.out, stopped.err) == (130, "", "stopped\n")
+    assert len(half) == 2, "it was in the middle of the second"
+    assert sorted(tmp_path.glob("evals/decoder/*-*")) == finished
+    assert {result.n for result in read_results(tmp_path / "evals" / "results.jsonl")} == {4}
+
+
+def test_a_folder_of_evaluations_has_a_report_too(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "results.jsonl").write_text("")
+    asked = []
+    monkeypatch.setattr(
+        "scaling_report.report.make_report", lambda folder, *_, **more: asked.append((folder, more)) or "page"
+    )
+    assert call("report", "evals").out == "report: page\n"
+    assert asked == [(Path("evals"), {"force": True})]
