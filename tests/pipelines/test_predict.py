@@ -21,7 +21,6 @@ from transformers import (
     pipeline,
 )
 
-from eval.evaluate import evaluate
 from eval.files import InputError, read_jsonl, write_jsonl
 from eval.tasks.settings import TaskSettings
 from pipelines.using.inputs import InputRow, read_inputs
@@ -29,6 +28,7 @@ from pipelines.using.outputs import open_output
 from pipelines.using.predict import predict
 from pipelines.using.predictor import load_predictor
 from pipelines.using.task_file import TaskFile, read_task_file, write_task_file
+from tests.eval.kept import evaluate_kept
 from tests.pipelines.saved import TEXTS, labels, save
 
 LABELS = labels("bad", "good", "odd")
@@ -149,8 +149,7 @@ def test_a_taught_model_predicts_what_evaluation_scored(tmp_path: Path, made: st
     from eval.tasks import make_task
 
     task = make_task("mine", TaskSettings(**definition))
-    evaluate(folder, task, tmp_path, settings=EvalSettings(context=12), items_to=tmp_path / "i.jsonl.gz")
-    scored = list(read_jsonl(tmp_path / "i.jsonl.gz"))
+    scored = evaluate_kept(folder, task, tmp_path, settings=EvalSettings(context=12)).items
     found = answers(folder, *({"review": row["text"], "id": row["id"]} for row in data))
     assert [(answer["id"], answer["label"]) for answer in found] == [
         (item["id"], item["output"]) for item in scored
@@ -167,9 +166,7 @@ def test_a_writing_model_predicts_what_evaluation_scored(tmp_path: Path) -> None
     write_jsonl(tmp_path / "test.jsonl", data)
     from eval.tasks import make_task
 
-    task = make_task("mine", TaskSettings(**definition))
-    evaluate(folder, task, tmp_path, items_to=tmp_path / "i.jsonl.gz")
-    scored = list(read_jsonl(tmp_path / "i.jsonl.gz"))
+    scored = evaluate_kept(folder, make_task("mine", TaskSettings(**definition)), tmp_path).items
     found = answers(folder, *data)
     assert [answer["output"] for answer in found] == [item["output"] for item in scored]
     assert [answer["truncated"] for answer in found] == [False] * 4 + [True]
