@@ -20,7 +20,7 @@ from eval.model import Model
 from eval.ranks import Ranks
 from eval.records import Setting, foreign_origin, make_result
 from eval.results import Origin, Result
-from eval.running import Tell, chunks, measure_speed, run
+from eval.running import Tell, chunks, run, speed
 from eval.settings import EvalSettings
 from eval.tally import Tally
 from eval.tasks import Generation, Task, get_task
@@ -99,7 +99,7 @@ def evaluate(
     inner = time.perf_counter() - begun
     _refuse_nothing(task, tally)
     facts = _facts(tally) | contamination.facts
-    facts["speed"] = measure_speed(model, measurement, rows, tally, inner)
+    facts["speed"] = speed(model, tally, inner)
     known = origin or foreign_origin(model.network, task.objective, model_name(model_dir))
     if known.model_fingerprint is None:
         known = dataclasses.replace(known, model_fingerprint=fingerprint(folder))

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with temporary.open("xb") as file:
             yield file

@@ -21,8 +21,7 @@ from eval.tasks.rows import RowFile
 # Rows answered together, by kind of device: some batches, to be sorted by length, and to tell how far it is.
 MOST_ROWS = {"cpu": 512, "cuda": 8192}
 MOST_CHARACTERS = {"cpu": 1 << 19, "cuda": 1 << 23}
-LATENCIES = 5  # items answered alone, to time one
-LATENCY_SECONDS = 2.0  # after which no further one is
+ALONE = 5  # first items, answered one at a time: what one takes by itself
 
 Tell = Callable[[int, int], None]
 
@@ -45,9 +44,13 @@ def run(
     spool: AbstractContextManager[Callable[[Mapping[str, Any]], None] | None]
     spool = open_jsonl(items_to) if writes and items_to is not None else nullcontext()
     with spool as write:
-        for chunk in chunks(rows, device):
+        for chunk in chunks(rows, device, alone=ALONE):
             mine = ranks.share(chunk)
-            items = ranks.gather(measurement.answer(mine) if mine else [])
+            begin = time.perf_counter()
+            answers = measurement.answer(mine) if mine else []
+            if len(chunk) == len(mine) == 1:
+                tally.alone.append(time.perf_counter() - begin)
+            items = ranks.gather(answers)
             items = [replace(one, contaminated=one.row["id"] in contaminated) for one in items]
             tally.add(items)
             if write is not None:
@@ -58,40 +61,32 @@ def run(
     return tally
 
 
-def chunks(rows: Iterable[Row], device: str = "cpu") -> Iterator[list[Row]]:
-    """Rows in groups that memory holds."""
+def chunks(rows: Iterable[Row], device: str = "cpu", alone: int = 0) -> Iterator[list[Row]]:
+    """Rows in groups that memory holds, the first `alone` of them each by itself."""
     chunk: list[Row] = []
     size = 0
-    for row in rows:
+    for place, row in enumerate(rows):
         chunk.append(row)
         size += sum(len(value) for value in row.values() if isinstance(value, str))
-        if len(chunk) >= MOST_ROWS[device] or size >= MOST_CHARACTERS[device]:
+        if place < alone or len(chunk) >= MOST_ROWS[device] or size >= MOST_CHARACTERS[device]:
             yield chunk
             chunk, size = [], 0
     if chunk:
         yield chunk
 
 
-def measure_speed(
-    model: Model, measurement: Measurement, rows: RowFile, tally: Tally, seconds: float
-) -> dict[str, Any]:
+def speed(model: Model, tally: Tally, seconds: float) -> dict[str, Any]:
     """What the run cost: items and tokens a second, and the median time of an item by itself.
 
-    Tokens are those read and written, without padding; rates are of all processes together.
+    Tokens are those read and written, without padding; rates are of all processes together, and the first
+    items, which are answered one at a time, count in them. Of several processes the first times single items.
     """
     import torch
 
-    times: list[float] = []
-    for row in rows.choose(LATENCIES):
-        if sum(times) > LATENCY_SECONDS:
-            break
-        begin = time.perf_counter()
-        measurement.answer([row])
-        times.append(time.perf_counter() - begin)
     return {
         "items_per_second": round(tally.items / seconds, 3),
         "tokens_per_second": round(tally.tokens / seconds, 1),
-        "latency_ms": round(1000 * statistics.median(times), 3),
+        "latency_ms": round(1000 * statistics.median(tally.alone), 3) if tally.alone else None,
         "seconds": round(seconds, 3),
         "device": str(model.device),
         "threads": torch.get_num_threads(),

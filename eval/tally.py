@@ -24,6 +24,7 @@ class Tally:
         self.measurement = measurement
         self.samples: list[dict[str, str]] = []
         self.tokens = 0
+        self.alone: list[float] = []  # seconds of each item that this process answered by itself
         self.items = 0
         self._sampled = frozenset(sampled)
         self._statistics: dict[str, list[Array]] = {metric.name: [] for metric in measurement.metrics}

@@ -54,6 +54,8 @@ class _Model:
     checkpoint: Path
     fingerprint: str
     origin: Origin | None
+    context: int | None
+    """Of the rows that it was fine-tuned on in a run: what it reads unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
 def _find(name: str) -> _Model:
     checkpoint = find_model(name)
     label = model_name(checkpoint) if Path(name).expanduser().is_dir() else name
-    return _Model(label, checkpoint, fingerprint(checkpoint), find_origin(checkpoint))
+    origin, context = find_origin(checkpoint) or (None, None)
+    return _Model(label, checkpoint, fingerprint(checkpoint), origin, context)
 
 
 def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> list[tuple[FoundTask, Path]]:
@@ -130,13 +133,16 @@ def _jobs(
 
 
 def _task_job(store: Evaluations, wanted: Wanted, model: _Model, found: FoundTask, rows: Path) -> _Job:
+    settings = wanted.settings
+    if settings.context is None:
+        settings = settings.model_copy(update={"context": model.context})
     asked = Asked(
         model=model.name,
         checkpoint=model.checkpoint,
         fingerprint=model.fingerprint,
         task=found.task,
         rows=rows,
-        settings=wanted.settings,
+        settings=settings,
         # what the files hold is told by the rows
         definition=found.settings and found.settings.model_dump(mode="json", exclude={"files", "hub"}),
         seed=wanted.seed,

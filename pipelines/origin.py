@@ -31,8 +31,11 @@ def origin_of(run: str, stage: Path) -> Origin:
     )
 
 
-def find_origin(checkpoint: Path) -> Origin | None:
-    """The origin of a model's folder that lies in a run as its stage left it; None for any other folder."""
+def find_origin(checkpoint: Path) -> tuple[Origin, int | None] | None:
+    """The origin of a model's folder that lies in a run as its stage left it; None for any other folder.
+
+    Beside it the tokens of a row that the model was fine-tuned on; None for one that was not.
+    """
     stage = checkpoint.resolve().parent
     root = stage.parent.parent
     if checkpoint.name != "model" or stage.parent.name != "stages" or not (root / "plan.json").is_file():
@@ -40,4 +43,4 @@ def find_origin(checkpoint: Path) -> Origin | None:
     manifest = read_manifest(stage)
     if manifest is None or str(manifest["stage"]).split("-")[0] not in MODEL_STAGES:
         return None
-    return origin_of(RunFolder(root).recipe_name(), stage)
+    return origin_of(RunFolder(root).recipe_name(), stage), manifest["settings"].get("max_tokens")

@@ -255,7 +255,7 @@ def test_ctrl_c_leaves_nothing_half_written(
     asked = ("eval", models["decoder"], "--data", rows / "texts.jsonl", "--task", "perplexity")
     assert call(*asked).code == 0
     finished = sorted(tmp_path.glob("evals/decoder/*-*"))
-    monkeypatch.setattr("eval.evaluate.measure_speed", interrupt)
+    monkeypatch.setattr("eval.evaluate.speed", interrupt)
     stopped = call(*asked, "--max-items", "2")
     assert (stopped.code, stopped.out, stopped.err) == (130, "", "stopped\n")
     assert len(half) == 2, "it was in the middle of the second"
