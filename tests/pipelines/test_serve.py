@@ -57,7 +57,8 @@ def test_a_taught_model_is_asked_in_the_words_it_learnt(tmp_path: Path) -> None:
     for text in (TEXTS[0], f"  {TEXTS[1]}\n"):
         asked = [{"role": "system", "content": "x"}, *said("before", text)]
         ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
-        assert [ids] == encode_prompts(task, tokenizer, [{"source": text}], CONTEXT)
+        (prompt,) = encode_prompts(task, tokenizer, [{"source": text}], CONTEXT)
+        assert ids == prompt.ids
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "view")
     ends = tokenizer.convert_ids_to_tokens(model.generation_config.eos_token_id)
     assert tokenizer.eos_token in ends
