@@ -35,7 +35,7 @@ TORCH_PINNED = "2.13.0"
 TORCH_OLDEST, TORCH_BEFORE = (2, 6), (3, 0)  # the bounds in pyproject.toml
 
 EXTRAS = ("dev",)
-NEXT = {"": "stepladder run quickstart", "dev": "python -m pytest"}
+NEXT = {"": "stepladder run quickstart", "dev": "python -m pytest -n 2"}
 
 
 class SetupError(Exception):
