@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eval.evaluate import check_before_loading
-from eval.evaluations import VERSION, Asked, Evaluations, Kept
+from eval.evaluations import VERSION, Asked, Evaluations, Kept, read_kept
 from eval.files import InputError, write_atomic
 from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_fingerprint
-from eval.loading import check_family, fingerprint, model_name
+from eval.loading import check_family, fingerprint, model_name, tokenizer_fingerprint
 from eval.ranks import join_ranks
 from eval.records import foreign_origin
 from eval.results import Origin
@@ -81,6 +81,7 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
                 check_family(model.checkpoint, PERPLEXITY)
         store = Evaluations(wanted.out, join_ranks())
         with store.locked():
+            store.finished()  # one that cannot be read is told now, not once all is measured
             kept, failed = _measure(store, _jobs(store, wanted, models, tasks), err)
     if kept and store.ranks.is_first:
         print_results(out, kept)
@@ -156,6 +157,7 @@ def _harness_job(store: Evaluations, wanted: Wanted, model: _Model, name: str) -
     told = {
         "version": VERSION,
         "fingerprint": model.fingerprint,
+        "tokenizer": tokenizer_fingerprint(model.checkpoint),
         "task": PREFIX + name,
         "definition": task_fingerprint(name, wanted.harness_folder),
         "settings": settings.model_dump(include={"max_items", "context", "dtype", "bootstrap"}),
@@ -163,7 +165,7 @@ def _harness_job(store: Evaluations, wanted: Wanted, model: _Model, name: str) -
 
     def make(tell: Callable[[int, int], None], models: dict[Any, Any]) -> Kept:
         folder = store.place(model.name, model.fingerprint, PREFIX + name, told)
-        if (kept := store.find(folder)) is not None:
+        if (kept := read_kept(folder)) is not None:
             return kept
         if "lm-eval" not in models:
             models["lm-eval"] = load_harness(model.checkpoint, settings)
