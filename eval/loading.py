@@ -64,6 +64,11 @@ def fingerprint(model_dir: Path) -> str:
     return hash_json({path.name: hash_file(path) for path in _files(Path(model_dir))})
 
 
+def find_context(model_dir: Path, settings: EvalSettings) -> int:
+    """How many tokens a model reads at once, by its config.json; raises `InputError` as loading does."""
+    return _context(_config(model_dir), settings.context, model_dir)
+
+
 def tokenizer_fingerprint(model_dir: Path) -> str:
     """16 hex digits of the files that say how the checkpoint in a folder reads text."""
     names = {path for pattern in _TOKENIZER for path in Path(model_dir).glob(pattern)}

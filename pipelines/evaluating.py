@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval.evaluate import check_before_loading
+from eval.checking import check_model, check_rows
 from eval.evaluations import VERSION, Asked, Evaluations, Kept, read_kept
 from eval.files import InputError, write_atomic
 from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_fingerprint
@@ -112,13 +112,9 @@ def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> lis
     for place, (name, where) in enumerate(zip(names, data, strict=True)):
         found = find_task(name, where)
         rows = found.rows(scratch / str(place))
-        for number, model in enumerate(models):
-            if number:  # the rows are the same for all
-                check_family(model.checkpoint, found.task)
-            else:
-                check_before_loading(
-                    model.checkpoint, found.task, rows, wanted.settings.split, wanted.settings
-                )
+        check_rows(found.task, rows, wanted.settings.split, wanted.settings)
+        for model in models:
+            check_model(model.checkpoint, found.task, _settings(wanted, model))
         tasks.append((found, rows))
     return tasks
 
@@ -134,22 +130,26 @@ def _jobs(
 
 
 def _task_job(store: Evaluations, wanted: Wanted, model: _Model, found: FoundTask, rows: Path) -> _Job:
-    settings = wanted.settings
-    if settings.context is None:
-        settings = settings.model_copy(update={"context": model.context})
     asked = Asked(
         model=model.name,
         checkpoint=model.checkpoint,
         fingerprint=model.fingerprint,
         task=found.task,
         rows=rows,
-        settings=settings,
+        settings=_settings(wanted, model),
         # what the files hold is told by the rows
         definition=found.settings and found.settings.model_dump(mode="json", exclude={"files", "hub"}),
         seed=wanted.seed,
         origin=model.origin,
     )
     return _Job(found.name, model, lambda tell, models: store.run(asked, tell, models))
+
+
+def _settings(wanted: Wanted, model: _Model) -> EvalSettings:
+    """How a model is measured: one fine-tuned in a run reads as much as there, unless told otherwise."""
+    if wanted.settings.context is not None:
+        return wanted.settings
+    return wanted.settings.model_copy(update={"context": model.context})
 
 
 def _harness_job(store: Evaluations, wanted: Wanted, model: _Model, name: str) -> _Job:

@@ -81,6 +81,14 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.writerows([text, ("bad", "good")[place % 2]] for place, text in enumerate(TEXTS * 3))
     (folder / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
     (folder / "empty.csv").write_text("text,label\n")
+    (folder / "pairs.csv").write_text("source,target\ncat,Katze\ncow,Kuh\n")
+    shots = "kind: generation\nfiles: {train: pairs.csv, test: pairs2.csv}\nshots: 2\nmax_new_tokens: 2\n"
+    (folder / "pairs2.csv").write_text("source,target\ndog,Hund\n")
+    (folder / "shots.yaml").write_text(shots)
+    (folder / "odd").mkdir()
+    good = {"id": "a", "text": "x", "label": "good"}
+    (folder / "odd" / "test.jsonl").write_text(json.dumps(good))
+    (folder / "odd" / "train.jsonl").write_text(f"{json.dumps(good)}\n{json.dumps({'id': 'b'})}\n")
     return folder
 
 
@@ -169,6 +177,24 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
             ],
             "2 for 3 tasks",
         ),
+        (
+            ["MODELS/decoder", "context=9999", "--task", "perplexity", "--data", "ROWS/texts.jsonl"],
+            "eval.context: 9999 is more than the model's",
+        ),
+        (
+            ["MODELS/decoder", "context=16", "stride=17", "--task=perplexity", "--data=ROWS/texts.jsonl"],
+            "eval.stride: 17 is more than the context, 16 tokens",
+        ),
+        (
+            ["MODELS/decoder", "context=16", "--task", "memorisation", "--data", "ROWS/texts.jsonl"],
+            "prefix 50 and suffix 50 are more than the context, 16 tokens",
+        ),
+        (
+            ["MODELS/decoder", "context=16", "--task", "generation", "--data", "ROWS/pairs.csv"],
+            "max_new_tokens 64 leaves no room for a prompt in a context of 16",
+        ),
+        (["MODELS/decoder", "--task", "ROWS/shots.yaml"], "2 solved examples are wanted, and 1 different"),
+        (["MODELS/first", "--task", "classification", "--data", "ROWS/odd"], "train.jsonl: row 2: no field"),
         (["MODELS/decoder", "--lm-eval", "hellaswag"], "pip install 'stepladder[lm-eval]'"),
     ],
 )
