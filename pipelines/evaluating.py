@@ -21,8 +21,8 @@ from eval.ranks import join_ranks
 from eval.records import foreign_origin
 from eval.results import Origin
 from eval.settings import EvalSettings
+from eval.tasks import LanguageModelling
 from eval.tasks.find import FoundTask, find_task
-from eval.tasks.perplexity import PERPLEXITY
 from eval.view import print_results, results_markdown
 from pipelines.origin import find_origin
 from pipelines.using.folders import find_model
@@ -78,7 +78,7 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
         if wanted.harness:
             check_harness(wanted.harness, wanted.harness_folder)
             for model in models:
-                check_family(model.checkpoint, PERPLEXITY)
+                check_family(model.checkpoint, LanguageModelling(name="lm-eval", fields=()))
         store = Evaluations(wanted.out, join_ranks())
         with store.locked():
             store.finished()  # one that cannot be read is told now, not once all is measured
@@ -100,16 +100,8 @@ def _find(name: str) -> _Model:
 
 def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> list[tuple[FoundTask, Path]]:
     """Every task with the folder of its rows, found right for every model."""
-    names = list(dict.fromkeys(wanted.tasks))
-    data = [wanted.data] * len(names)
-    if len(names) > 1 and len(wanted.data) > 1:
-        if len(wanted.data) != len(names):
-            raise InputError(
-                f"--data: {len(wanted.data)} for {len(names)} tasks; give one for all, or one for each"
-            )
-        data = [(one,) for one in wanted.data]
     tasks = []
-    for place, (name, where) in enumerate(zip(names, data, strict=True)):
+    for place, (name, where) in enumerate(_pairs(wanted)):
         found = find_task(name, where)
         rows = found.rows(scratch / str(place))
         check_rows(found.task, rows, wanted.settings.split, wanted.settings)
@@ -117,6 +109,18 @@ def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> lis
             check_model(model.checkpoint, found.task, _settings(wanted, model))
         tasks.append((found, rows))
     return tasks
+
+
+def _pairs(wanted: Wanted) -> list[tuple[str, tuple[str, ...]]]:
+    """Every task's name with its rows, each pair once: one task may be asked about several."""
+    data = [wanted.data] * len(wanted.tasks)
+    if len(wanted.tasks) > 1 and len(wanted.data) > 1:
+        if len(wanted.data) != len(wanted.tasks):
+            raise InputError(
+                f"--data: {len(wanted.data)} for {len(wanted.tasks)} tasks; give one for all, or one for each"
+            )
+        data = [(one,) for one in wanted.data]
+    return list(dict.fromkeys(zip(wanted.tasks, data, strict=True)))
 
 
 def _jobs(

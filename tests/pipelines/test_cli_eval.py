@@ -121,6 +121,18 @@ def test_models_are_measured_kept_shown_and_not_measured_again(
     assert "loaded" in call(*asked, "--max-items", "4").err, "other items are another evaluation"
 
 
+def test_one_task_is_asked_about_several_files_each_by_itself(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more.jsonl").write_text(json.dumps({"text": "One more."}))
+    both = ("--data", rows / "texts.jsonl", "--data", "more.jsonl")
+    found = call("eval", models["decoder"], "--task", "perplexity", "--task", "perplexity", *both)
+    assert (found.code, found.err) == (0, "")
+    results = read_results(tmp_path / "evals" / "results.jsonl")
+    assert {one.n for one in results} == {len(TEXTS), 1}
+    assert len({one.data_fingerprint for one in results}) == 2
+
+
 def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
     call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
 ) -> None:
@@ -195,6 +207,11 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
         ),
         (["MODELS/decoder", "--task", "ROWS/shots.yaml"], "2 solved examples are wanted, and 1 different"),
         (["MODELS/first", "--task", "classification", "--data", "ROWS/odd"], "train.jsonl: row 2: no field"),
+        (["MODELS/decoder", "--lm-eval", "hellaswag", "--data", "x"], "--data: is for --task"),
+        (
+            ["MODELS/decoder", "--task", "cloze", "--lm-eval-tasks", "x"],
+            "--lm-eval-tasks: is for --lm-eval",
+        ),
         (["MODELS/decoder", "--lm-eval", "hellaswag"], "pip install 'stepladder[lm-eval]'"),
     ],
 )
@@ -336,4 +353,4 @@ metric_list: [{{metric: bits_per_byte}}]
     monkeypatch.setattr("pipelines.evaluating.load_harness", None)  # not come to
     assert call(*asked).out == found.out
     refused = call("eval", models["encoder"], "--lm-eval", "tiny_text", "--lm-eval-tasks", "own")
-    assert "a bert cannot do perplexity" in refused.err
+    assert "a bert cannot do lm-eval" in refused.err
