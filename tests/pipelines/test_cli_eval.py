@@ -21,6 +21,7 @@ from eval.evaluations import Evaluations
 from eval.files import read_json, read_jsonl
 from eval.results import read_results
 from pipelines.cli import main
+from pipelines.origin import find_origin
 from tests.pipelines.saved import TEXTS, labels, save
 
 
@@ -134,7 +135,7 @@ def test_one_task_is_asked_about_several_files_each_by_itself(
 
 
 def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
-    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = tmp_path / "run" / "stages" / "finetune-1k-s3-reviews-0a"
     shutil.copytree(models["first"], stage / "model")
@@ -151,6 +152,8 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
     (one, *_) = read_results(tmp_path / "evals" / "results.jsonl")
     assert (one.run, one.stage, one.rung, one.seed, one.params) == ("trial", "finetune", "1k", 3, counts)
     assert "finetune 1k s3" in found.out
+    monkeypatch.chdir(stage / "model")
+    assert find_origin(Path()) is not None, "`eval .` in the model's folder"
 
 
 @pytest.mark.parametrize(
