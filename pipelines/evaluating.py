@@ -19,10 +19,11 @@ from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_
 from eval.loading import check_family, fingerprint, model_name, tokenizer_fingerprint
 from eval.ranks import join_ranks
 from eval.records import foreign_origin
-from eval.results import Origin
+from eval.results import SPLITS, Origin
 from eval.settings import EvalSettings
 from eval.tasks import LanguageModelling
 from eval.tasks.find import FoundTask, find_task
+from eval.tasks.rows import has_rows
 from eval.view import print_results, results_markdown
 from pipelines.origin import find_origin
 from pipelines.using.folders import find_model
@@ -104,11 +105,20 @@ def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> lis
     for place, (name, where) in enumerate(_pairs(wanted)):
         found = find_task(name, where)
         rows = found.rows(scratch / str(place))
+        if found.source is not None:
+            _check_split(found.name, rows, wanted.settings.split)
         check_rows(found.task, rows, wanted.settings.split, wanted.settings)
         for model in models:
             check_model(model.checkpoint, found.task, _settings(wanted, model))
         tasks.append((found, rows))
     return tasks
+
+
+def _check_split(name: str, rows: Path, split: str) -> None:
+    """Of rows that were made here, nobody knows the folder: say what of the task is missing."""
+    if not has_rows(rows, split):
+        there = ", ".join(one for one in SPLITS if has_rows(rows, one))
+        raise InputError(f"{name}: has no {split} rows; name some, or measure one of {there} with --split")
 
 
 def _pairs(wanted: Wanted) -> list[tuple[str, tuple[str, ...]]]:

@@ -208,6 +208,10 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
             ["MODELS/decoder", "context=16", "--task", "generation", "--data", "ROWS/pairs.csv"],
             "max_new_tokens 64 leaves no room for a prompt in a context of 16",
         ),
+        (
+            ["MODELS/decoder", "--split", "train", "--task", "cloze", "--data", "ROWS/texts.jsonl"],
+            "error: cloze: has no train rows; name some, or measure one of test with --split",
+        ),
         (["MODELS/decoder", "--task", "ROWS/shots.yaml"], "2 solved examples are wanted, and 1 different"),
         (["MODELS/first", "--task", "classification", "--data", "ROWS/odd"], "train.jsonl: row 2: no field"),
         (["MODELS/decoder", "--lm-eval", "hellaswag", "--data", "x"], "--data: is for --task"),
