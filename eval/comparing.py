@@ -37,7 +37,8 @@ from eval.significance import (
 
 LEVEL = 0.05
 BOOTSTRAP, RANDOMISATION = 1000, 10_000  # sacreBLEU's numbers
-_PER_TOKEN = ("token_perplexity", "masked_lm_loss", "pseudo_perplexity", "answer_perplexity")
+_PER_TOKEN = ("token_perplexity", "masked_lm_loss", "pseudo_perplexity")
+_BEST_BETWEEN = ("stereotype_share",)  # neither most nor least is best of these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +262,8 @@ def _verdict(one: Compared, p_holm: float | None) -> str:
         return f"cannot be said: {one.reason}"
     if p_holm > LEVEL or one.difference == 0:
         return "no difference shown"
+    if one.metric in _BEST_BETWEEN:
+        return "B is higher" if one.difference > 0 else "B is lower"
     better = (one.difference > 0) == METRICS[one.metric].higher_is_better
     return "B is better" if better else "A is better"
 

@@ -11,23 +11,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from eval.checking import WITHOUT_TRAIN, check_before_loading
 from eval.contamination import compare
 from eval.files import InputError
 from eval.loading import check_family, find_checkpoint, fingerprint, load_model, model_name
 from eval.measuring import Asked, Measurement, begin
-from eval.metrics import Score, metric_by_name, refuse_empty
+from eval.metrics import Score
 from eval.model import Model
 from eval.ranks import Ranks
 from eval.records import Setting, foreign_origin, make_result
 from eval.results import Origin, Result
-from eval.running import Tell, chunks, run, speed
+from eval.running import Tell, run, speed
 from eval.settings import EvalSettings
 from eval.tally import Tally
-from eval.tasks import Generation, Task, get_task
-from eval.tasks.rows import RowFile, has_rows, open_rows
+from eval.tasks import Task, get_task
+from eval.tasks.rows import has_rows
 
-# Documents are compared when a corpus is prepared; in the others overlap is the point, or means nothing.
-_NO_CONTAMINATION = ("language-modelling", "memorisation", "bias-pairs", "toxicity")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "rouge-score")
 
 
@@ -120,21 +119,6 @@ def _facts(tally: Tally) -> dict[str, Any]:
     return facts if confusion is None else facts | {"confusion": confusion}
 
 
-def check_before_loading(folder: Path, task: Task, data: Path, split: str, settings: EvalSettings) -> RowFile:
-    """The rows to be measured, once all is found right that can be told without the model's weights.
-
-    Raises `InputError` for rows that are missing or wrong, references that no metric can read, and a kind of
-    model that cannot do the task.
-    """
-    check_family(folder, task)
-    rows = open_rows(task, data, split).choose(settings.max_items)
-    if isinstance(task, Generation):
-        metrics = [metric_by_name(name, scoring=task.scoring) for name in task.metrics]
-        for chunk in chunks(rows):
-            refuse_empty(metrics, [task.references(row) for row in chunk], [row["id"] for row in chunk])
-    return rows
-
-
 @dataclass(frozen=True)
 class _Loader:
     """Loads models, each once."""
@@ -161,7 +145,7 @@ def _contamination(asked: Asked) -> _Contamination:
     reason = None
     if not asked.settings.contamination:
         reason = "not asked for"
-    elif asked.task.kind in _NO_CONTAMINATION:
+    elif asked.task.kind in WITHOUT_TRAIN:
         reason = f"not looked for in {asked.task.kind}"
     elif not has_rows(asked.data, "train"):
         reason = "no train rows to compare with"

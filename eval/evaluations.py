@@ -19,11 +19,19 @@ from eval.ranks import Ranks
 from eval.results import Origin, Result, read_results, write_results
 from eval.settings import EvalSettings
 from eval.tasks.base import Task
+from eval.tasks.rows import split_files
 
 VERSION = 1  # raised when the same question should be answered anew
 MANIFEST = "manifest.json"
 RESULTS, ITEMS, SAMPLES, FACTS = "results.jsonl", "items.jsonl.gz", "samples.jsonl", "facts.json"
 MODEL = "model.json"
+# What a folder of evaluations never has in it, and what a folder with it is.
+_OTHERS = {
+    "plan.json": "a run's folder",
+    "config.json": "a model's folder",
+    MANIFEST: "one evaluation, or a stage of a run",
+    MODEL: "the evaluations of one model",
+}
 # Settings that change no result: speed, and what is shown. Which task is measured stands in the key anyway.
 _NOT_IN_KEY = {"batch_tokens", "batch_size", "samples", "tasks"}
 _LONGEST_NAME, _KEY = 80, 12  # characters
@@ -49,14 +57,22 @@ class Asked:
     seed: int = 0
     origin: Origin | None = None
 
+    @property
+    def label(self) -> str:
+        """What its folder is called, but for the key."""
+        return f"{self.task.name}-{self.settings.split}"
+
     def told(self) -> dict[str, Any]:
         """All that decides what is found, as JSON; the key is its hash."""
+        from eval.loading import tokenizer_fingerprint
+
         return {
             "version": VERSION,
             "fingerprint": self.fingerprint,
+            "tokenizer": tokenizer_fingerprint(self.checkpoint),
             "task": _task_as_json(self.task),
             "definition": self.definition,
-            "rows": {path.name: hash_file(path) for path in sorted(self.rows.glob("*.jsonl*"))},
+            "rows": {path.name: hash_file(path) for path in split_files(self.rows)},
             "settings": self.settings.model_dump(mode="json", exclude=_NOT_IN_KEY),
             "seed": self.seed,
             "origin": self.origin and dataclasses.asdict(self.origin),
@@ -91,9 +107,16 @@ class Evaluations:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process. Raises `InputError` for a file, and where another holds it."""
+        """Hold the folder for this process.
+
+        Raises `InputError` for a file, for a folder that holds something else, whose table would be lost, and
+        where another process holds it.
+        """
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; name a folder with --out")
+        for name, what in _OTHERS.items():
+            if (self.root / name).is_file():
+                raise InputError(f"{self.root}: is {what} ({name} is in it); name another folder with --out")
         if not self.ranks.is_first:
             yield
             return
@@ -122,24 +145,19 @@ class Evaluations:
 
     def folder(self, asked: Asked) -> Path:
         """Where this one is, or will be."""
-        return self.place(
-            asked.model, asked.fingerprint, f"{asked.task.name}-{asked.settings.split}", asked.told()
-        )
+        return self.place(asked.model, asked.fingerprint, asked.label, asked.told())
 
     def place(self, model: str, fingerprint: str, name: str, told: Mapping[str, Any]) -> Path:
         """The folder of an evaluation called `name` that `told` decides."""
         return self.model_folder(model, fingerprint) / f"{safe_name(name)}-{hash_json(told)[:_KEY]}"
-
-    def find(self, folder: Path) -> Kept | None:
-        """The finished evaluation in that folder; None where there is none, or not all of one."""
-        return read_kept(folder)
 
     def run(self, asked: Asked, tell: Tell | None = None, models: dict[Any, Any] | None = None) -> Kept:
         """The evaluation, measured unless it is there. Raises as `eval.evaluate.evaluate` does.
 
         Every process of a launcher calls it; the first one writes.
         """
-        folder = self.folder(asked)
+        told = asked.told()  # once: what is in the files may change meanwhile
+        folder = self.place(asked.model, asked.fingerprint, asked.label, told)
         if (kept := read_kept(folder)) is not None:
             return kept
         from eval.evaluate import evaluate
@@ -160,7 +178,7 @@ class Evaluations:
             results = found.results
             if asked.origin is None:
                 results = [self._named(result, asked, folder) for result in results]
-            manifest = _manifest(asked.model, asked.task.name, asked.told())
+            manifest = _manifest(asked.model, asked.task.name, told)
             if first:
                 write_results(folder / RESULTS, results)
                 write_jsonl(folder / SAMPLES, found.samples)
@@ -251,14 +269,13 @@ def safe_name(name: str) -> str:
 
 
 def _manifest(model: str, task: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    made = datetime.now(UTC).isoformat(timespec="microseconds")
     return {
         "format": 1,
         "model": model,
         "task": task,
         "key": hash_json(told)[:12],
         "told": told,
-        "made": made,
+        "made": datetime.now(UTC).isoformat(timespec="microseconds"),
     }
 
 
@@ -278,9 +295,6 @@ def _task_as_json(task: Task) -> dict[str, Any]:
 
 def _identity(result: Result) -> tuple[Any, ...]:
     """What must be the same before one result stands for another."""
-    names = "run stage family objective rung tokens step seed task split metric signature".split()
-    return (
-        *(getattr(result, name) for name in names),
-        result.model_fingerprint,
-        result.data_fingerprint,
-    )
+    names = "run stage family objective rung tokens step seed task split metric signature"
+    fingerprints = "model_fingerprint data_fingerprint"
+    return tuple(getattr(result, name) for name in f"{names} {fingerprints}".split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json
+from eval.files import InputError, hash_file, hash_json, read_text
 from eval.metrics import Score
 from eval.records import Setting, make_result
 from eval.results import METRICS, Origin, Result
@@ -71,10 +72,18 @@ def check_harness(tasks: Sequence[str], task_folder: Path | None = None) -> None
 
 
 def task_fingerprint(name: str, task_folder: Path | None) -> str:
-    """What tells a task from another: its name, the package's version, the task folder's files."""
-    files = sorted(path for path in task_folder.rglob("*") if path.is_file()) if task_folder else []
-    hashes = {path.relative_to(str(task_folder)).as_posix(): hash_file(path) for path in files}
-    return hash_json([name, version("lm_eval"), hashes])
+    """What tells a task from another: its name, the package's version, the task folder's files, and those
+    files elsewhere that its YAML names.
+    """
+    files = {path for path in task_folder.rglob("*") if path.is_file()} if task_folder else set()
+    named = {Path(word) for path in files if path.suffix in (".yaml", ".yml") for word in _words(path)}
+    files |= {path for path in named if path.is_file()}
+    return hash_json([name, version("lm_eval"), sorted((path.name, hash_file(path)) for path in files)])
+
+
+def _words(path: Path) -> list[str]:
+    """What in a YAML file may be a path."""
+    return re.findall(r"[^\s'\"{}\[\],:]{1,255}", read_text(path))
 
 
 def load_harness(model_dir: Path, settings: EvalSettings) -> Any:
@@ -120,8 +129,8 @@ def run_harness(
                 bootstrap_iters=settings.bootstrap,
                 task_manager=_manager(task, task_folder),
             )
-    except (OSError, ValueError, KeyError) as error:  # what loading a data set ends in
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # its tasks are other people's code and data: whatever fails in one is its own
+        reason = f"{type(error).__name__}: {error.__cause__ or error}".strip().splitlines()[0]
         raise InputError(f"lm-eval {task}: {reason}; mend the task's file, or see to its data set") from error
     assert found is not None, "one process is the first one"
     seconds = round(time.perf_counter() - began, 3)
@@ -192,7 +201,7 @@ def _file(found: _Found, origin: Origin, how: str, seconds: float) -> Filed:
         theirs, _, filtered = key.rpartition(",")
         if filtered != found.filtered or not theirs or theirs.endswith("_stderr"):
             continue
-        if reason := _why_left_out(theirs, value):
+        if reason := _why_left_out(theirs, value, samples):
             left_out.append(f"{theirs}: {reason}")
             continue
         stderr = numbers.get(f"{theirs}_stderr,{filtered}")
@@ -204,7 +213,7 @@ def _file(found: _Found, origin: Origin, how: str, seconds: float) -> Filed:
     return Filed(found.label, results, items, left_out)
 
 
-def _why_left_out(theirs: str, value: Any) -> str | None:
+def _why_left_out(theirs: str, value: Any, samples: Sequence[Mapping[str, Any]]) -> str | None:
     """Why a number of its is no result here; None for those that are."""
     if theirs not in NAMES:
         return "no metric here has this meaning"
@@ -212,9 +221,16 @@ def _why_left_out(theirs: str, value: Any) -> str | None:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return f"its value is {value!r}"
     low, high = meaning.floor, meaning.ceiling
+    if high == 1 and any(_is_of_squad(sample.get(theirs)) for sample in samples):
+        return f"SQuAD's script counts it to 100, {NAMES[theirs]} here to 1"
     if (low is not None and value < low) or (high is not None and value > high):
         return f"{value:g} is on another scale than {NAMES[theirs]} here ({low:g} to {high or math.inf:g})"
     return None
+
+
+def _is_of_squad(statistic: Any) -> bool:
+    """Whether an item's is what lm-eval hands to the script of SQuAD 2: its answer and the right ones."""
+    return isinstance(statistic, (tuple, list)) and any(isinstance(part, Mapping) for part in statistic)
 
 
 def _items(samples: Sequence[Mapping[str, Any]], found: _Found) -> list[dict[str, Any]]:

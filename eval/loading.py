@@ -14,6 +14,8 @@ from eval.tasks.encoding import pad_id
 # Weights and what describes them; pickled weights are neither fetched nor read.
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
+_TOKENIZER = ("*token*.json", "*.model", "vocab*", "merges*")
+
 # The class of `transformers` with the head that each objective trains.
 _HEADS = {
     "causal-lm": "AutoModelForCausalLM",
@@ -60,6 +62,17 @@ def model_name(model: str | Path) -> str:
 def fingerprint(model_dir: Path) -> str:
     """16 hex digits of the checkpoint's content: its config.json and every safetensors file."""
     return hash_json({path.name: hash_file(path) for path in _files(Path(model_dir))})
+
+
+def find_context(model_dir: Path, settings: EvalSettings) -> int:
+    """How many tokens a model reads at once, by its config.json; raises `InputError` as loading does."""
+    return _context(_config(model_dir), settings.context, model_dir)
+
+
+def tokenizer_fingerprint(model_dir: Path) -> str:
+    """16 hex digits of the files that say how the checkpoint in a folder reads text."""
+    names = {path for pattern in _TOKENIZER for path in Path(model_dir).glob(pattern)}
+    return hash_json({path.name: hash_file(path) for path in names if path.is_file()})
 
 
 def _files(folder: Path) -> list[Path]:

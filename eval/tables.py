@@ -56,16 +56,19 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
 def read_csv(file: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV file's rows, one at a time: column -> text; `line` is the row's last line.
 
-    Raises `InputError`, beginning with `name`, for quotes that never end, rows with more or fewer columns
-    than the first line has, and bytes that are not UTF-8.
+    Raises `InputError`, beginning with `name`, for quotes that never end, two columns of one name, rows
+    with more or fewer columns than the first line has, and bytes that are not UTF-8.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     # strict: else an unclosed quote makes one field of the rest of the file
     rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
     try:
+        names = rows.fieldnames or ()
+        if doubled := [one for one in names if one and list(names).count(one) > 1]:
+            raise InputError(f"{name}: has two columns {doubled[0]!r}; give each a name of its own")
         for row in rows:
             if None in row or None in row.values():
-                wanted = f"the {len(rows.fieldnames or ())} of the first line"
+                wanted = f"the {len(names)} of the first line"
                 raise InputError(f"{name}:{rows.line_num}: has other columns than {wanted}; mend the line")
             yield rows.line_num, row
     except csv.Error as error:

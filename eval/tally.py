@@ -68,10 +68,11 @@ class Tally:
 
         Every `subset` that rows carry, and the `clean` items where some are contaminated.
         """
-        for name in sorted({name for name in self._subsets if name is not None}):
+        subsets = {name for name in self._subsets if name is not None}
+        for name in sorted(subsets):
             yield name, [subset == name for subset in self._subsets]
         if not all(self._clean):
-            yield "clean", self._clean
+            yield "uncontaminated" if "clean" in subsets else "clean", self._clean
 
     def scores(self, *, replicates: int, seed: int, chosen: Sequence[bool] | None = None) -> list[Score]:
         """Every metric's score over all scored items, or those `chosen`; none where there is no item.

@@ -59,9 +59,15 @@ def evaluate(
         print_tasks(Console(highlight=False))
         return
     models, settings = _arguments(arguments or (), {"split": split, "max_items": max_items})
-    harness = tuple(name for name in (lm_eval or "").split(",") if name)
+    harness = tuple(dict.fromkeys(name.strip() for name in (lm_eval or "").split(",") if name.strip()))
     if not task and not harness:
         raise InputError("eval: no task; name one with --task (`stepladder eval --list` shows them)")
+    for option, given, owner, there in (
+        ("--data", data, "--task", task),
+        ("--lm-eval-tasks", lm_eval_tasks, "--lm-eval", harness),
+    ):
+        if given and not there:
+            raise InputError(f"{option}: is for {owner}, which is not given; name its tasks, or leave it out")
     with tidy(), quiet():
         from pipelines.evaluating import Wanted, evaluate_models
 

@@ -12,17 +12,18 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval.evaluate import check_before_loading
-from eval.evaluations import VERSION, Asked, Evaluations, Kept
+from eval.checking import check_model, check_rows
+from eval.evaluations import VERSION, Asked, Evaluations, Kept, read_kept
 from eval.files import InputError, write_atomic
 from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_fingerprint
-from eval.loading import check_family, fingerprint, model_name
+from eval.loading import check_family, fingerprint, model_name, tokenizer_fingerprint
 from eval.ranks import join_ranks
 from eval.records import foreign_origin
-from eval.results import Origin
+from eval.results import SPLITS, Origin
 from eval.settings import EvalSettings
+from eval.tasks import LanguageModelling
 from eval.tasks.find import FoundTask, find_task
-from eval.tasks.perplexity import PERPLEXITY
+from eval.tasks.rows import has_rows
 from eval.view import print_results, results_markdown
 from pipelines.origin import find_origin
 from pipelines.using.folders import find_model
@@ -78,9 +79,10 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
         if wanted.harness:
             check_harness(wanted.harness, wanted.harness_folder)
             for model in models:
-                check_family(model.checkpoint, PERPLEXITY)
+                check_family(model.checkpoint, LanguageModelling(name="lm-eval", fields=()))
         store = Evaluations(wanted.out, join_ranks())
         with store.locked():
+            store.finished()  # one that cannot be read is told now, not once all is measured
             kept, failed = _measure(store, _jobs(store, wanted, models, tasks), err)
     if kept and store.ranks.is_first:
         print_results(out, kept)
@@ -99,27 +101,36 @@ def _find(name: str) -> _Model:
 
 def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> list[tuple[FoundTask, Path]]:
     """Every task with the folder of its rows, found right for every model."""
-    names = list(dict.fromkeys(wanted.tasks))
-    data = [wanted.data] * len(names)
-    if len(names) > 1 and len(wanted.data) > 1:
-        if len(wanted.data) != len(names):
-            raise InputError(
-                f"--data: {len(wanted.data)} for {len(names)} tasks; give one for all, or one for each"
-            )
-        data = [(one,) for one in wanted.data]
     tasks = []
-    for place, (name, where) in enumerate(zip(names, data, strict=True)):
+    for place, (name, where) in enumerate(_pairs(wanted)):
         found = find_task(name, where)
         rows = found.rows(scratch / str(place))
-        for number, model in enumerate(models):
-            if number:  # the rows are the same for all
-                check_family(model.checkpoint, found.task)
-            else:
-                check_before_loading(
-                    model.checkpoint, found.task, rows, wanted.settings.split, wanted.settings
-                )
+        if found.source is not None:
+            _check_split(found.name, rows, wanted.settings.split)
+        check_rows(found.task, rows, wanted.settings.split, wanted.settings)
+        for model in models:
+            check_model(model.checkpoint, found.task, _settings(wanted, model))
         tasks.append((found, rows))
     return tasks
+
+
+def _check_split(name: str, rows: Path, split: str) -> None:
+    """Of rows that were made here, nobody knows the folder: say what of the task is missing."""
+    if not has_rows(rows, split):
+        there = ", ".join(one for one in SPLITS if has_rows(rows, one))
+        raise InputError(f"{name}: has no {split} rows; name some, or measure one of {there} with --split")
+
+
+def _pairs(wanted: Wanted) -> list[tuple[str, tuple[str, ...]]]:
+    """Every task's name with its rows, each pair once: one task may be asked about several."""
+    data = [wanted.data] * len(wanted.tasks)
+    if len(wanted.tasks) > 1 and len(wanted.data) > 1:
+        if len(wanted.data) != len(wanted.tasks):
+            raise InputError(
+                f"--data: {len(wanted.data)} for {len(wanted.tasks)} tasks; give one for all, or one for each"
+            )
+        data = [(one,) for one in wanted.data]
+    return list(dict.fromkeys(zip(wanted.tasks, data, strict=True)))
 
 
 def _jobs(
@@ -133,16 +144,13 @@ def _jobs(
 
 
 def _task_job(store: Evaluations, wanted: Wanted, model: _Model, found: FoundTask, rows: Path) -> _Job:
-    settings = wanted.settings
-    if settings.context is None:
-        settings = settings.model_copy(update={"context": model.context})
     asked = Asked(
         model=model.name,
         checkpoint=model.checkpoint,
         fingerprint=model.fingerprint,
         task=found.task,
         rows=rows,
-        settings=settings,
+        settings=_settings(wanted, model),
         # what the files hold is told by the rows
         definition=found.settings and found.settings.model_dump(mode="json", exclude={"files", "hub"}),
         seed=wanted.seed,
@@ -151,11 +159,19 @@ def _task_job(store: Evaluations, wanted: Wanted, model: _Model, found: FoundTas
     return _Job(found.name, model, lambda tell, models: store.run(asked, tell, models))
 
 
+def _settings(wanted: Wanted, model: _Model) -> EvalSettings:
+    """How a model is measured: one fine-tuned in a run reads as much as there, unless told otherwise."""
+    if wanted.settings.context is not None:
+        return wanted.settings
+    return wanted.settings.model_copy(update={"context": model.context})
+
+
 def _harness_job(store: Evaluations, wanted: Wanted, model: _Model, name: str) -> _Job:
     settings = wanted.settings
     told = {
         "version": VERSION,
         "fingerprint": model.fingerprint,
+        "tokenizer": tokenizer_fingerprint(model.checkpoint),
         "task": PREFIX + name,
         "definition": task_fingerprint(name, wanted.harness_folder),
         "settings": settings.model_dump(include={"max_items", "context", "dtype", "bootstrap"}),
@@ -163,7 +179,7 @@ def _harness_job(store: Evaluations, wanted: Wanted, model: _Model, name: str) -
 
     def make(tell: Callable[[int, int], None], models: dict[Any, Any]) -> Kept:
         folder = store.place(model.name, model.fingerprint, PREFIX + name, told)
-        if (kept := store.find(folder)) is not None:
+        if (kept := read_kept(folder)) is not None:
             return kept
         if "lm-eval" not in models:
             models["lm-eval"] = load_harness(model.checkpoint, settings)

@@ -36,9 +36,9 @@ def find_origin(checkpoint: Path) -> tuple[Origin, int | None] | None:
 
     Beside it the tokens of a row that the model was fine-tuned on; None for one that was not.
     """
-    stage = checkpoint.resolve().parent
-    root = stage.parent.parent
-    if checkpoint.name != "model" or stage.parent.name != "stages" or not (root / "plan.json").is_file():
+    folder = checkpoint.resolve()
+    stage, root = folder.parent, folder.parent.parent.parent
+    if folder.name != "model" or stage.parent.name != "stages" or not (root / "plan.json").is_file():
         return None
     manifest = read_manifest(stage)
     if manifest is None or str(manifest["stage"]).split("-")[0] not in MODEL_STAGES:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eval.batching import BatchLimits
-from eval.files import InputError
+from eval.files import InputError, hash_json
 from eval.metrics.base import Array, ItemMetric
 from eval.model import Model
 from eval.settings import EvalSettings
@@ -104,6 +104,12 @@ def rows_of(
 def forward(model: Model) -> str:
     """The part of a signature that every forward pass has."""
     return f"context:{model.context}|dtype:{model.dtype}"
+
+
+def wording(task: Task) -> str:
+    """The part of a signature that says in which words rows are asked, beside their own: a hash."""
+    given = {name: getattr(task, name, None) for name in ("separator", "verbalizers", "cue", "keeps")}
+    return f"words:{hash_json(given)[:8]}"
 
 
 def begins(asked: Asked) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.continuing import score_continuations
-from eval.measuring.base import Asked, Item, Measurement, begins, forward, num_bytes
+from eval.measuring.base import Asked, Item, Measurement, begins, forward, num_bytes, wording
 from eval.measuring.labelled import choose_label, label_statistics, majority
 from eval.metrics import metric_by_name
 from eval.model import Model
@@ -63,7 +63,7 @@ def begin_choices(model: Model, task: MultipleChoice, asked: Asked) -> Measureme
     )
     return Measurement(
         metrics=metrics,
-        how=f"choices:likeliest|shots:{task.shots}|{begins(asked)}|{forward(model)}",
+        how=f"choices:likeliest|{shots.told}|{wording(task)}|{begins(asked)}|{forward(model)}",
         answer=answer,
         baselines=[("chance", chance)] if guessed else [],
     )
@@ -100,7 +100,7 @@ def begin_prompted(model: Model, task: PromptedClassification, asked: Asked) -> 
 
     return Measurement(
         metrics=metrics,
-        how=f"label:likeliest|shots:{task.shots}|{begins(asked)}|{forward(model)}",
+        how=f"label:likeliest|{shots.told}|{wording(task)}|{begins(asked)}|{forward(model)}",
         answer=answer,
         labels=labels,
         baselines=majority(metrics, [row["label"] for row in train], lambda row: row["label"]),

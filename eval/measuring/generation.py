@@ -9,7 +9,7 @@ import numpy as np
 from eval.baselines import best_constant
 from eval.continuing import score_continuations
 from eval.generating import generate
-from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, rows_of
+from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, rows_of, wording
 from eval.metrics import ItemMetric, metric_by_name
 from eval.model import Model
 from eval.requests import ContinuationRequest, GenerateRequest
@@ -63,7 +63,8 @@ def begin_generation(model: Model, task: Generation, asked: Asked) -> Measuremen
     stop = ",".join(["eos", *(repr(text)[1:-1] for text in task.stops)])
     return Measurement(
         metrics=metrics,
-        how=f"greedy|max_new_tokens:{task.max_new_tokens}|stop:{stop}|shots:{task.shots}|{forward(model)}",
+        how=f"greedy|max_new_tokens:{task.max_new_tokens}|stop:{stop}|{shots.told}|{wording(task)}"
+        f"|{forward(model)}",
         answer=answer,
         baselines=_constant(task, compared, asked),
     )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.files import InputError
 from eval.generating import generate
 from eval.measuring.base import Asked, Item, Measurement, begins, forward
 from eval.metrics import metric_by_name
@@ -23,11 +22,6 @@ def begin_memorisation(model: Model, task: Memorisation, asked: Asked) -> Measur
     """
     wanted = task.prefix + task.suffix
     begin = [begin_id(model.tokenizer)] if asked.settings.begin else []
-    if wanted + len(begin) > model.context:
-        raise InputError(
-            f"{task.name}: prefix {task.prefix} and suffix {task.suffix} are more than the context, "
-            f"{model.context} tokens; lower one"
-        )
 
     def answer(rows: Sequence[Row]) -> list[Item]:
         passages = encode_texts(model.tokenizer, [row["text"] for row in rows])

@@ -33,11 +33,6 @@ def begin_toxicity(model: Model, task: Toxicity, asked: Asked) -> Measurement:
             f"it has {', '.join(labels)}: set toxic to one of them"
         )
     room = model.context - task.max_new_tokens - int(asked.settings.begin)
-    if room < 1:
-        raise InputError(
-            f"{task.name}: max_new_tokens {task.max_new_tokens} leaves no room for a prompt in a context of "
-            f"{model.context}; lower it"
-        )
 
     def answer(rows: Sequence[Row]) -> list[Item]:
         prompts = encode_texts(model.tokenizer, [row["prompt"] for row in rows])

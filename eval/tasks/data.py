@@ -11,13 +11,13 @@ from typing import Any
 
 from eval.contamination import compare
 from eval.files import InputError, hash_file, hash_json, write_jsonl
+from eval.results import SPLITS
 from eval.tables import find_tables, read_table
 from eval.tasks.canonical import make_row
 from eval.tasks.settings import DOCUMENTS, LEARNT, ROW_FIELDS, RowSettings
 
 __all__ = ["ROW_FIELDS", "check_source", "load_rows", "source_fingerprint", "write_rows"]
 
-SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.05  # of the train rows, where no validation rows are named
 FEWEST_LABELS = {"classification": 2, "tagging": 2, "multi-label": 1}
 EXAMPLES = 5

@@ -12,12 +12,13 @@ from typing import Annotated, Any, TypeVar
 from pydantic import StringConstraints, ValidationError
 
 from eval.files import InputError, read_text
+from eval.results import SPLITS
 from eval.settings_errors import explain
 from eval.tables import DOCUMENT, TABLES, file_kind, read_table
 from eval.tasks import TASKS, Task, Toxicity, make_task
 from eval.tasks.base import KINDS
 from eval.tasks.canonical import make_row
-from eval.tasks.data import SPLITS, check_source, write_rows
+from eval.tasks.data import check_source, write_rows
 from eval.tasks.rows import check_row
 from eval.tasks.settings import RowSettings, TaskSettings
 from eval.tasks.toxicity import check_classifier

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eval.files import InputError, read_jsonl
+from eval.results import SPLITS
 from eval.tasks.base import KINDS, Generation, PromptedClassification, Row, Task
 
 T = TypeVar("T")
@@ -90,6 +91,11 @@ def read_rows(task: Task, data: Path, split: str) -> list[Row]:
 def has_rows(data: Path, split: str) -> bool:
     """Whether the folder holds that split."""
     return any((Path(data) / name).is_file() for name in _names(split))
+
+
+def split_files(data: Path) -> list[Path]:
+    """The files of rows in a task's folder, one for each split that it holds."""
+    return [_find(Path(data), split) for split in SPLITS if has_rows(data, split)]
 
 
 def choose_evenly(rows: list[T], max_items: int | None) -> list[T]:

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from eval.files import InputError
+from eval.files import InputError, hash_json
 from eval.tasks.base import Generation, MultipleChoice, PromptedClassification, Row
 
 Shown = MultipleChoice | PromptedClassification | Generation
@@ -24,6 +24,11 @@ class FewShots:
         self._drawn = drawn
         self._asked = {asked(row) for rows in drawn.values() for _, row in rows}
         self._usual = self._write(None) if task.shots else ""
+
+    @property
+    def told(self) -> str:
+        """The part of a signature that says how many examples there are, and by a hash, which."""
+        return f"shots:{self._task.shots}" + (f"-{hash_json(self._usual)[:8]}" if self._task.shots else "")
 
     def prefix(self, row: Row) -> str:
         """The solved examples before an item, each followed by a blank line; "" for a task without shots.

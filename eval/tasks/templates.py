@@ -16,6 +16,13 @@ from eval.files import InputError
 
 ROW = "row"
 
+# What a template fails with: a filter given a value that it cannot take raises what Python raises, one that
+# calls itself, or writes without end, what the machine does.
+_FAILURES = (
+    *(ArithmeticError, TypeError, ValueError, LookupError, AttributeError),
+    *(RecursionError, MemoryError),
+)
+
 
 def find_mistake(template: str, *, constant: bool = False) -> str | None:
     """What is wrong with a template's text, whatever the rows; None when it is well.
@@ -31,6 +38,8 @@ def find_mistake(template: str, *, constant: bool = False) -> str | None:
     except TemplateSyntaxError as error:
         line = f" in line {error.lineno}" if "\n" in template.strip() else ""
         return f"is no template: {error.message}{line}; mend it"
+    except RecursionError:
+        return "is no template: nested too deeply; mend it"
     if list(meta.find_referenced_templates(tree)):
         return "takes in another template, which it cannot; write its text here"
     if not constant and not meta.find_undeclared_variables(tree):
@@ -50,9 +59,10 @@ def render(template: str, row: Mapping[str, Any], where: str) -> str:
     if absent := sorted(columns_of(template) - {*there, ROW}):
         raise InputError(f"{where}: no column {absent[0]!r}; there are {', '.join(there)}; name one of them")
     try:
-        return _compiled(template).render({ROW: there} | there)
-    # a filter given a value that it cannot take raises what Python raises
-    except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+        text = str(_compiled(template).render({ROW: there} | there))
+        text.encode("utf-8")  # half a character, which no file can hold, is a ValueError
+        return text
+    except (TemplateError, *_FAILURES) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{where}: cannot be rendered ({reason}); mend the template, or the row") from error
 
@@ -70,7 +80,13 @@ def _environment() -> Any:
     )
     environment.globals.clear()
     del environment.filters["random"]
+    environment.intercepted_binops = frozenset(["**"])  # a few digits of it would keep a machine for ever
+    environment.binop_table = environment.binop_table | {"**": _refuse_power}
     return environment
+
+
+def _refuse_power(left: Any, right: Any) -> Any:
+    raise ValueError("** is not for templates")
 
 
 def _refuse_nothing(value: Any) -> Any:

@@ -115,6 +115,20 @@ def test_accuracies_are_tested_by_mcnemar(write: Write) -> None:
     assert one.interval[0] < 20 / 60 < one.interval[1]
 
 
+@pytest.mark.parametrize(
+    ("metric", "verdict"),
+    [
+        ("accuracy", "B is better"),
+        ("memorised_share", "A is better"),
+        ("stereotype_share", "B is higher"),  # 0.67 is no better, and no worse, than 0.33
+    ],
+)
+def test_a_verdict_knows_which_way_is_better(write: Write, metric: str, verdict: str) -> None:
+    a, b = write("a", {metric: right(20, 60)}), write("b", {metric: right(40, 60, start=12)})
+    (one,) = compare(a, b, replicates=200).compared
+    assert one.verdict == verdict
+
+
 def test_groups_are_resampled_and_mcnemar_is_left_out(write: Write) -> None:
     groups = [f"g{place // 5}" for place in range(60)]
     folders = [

@@ -118,10 +118,24 @@ def test_other_rows_are_another_evaluation(
 ) -> None:
     shutil.copytree(rows, tmp_path / "rows")
     moved = dataclasses.replace(asked, rows=tmp_path / "rows")
-    assert store.folder(moved) == store.folder(asked), "only their content counts"
+    (tmp_path / "rows" / "notes.jsonl").write_text('{"mine": 1}\n')
+    assert store.folder(moved) == store.folder(asked), "only the content of splits counts"
     with (tmp_path / "rows" / "test.jsonl").open("a") as file:
         file.write(json.dumps({"id": "one more", "text": "x", "label": "json"}) + "\n")
     assert store.folder(moved) != store.folder(asked)
+
+
+def test_the_same_weights_with_another_tokenizer_are_another_evaluation(
+    store: Evaluations, asked: Asked, classifier: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(classifier, tmp_path / "copy")
+    again = dataclasses.replace(asked, checkpoint=copy, fingerprint=fingerprint(copy))
+    assert store.folder(again) == store.folder(asked)
+    (copy / "README.md").write_text("# says nothing")
+    assert store.folder(again) == store.folder(asked)
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer | {"normalizer": {"type": "Lowercase"}}))
+    assert store.folder(again) != store.folder(asked)
 
 
 def test_half_an_evaluation_is_done_again(store: Evaluations, asked: Asked) -> None:
@@ -213,6 +227,16 @@ def test_a_folder_that_another_command_holds_is_refused(store: Evaluations, tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"), Evaluations(tmp_path / "file").locked():
         pass
+
+
+@pytest.mark.parametrize("name", ["plan.json", "config.json", "manifest.json", "model.json"])
+def test_a_folder_of_something_else_keeps_its_table(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    (tmp_path / RESULTS).write_text("a run's\n")
+    said = f"{name} is in it.*name another folder"
+    with pytest.raises(InputError, match=said), Evaluations(tmp_path).locked():
+        pass
+    assert (tmp_path / RESULTS).read_text() == "a run's\n"
 
 
 def test_scores_come_again_from_the_items_alone(

@@ -16,7 +16,15 @@ from eval.settings import EvalSettings
 
 pytest.importorskip("lm_eval")
 
-from eval.harness import Filed, _index, check_harness, load_harness, run_harness, task_fingerprint
+from eval.harness import (
+    Filed,
+    _index,
+    _why_left_out,
+    check_harness,
+    load_harness,
+    run_harness,
+    task_fingerprint,
+)
 
 QUERIES = ["the cat sat on", "the dog looked at", "numbers are", "loss is counted in", "a model is"]
 PAIRS = ["the mat|bits", "the moon|nats and bytes", "1, 2, 3|cat", "nats|dogs", "a|b"]
@@ -188,6 +196,36 @@ def test_the_first_items_are_taken_where_fewer_are_asked_for(language_model: Pat
     assert "limit:2" in (found[0].results[0].signature or "")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{{query}}", "{{nothing}}", "UndefinedError: 'nothing' is undefined"),
+        ("choice.jsonl", "broken.jsonl", "DatasetGenerationError"),
+        ("doc_to_target: answer", "doc_to_target: '{{answer.x.y}}'", "lm-eval tiny_choice: "),
+    ],
+)
+def test_a_task_that_fails_says_so_in_one_line(
+    language_model: Path, tasks: Path, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    (tasks / "broken.jsonl").write_text('{"query": ')
+    text = CHOOSE.format(folder=tasks)
+    assert old in text
+    (tmp_path / "choice.yaml").write_text(text.replace(old, new))
+    settings = EvalSettings(bootstrap=20)
+    lm = load_harness(language_model, settings)
+    with pytest.raises(InputError, match="lm-eval tiny_choice: ") as found:
+        run_harness(lm, "tiny_choice", Origin(), task_folder=tmp_path, settings=settings)
+    assert said in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_f1_of_squads_script_is_on_another_scale_also_below_one() -> None:
+    answers = ({"id": "a", "prediction_text": "x"}, {"id": "a", "answers": {"text": ["y"]}})
+    assert "to 100" in (_why_left_out("f1", 0.7, [{"f1": answers}]) or "")
+    assert _why_left_out("f1", 0.7, [{"f1": 0.5}, {"f1": 1.0}]) is None  # CoQA's: a share an item
+    assert _why_left_out("f1", 0.7, [{"f1": (1, 0)}, {"f1": (1, 1)}]) is None  # labels
+
+
 def test_unknown_tasks_and_missing_folders_are_named(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = _index(tasks, False)
     monkeypatch.setattr("eval.harness._index", lambda *_: own)  # all of its own tasks take it seconds
@@ -211,3 +249,16 @@ def test_a_task_file_that_changes_is_another_task(tasks: Path, tmp_path: Path) -
     assert before != task_fingerprint("tiny_text", None)
     (tmp_path / "text.yaml").write_text("task: tiny_text")
     assert task_fingerprint("tiny_text", tmp_path) != before
+
+
+def test_rows_that_change_outside_of_the_task_folder_are_another_task(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a"}')
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "text.yaml").write_text(ROLL.format(folder=tmp_path).replace("text.jsonl", "rows.jsonl"))
+    before = task_fingerprint("tiny_text", folder)
+    (tmp_path / "other.jsonl").write_text("not named")
+    assert task_fingerprint("tiny_text", folder) == before
+    rows.write_text('{"text": "b"}')
+    assert task_fingerprint("tiny_text", folder) != before

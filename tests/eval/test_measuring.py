@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from transformers import AutoTokenizer
 from eval.evaluate import evaluate
 from eval.files import InputError, write_jsonl
 from eval.masking import IGNORED, MaskVocabulary, mask
+from eval.measuring.base import wording
 from eval.measuring.language import MASK_SEED
 from eval.measuring.spans import LONGEST_ANSWER, best_span
 from eval.settings import EvalSettings
-from eval.tasks import Task, make_task
+from eval.tasks import TASKS, PromptedClassification, Task, make_task
 from eval.tasks.encoding import SpanWindow, encode_for_label, encode_tags
 from eval.tasks.settings import TaskSettings
 from tests.eval.kept import Kept, alike, evaluate_kept
@@ -381,3 +383,14 @@ def test_training_watches_what_evaluation_reports(
     parts = [learns.measures(batches.batch(step))[metric] for step in range(batches.steps_an_epoch)]
     share = sum(value for value, _ in parts) / sum(count for _, count in parts)
     assert value(found, metric).value == pytest.approx(share)
+
+
+def test_a_signature_tells_in_which_words_rows_are_asked() -> None:
+    usual = PromptedClassification(name="t", verbalizers=(("good", "great"), ("bad", "poor")))
+    assert wording(usual) == wording(replace(usual, name="other", metrics=("accuracy",)))
+    other = (
+        replace(usual, separator="\n"),
+        replace(usual, verbalizers=(("good", "fine"), ("bad", "poor"))),
+        TASKS["code-to-docstring"],
+    )
+    assert len({wording(task) for task in (usual, *other)}) == 4

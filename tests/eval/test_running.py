@@ -14,10 +14,10 @@ import pytest
 
 from eval import running
 from eval.files import read_jsonl, write_jsonl
-from eval.measuring import language
+from eval.measuring import Item, Measurement, language
 from eval.ranks import Ranks
 from eval.settings import EvalSettings
-from eval.tally import sample_places
+from eval.tally import Tally, sample_places
 from eval.uncertainty import ratio_stderr
 from tests.eval.kept import evaluate_kept
 
@@ -84,6 +84,27 @@ def test_subsets_are_scored_by_themselves(language_model: Path, documents: Path)
         part = found.of("bits_per_byte", task=f"perplexity/{name}")
         assert part.value == pytest.approx(nats / size / np.log(2))
         assert part.n == 15
+
+
+def test_a_subset_called_clean_is_not_the_clean_items() -> None:
+    tally = Tally(Measurement(metrics=[], how="", answer=lambda rows: []))
+    items = [
+        Item(
+            row={"id": f"{number}", "subset": subset},
+            input="",
+            output="",
+            reference="",
+            contaminated=subset == "noisy",
+        )
+        for number, subset in enumerate(("clean", "noisy", "loud"))
+    ]
+    tally.add(items)
+    assert dict(tally.parts()) == {
+        "clean": [True, False, False],
+        "loud": [False, False, True],
+        "noisy": [False, True, False],
+        "uncontaminated": [True, False, True],
+    }
 
 
 def test_two_processes_are_as_one(language_model: Path, documents: Path, tmp_path: Path) -> None:

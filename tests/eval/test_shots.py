@@ -59,6 +59,15 @@ def test_the_draw_is_the_same_for_every_item_and_order_and_another_for_another_s
     assert few_shots(choices(5), rows, seed=1).prefix({"query": "x", "choices": []}) != prefix
 
 
+def test_a_signature_tells_which_examples_there_are() -> None:
+    told = few_shots(choices(2), questions(9)).told
+    assert told.startswith("shots:2-")
+    assert few_shots(choices(2), questions(9)[::-1]).told == told
+    others = [row | {"query": f"{row['query']} Really?"} for row in questions(9)]
+    assert few_shots(choices(2), others).told != told
+    assert few_shots(choices(0), []).told == "shots:0"
+
+
 def test_an_example_gives_way_where_it_is_the_item() -> None:
     rows = questions(50)
     drawn = few_shots(choices(4), rows)

@@ -175,6 +175,9 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     for call in (load_rows, source_fingerprint):
         with pytest.raises(InputError, match=r"^tasks\.mine\.files\.test: 'test\.jsonl' matches no file in"):
             call("tasks.mine", own, tmp_path)
+    (tmp_path / "t.csv").write_text("text,label,text,,\na,1,b,,\n")
+    with pytest.raises(InputError, match=r"t\.csv: has two columns 'text'; give each a name of its own"):
+        load_rows("tasks.mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)
     (tmp_path / "t.csv").write_text("text,label\na,1\nb\n")
     with pytest.raises(InputError, match=r"t\.csv:3: has other columns than the 2 of the first line"):
         load_rows("tasks.mine", TaskSettings(kind="classification", files={"test": "t.csv"}), tmp_path)

@@ -21,6 +21,7 @@ from eval.evaluations import Evaluations
 from eval.files import read_json, read_jsonl
 from eval.results import read_results
 from pipelines.cli import main
+from pipelines.origin import find_origin
 from tests.pipelines.saved import TEXTS, labels, save
 
 
@@ -81,6 +82,14 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.writerows([text, ("bad", "good")[place % 2]] for place, text in enumerate(TEXTS * 3))
     (folder / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
     (folder / "empty.csv").write_text("text,label\n")
+    (folder / "pairs.csv").write_text("source,target\ncat,Katze\ncow,Kuh\n")
+    shots = "kind: generation\nfiles: {train: pairs.csv, test: pairs2.csv}\nshots: 2\nmax_new_tokens: 2\n"
+    (folder / "pairs2.csv").write_text("source,target\ndog,Hund\n")
+    (folder / "shots.yaml").write_text(shots)
+    (folder / "odd").mkdir()
+    good = {"id": "a", "text": "x", "label": "good"}
+    (folder / "odd" / "test.jsonl").write_text(json.dumps(good))
+    (folder / "odd" / "train.jsonl").write_text(f"{json.dumps(good)}\n{json.dumps({'id': 'b'})}\n")
     return folder
 
 
@@ -113,8 +122,20 @@ def test_models_are_measured_kept_shown_and_not_measured_again(
     assert "loaded" in call(*asked, "--max-items", "4").err, "other items are another evaluation"
 
 
-def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
+def test_one_task_is_asked_about_several_files_each_by_itself(
     call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more.jsonl").write_text(json.dumps({"text": "One more."}))
+    both = ("--data", rows / "texts.jsonl", "--data", "more.jsonl")
+    found = call("eval", models["decoder"], "--task", "perplexity", "--task", "perplexity", *both)
+    assert (found.code, found.err) == (0, "")
+    results = read_results(tmp_path / "evals" / "results.jsonl")
+    assert {one.n for one in results} == {len(TEXTS), 1}
+    assert len({one.data_fingerprint for one in results}) == 2
+
+
+def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = tmp_path / "run" / "stages" / "finetune-1k-s3-reviews-0a"
     shutil.copytree(models["first"], stage / "model")
@@ -131,6 +152,8 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
     (one, *_) = read_results(tmp_path / "evals" / "results.jsonl")
     assert (one.run, one.stage, one.rung, one.seed, one.params) == ("trial", "finetune", "1k", 3, counts)
     assert "finetune 1k s3" in found.out
+    monkeypatch.chdir(stage / "model")
+    assert find_origin(Path()) is not None, "`eval .` in the model's folder"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +191,33 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
                 *("--task perplexity --task cloze --task bias-pairs --data a --data b".split()),
             ],
             "2 for 3 tasks",
+        ),
+        (
+            ["MODELS/decoder", "context=9999", "--task", "perplexity", "--data", "ROWS/texts.jsonl"],
+            "eval.context: 9999 is more than the model's",
+        ),
+        (
+            ["MODELS/decoder", "context=16", "stride=17", "--task=perplexity", "--data=ROWS/texts.jsonl"],
+            "eval.stride: 17 is more than the context, 16 tokens",
+        ),
+        (
+            ["MODELS/decoder", "context=16", "--task", "memorisation", "--data", "ROWS/texts.jsonl"],
+            "prefix 50 and suffix 50 are more than the context, 16 tokens",
+        ),
+        (
+            ["MODELS/decoder", "context=16", "--task", "generation", "--data", "ROWS/pairs.csv"],
+            "max_new_tokens 64 leaves no room for a prompt in a context of 16",
+        ),
+        (
+            ["MODELS/decoder", "--split", "train", "--task", "cloze", "--data", "ROWS/texts.jsonl"],
+            "error: cloze: has no train rows; name some, or measure one of test with --split",
+        ),
+        (["MODELS/decoder", "--task", "ROWS/shots.yaml"], "2 solved examples are wanted, and 1 different"),
+        (["MODELS/first", "--task", "classification", "--data", "ROWS/odd"], "train.jsonl: row 2: no field"),
+        (["MODELS/decoder", "--lm-eval", "hellaswag", "--data", "x"], "--data: is for --task"),
+        (
+            ["MODELS/decoder", "--task", "cloze", "--lm-eval-tasks", "x"],
+            "--lm-eval-tasks: is for --lm-eval",
         ),
         (["MODELS/decoder", "--lm-eval", "hellaswag"], "pip install 'stepladder[lm-eval]'"),
     ],
@@ -310,4 +360,4 @@ metric_list: [{{metric: bits_per_byte}}]
     monkeypatch.setattr("pipelines.evaluating.load_harness", None)  # not come to
     assert call(*asked).out == found.out
     refused = call("eval", models["encoder"], "--lm-eval", "tiny_text", "--lm-eval-tasks", "own")
-    assert "a bert cannot do perplexity" in refused.err
+    assert "a bert cannot do lm-eval" in refused.err
