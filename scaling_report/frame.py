@@ -13,7 +13,8 @@ from scaling_report.budgets import split_by_budget
 
 AXES = ("non_embedding", "total", "matmul", "flops", "tokens")
 BASELINE_FAMILY = "baseline"
-_OF_THE_CORPUS = ("perplexity", "masked-lm", "pseudo-perplexity")  # titles name other tasks
+# Tasks that measure running text: they come first, and their metrics say what is measured.
+CORPUS_TASKS = ("perplexity", "masked-lm", "pseudo-perplexity")
 METRIC_NAMES = {
     "bits_per_byte": "bits per byte",
     "token_perplexity": "perplexity per token",
@@ -177,7 +178,7 @@ def _name(result: Result) -> str:
 
 def _title(result: Result) -> str:
     metric = METRIC_NAMES[result.metric]
-    if result.task not in _OF_THE_CORPUS:
+    if result.task not in CORPUS_TASKS:
         return f"{result.task}: {metric}, {result.split}"
     if result.stage == "pretrain":
         return f"{metric[0].upper()}{metric[1:]}, {result.split}"
@@ -191,6 +192,7 @@ def _reading_order(group: Sequence[Result]) -> tuple[object, ...]:
     splits = ("test", "validation", "train")
     return (
         STAGES.index(first.stage),
+        first.task not in CORPUS_TASKS,
         first.task,
         splits.index(first.split),
         list(METRICS).index(first.metric),

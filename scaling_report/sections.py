@@ -90,11 +90,13 @@ def summarise_tasks(series: Sequence[Series]) -> tuple[str, ...]:
 
 
 def _grouped(series: Sequence[Series], by: Callable[[Series], str | None]) -> dict[str | None, list[str]]:
-    """Short names of the metrics by what `by` says of them, each named once."""
+    """Short names of the metrics by what `by` says of them, each once; with its task, if several have it."""
     groups: dict[str | None, list[str]] = {}
+    tasks = {metric: {one["task"] for one in series if one["metric"] == metric} for metric in METRIC_NAMES}
     for one in series:
         names = groups.setdefault(by(one), [])
-        if (name := METRIC_NAMES[one["metric"]]) not in names:
+        of = f" of {one['task']}" if len(tasks[one["metric"]]) > 1 else ""
+        if (name := METRIC_NAMES[one["metric"]] + of) not in names:
             names.append(name)
     return groups
 

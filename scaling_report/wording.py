@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from scaling_report.forecast import Forecast
-from scaling_report.frame import METRIC_NAMES, Series
+from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES, Series
 from scaling_report.notation import significant
 from scaling_report.trend import ALPHA, FALLS, RISES, Trend
 
@@ -37,7 +37,7 @@ def listed(words: Sequence[str]) -> str:
 def quantity(series: Series) -> str:
     """What is measured, in running text: "bits per byte", "accuracy of module-classification"."""
     name = METRIC_NAMES[series.metric]
-    return name if series.stage in ("pretrain", "fetch") else f"{name} of {series.task}"
+    return name if series.task in CORPUS_TASKS else f"{name} of {series.task}"
 
 
 def capital(sentence: str) -> str:
