@@ -24,6 +24,8 @@ from eval.running import Tell, chunks, run, speed
 from eval.settings import EvalSettings
 from eval.tally import Tally
 from eval.tasks import Generation, Task, get_task
+from eval.tasks.base import Classification, MultiLabel, Regression
+from eval.tasks.encoding import has_pairs
 from eval.tasks.rows import RowFile, has_rows, open_rows
 
 # Documents are compared when a corpus is prepared; in the others overlap is the point, or means nothing.
@@ -80,9 +82,11 @@ def evaluate(
     task = get_task(task) if isinstance(task, str) else task
     folder = find_checkpoint(model_dir)
     rows = check_before_loading(folder, task, Path(data), split, settings)
-    load = _Loader(settings, {} if models is None else models)
-    model = load(folder, task)
-    asked = Asked(task, rows, Path(data), settings, load)
+    models = {} if models is None else models
+    model = _Loader(settings, models)(folder, task)
+    # how much the measured model reads is nothing to a judge
+    judges = _Loader(settings.model_copy(update={"context": None}), models)
+    asked = Asked(task, rows, Path(data), settings, judges)
     measurement = begin(model, asked)
     contamination = _contamination(asked)
     begun = time.perf_counter()
@@ -123,11 +127,13 @@ def _facts(tally: Tally) -> dict[str, Any]:
 def check_before_loading(folder: Path, task: Task, data: Path, split: str, settings: EvalSettings) -> RowFile:
     """The rows to be measured, once all is found right that can be told without the model's weights.
 
-    Raises `InputError` for rows that are missing or wrong, references that no metric can read, and a kind of
-    model that cannot do the task.
+    Raises `InputError` for rows that are missing or wrong, second texts of some rows only, references that no
+    metric can read, and a kind of model that cannot do the task.
     """
     check_family(folder, task)
     rows = open_rows(task, data, split).choose(settings.max_items)
+    if isinstance(task, Classification | MultiLabel | Regression):
+        has_pairs(task, rows)
     if isinstance(task, Generation):
         metrics = [metric_by_name(name, scoring=task.scoring) for name in task.metrics]
         for chunk in chunks(rows):
@@ -167,7 +173,7 @@ def _contamination(asked: Asked) -> _Contamination:
         reason = "no train rows to compare with"
     if reason is not None:
         return _Contamination({"contamination": None, "contamination_missing": reason})
-    report = compare(list(asked.rows), asked.read("train"))
+    report = compare(asked.rows, open_rows(asked.task, asked.data, "train"))
     return _Contamination({"contamination": report.facts()}, report.ids)
 
 

@@ -28,7 +28,7 @@ _HEADS = {
 _POOLED = ("classification", "multi-label", "regression")
 
 
-# What `from_pretrained` ends in for files that are broken, or not of one model: it has no exception of its own.
+# What `from_pretrained` ends in for files that are broken, or not of one model.
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eval.batching import BatchLimits
-from eval.files import InputError
+from eval.files import InputError, hash_json
 from eval.metrics.base import Array, ItemMetric
 from eval.model import Model
 from eval.settings import EvalSettings
@@ -109,6 +109,11 @@ def forward(model: Model) -> str:
 def begins(asked: Asked) -> str:
     """The part of a signature that prompts have: whether the begin token comes first."""
     return f"begin:{'yes' if asked.settings.begin else 'no'}"
+
+
+def wording(*parts: object) -> str:
+    """The part of a signature for what a task says around its rows (separators, examples): a hash of it."""
+    return f"wording:{hash_json(parts)[:8]}"
 
 
 def label_names(

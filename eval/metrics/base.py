@@ -72,7 +72,8 @@ class RatioMetric(SumMetric):
     def aggregate(self, sums: Array) -> Array:
         """Sum 0 over sum 1, as the metric reads it."""
         sums = np.asarray(sums, dtype=np.float64)
-        return self.reading(sums[..., 0] / sums[..., 1])
+        with np.errstate(divide="ignore", invalid="ignore"):  # NaN where there is no unit, as in empty texts
+            return self.reading(sums[..., 0] / sums[..., 1])
 
     def reading(self, ratio: Array) -> Array:
         """The value at a ratio: the ratio itself unless a metric says otherwise."""

@@ -25,6 +25,11 @@ class FewShots:
         self._asked = {asked(row) for rows in drawn.values() for _, row in rows}
         self._usual = self._write(None) if task.shots else ""
 
+    @property
+    def drawn(self) -> list[str]:
+        """Every solved example that may stand before an item."""
+        return [_solve(self._task, row) for rows in self._drawn.values() for _, row in rows]
+
     def prefix(self, row: Row) -> str:
         """The solved examples before an item, each followed by a blank line; "" for a task without shots.
 

@@ -162,3 +162,29 @@ def test_weights_of_another_shape_are_one_line(language_model: Path, tmp_path: P
     write_jsonl(tmp_path / "test.jsonl", [{"id": "a", "text": TEXT}])
     with pytest.raises(InputError, match="cannot be loaded"):
         evaluate(folder, "perplexity", tmp_path)
+
+
+def _framed(language_model: Path, folder: Path) -> Path:
+    """The decoder with a tokenizer that also has tokens to frame texts, as XGLM's has."""
+    shutil.copytree(language_model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.cls_token, tokenizer.sep_token = tokenizer.bos_token, tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_decoder_is_asked_as_one_whatever_its_tokenizer_has(language_model: Path, tmp_path: Path) -> None:
+    framed = _framed(language_model, tmp_path / "model")
+    kinds = {
+        "multiple-choice": {"query": "the cat", "choices": ["moon", "mat"], "answer": 0},
+        "bias-pairs": {"more": "the cat sat", "less": "the moon sat"},
+    }
+    for kind, row in kinds.items():
+        empty = {"id": "b", "query": "", "choices": ["cat", "mat"], "answer": 0}
+        write_jsonl(tmp_path / "test.jsonl", [row | {"id": "a"}, *([empty] if "query" in row else [])])
+        task = make_task("odd", TaskSettings(files={"test": "test.jsonl"}, kind=kind))
+        one, other = (
+            evaluate_kept(folder, task, tmp_path, settings=FAST) for folder in (framed, language_model)
+        )
+        assert [item["nats"] for item in one.items] == [item["nats"] for item in other.items]
+        assert [r.signature for r in one.results] == [r.signature for r in other.results]

@@ -17,7 +17,8 @@ from eval.files import read_jsonl, write_jsonl
 from eval.measuring import language
 from eval.ranks import Ranks
 from eval.settings import EvalSettings
-from eval.tally import sample_places
+from eval.tally import EXAMPLES, sample_places
+from eval.tasks.base import MultipleChoice
 from eval.uncertainty import ratio_stderr
 from tests.eval.kept import evaluate_kept
 
@@ -173,6 +174,16 @@ def test_items_seen_in_training_are_told_and_left_out(classifier: Path, tmp_path
     other = evaluate_kept(classifier, "module-classification", tmp_path, settings=off)
     assert other.facts["contamination_missing"] == "not asked for"
     assert {result.task for result in other.results} == {"module-classification"}
+
+
+def test_what_fails_is_counted_whole_and_shown_in_part(language_model: Path, tmp_path: Path) -> None:
+    rows = [{"id": f"r{n}", "query": "the", "choices": ["cat " * 90, "mat"], "answer": 1} for n in range(9)]
+    fits = [{"id": f"s{n}", "query": "the", "choices": ["cat", "mat"], "answer": 1} for n in range(3)]
+    write_jsonl(tmp_path / "test.jsonl", [*rows, *fits])
+    found = evaluate_kept(language_model, MultipleChoice(name="mine"), tmp_path, settings=FAST)
+    assert found.facts["failed"]["count"] == 9
+    assert len(found.facts["failed"]["examples"]) == EXAMPLES
+    assert (found.of("accuracy").n, "failed:9" in found.of("accuracy").signature) == (3, True)
 
 
 def test_speed_is_measured_beside_the_scores(language_model: Path, documents: Path) -> None:
