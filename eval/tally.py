@@ -82,7 +82,8 @@ class Tally:
     def scores(self, *, replicates: int, seed: int, chosen: Sequence[bool] | None = None) -> list[Score]:
         """Every metric's score over all scored items, or those `chosen`; none where there is no item.
 
-        Errors are over groups where every item has one; an item in several blocks counts once.
+        Errors are over groups where every item has one. `n` is of the items of which a metric counts
+        something; one in several blocks counts once.
         """
         kept = np.ones(len(self._sizes), dtype=bool) if chosen is None else np.array(chosen, dtype=bool)
         if not kept.any():
@@ -90,15 +91,19 @@ class Tally:
         grouped = None not in self._groups
         owners = np.repeat(np.arange(len(kept)), self._sizes)
         rows = kept[owners]
-        groups = [self._groups[owner] or "" for owner in owners[rows]] if grouped else None
         found = []
         for metric in self.measurement.metrics:
-            statistics = np.concatenate(self._statistics[metric.name])[rows]
+            table = np.concatenate(self._statistics[metric.name])
+            counted = rows & metric.counted(table)
+            if not counted.any():
+                counted = rows  # then there is no value, and the score says so
+            statistics, of = table[counted], owners[counted]
+            groups = [self._groups[owner] or "" for owner in of] if grouped else None
             one = score(metric, statistics, groups=groups, replicates=replicates, seed=seed)
             how = self.measurement.how + self.measurement.signatures.get(metric.name, "")
             if failed := self._counts["failed"]:
                 how += f"|failed:{failed}"
-            found.append(replace(one.signed(how), n=int(kept.sum())))
+            found.append(replace(one.signed(how), n=len(np.unique(of))))
         return found
 
     def confusion(self) -> dict[str, Any] | None:

@@ -169,6 +169,18 @@ def test_the_same_again_with_other_batches(
         assert b.signature == a.signature
 
 
+def test_n_is_of_the_items_that_a_metric_counts(language_model: Path, tmp_path: Path) -> None:
+    """An empty document has no byte: with one other there is no spread, rather than none at all."""
+    write_jsonl(tmp_path / "test.jsonl", [{"id": "a", "text": "the cat"}, {"id": "b", "text": ""}])
+    (result,) = (
+        one
+        for one in evaluate(language_model, "perplexity", tmp_path).results
+        if one.metric == "bits_per_byte"
+    )
+    assert (result.n, result.stderr) == (1, None)
+    assert "one item has no spread" in result.missing["stderr"]
+
+
 def test_labels_the_model_was_not_trained_on_are_refused(classifier: Path, tmp_path: Path) -> None:
     rows = [{"id": str(i), "text": "x", "label": label} for i, label in enumerate(["email", "xml"])]
     for split in ("train", "test"):
