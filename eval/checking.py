@@ -10,14 +10,18 @@ from eval.metrics import metric_by_name, refuse_empty
 from eval.running import chunks
 from eval.settings import EvalSettings
 from eval.tasks import (
+    Classification,
     Generation,
     LanguageModelling,
     Memorisation,
+    MultiLabel,
     MultipleChoice,
     PromptedClassification,
+    Regression,
     Task,
     Toxicity,
 )
+from eval.tasks.encoding import has_pairs
 from eval.tasks.rows import RowFile, has_rows, open_rows
 from eval.tasks.shots import few_shots
 
@@ -61,6 +65,8 @@ def check_rows(task: Task, data: Path, split: str, settings: EvalSettings) -> Ro
     that the task looks at, for references that no metric can read, and for too few solved examples.
     """
     rows = open_rows(task, data, split).choose(settings.max_items)
+    if isinstance(task, Classification | MultiLabel | Regression):
+        has_pairs(task, rows)  # refuses second texts of some rows only
     if isinstance(task, Generation):
         metrics = [metric_by_name(name, scoring=task.scoring) for name in task.metrics]
         for chunk in chunks(rows):

@@ -163,9 +163,10 @@ def gather(found: Iterable[Mapping[int, NDArray[np.uint64]]]) -> Index:
     return Index({n: np.unique(np.concatenate(grams)) for n, grams in sorted(parts.items())})
 
 
-def compare(rows: Sequence[Mapping[str, Any]], against: Iterable[Mapping[str, Any]]) -> Report:
+def compare(rows: Iterable[Mapping[str, Any]], against: Iterable[Mapping[str, Any]]) -> Report:
     """How many of an evaluation set's rows share an n-gram, of the set's own n, with rows `against` it.
 
+    `rows` are gone through twice, those `against` once; memory holds none of them but what is found.
     Common phrases are those of more than ten of the rows on either side.
     """
     index = index_sets([[text for row in rows for text in row_texts(row)]])

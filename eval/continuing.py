@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from eval.batching import BatchLimits, run_batches
-from eval.model import Model, gather, pad_rows, to_device
+from eval.model import Model, check_finite, gather, pad_rows, to_device
 from eval.reading import read_masked
 from eval.requests import ContinuationRequest, ContinuationScore, MaskedRequest
 
@@ -180,7 +180,7 @@ def _score_rows(model: Model, rows: Sequence[_Row], shares: bool) -> list[Contin
         losses.append(functional.cross_entropy(logits, target, reduction="none"))
         likeliest.append(logits.argmax(-1) == target)
     owners = np.array(asked.owners + branched.owners)
-    nats = np.bincount(owners, weights=torch.cat(losses).cpu().numpy())
+    nats = np.bincount(owners, weights=check_finite(torch.cat(losses)).cpu().numpy())
     hits = np.bincount(owners, weights=torch.cat(likeliest).cpu().numpy())
     tokens = np.bincount(owners)
     return [ContinuationScore(float(n), bool(h == t)) for n, h, t in zip(nats, hits, tokens, strict=True)]

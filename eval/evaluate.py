@@ -25,7 +25,7 @@ from eval.running import Tell, run, speed
 from eval.settings import EvalSettings
 from eval.tally import Tally
 from eval.tasks import Task, get_task
-from eval.tasks.rows import has_rows
+from eval.tasks.rows import has_rows, open_rows
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "rouge-score")
 
@@ -79,9 +79,11 @@ def evaluate(
     task = get_task(task) if isinstance(task, str) else task
     folder = find_checkpoint(model_dir)
     rows = check_before_loading(folder, task, Path(data), split, settings)
-    load = _Loader(settings, {} if models is None else models)
-    model = load(folder, task)
-    asked = Asked(task, rows, Path(data), settings, load)
+    models = {} if models is None else models
+    model = _Loader(settings, models)(folder, task)
+    # how much the measured model reads is nothing to a judge
+    judges = _Loader(settings.model_copy(update={"context": None}), models)
+    asked = Asked(task, rows, Path(data), settings, judges)
     measurement = begin(model, asked)
     contamination = _contamination(asked)
     begun = time.perf_counter()
@@ -151,7 +153,7 @@ def _contamination(asked: Asked) -> _Contamination:
         reason = "no train rows to compare with"
     if reason is not None:
         return _Contamination({"contamination": None, "contamination_missing": reason})
-    report = compare(list(asked.rows), asked.read("train"))
+    report = compare(asked.rows, open_rows(asked.task, asked.data, "train"))
     return _Contamination({"contamination": report.facts()}, report.ids)
 
 

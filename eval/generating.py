@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from eval.batching import BatchLimits, run_batches
-from eval.model import Model, pad_rows
+from eval.model import Model, check_finite, pad_rows
 from eval.requests import GenerateRequest
 
 _KEPT = 0.75  # rows that have ended leave when so few of a batch still run: leaving copies the cache
@@ -88,8 +88,9 @@ class _Batch:
         inputs["past_key_values" if self.model.takes("past_key_values") else "cache_params"] = self.cache
         with self.model.autocast():
             answer = self.model.network(**inputs)
-        token: Tensor = answer.logits[:, -1].float().argmax(-1)
-        return token
+        highest, token = answer.logits[:, -1].float().max(-1)
+        check_finite(highest)
+        return cast(Tensor, token)
 
     def _feed(self, token: Tensor) -> None:
         self.ids = token[:, None]

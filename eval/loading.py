@@ -9,7 +9,7 @@ from eval.files import InputError, hash_file, hash_json, read_json
 from eval.model import Model, fills_gaps
 from eval.settings import EvalSettings
 from eval.tasks import Task
-from eval.tasks.encoding import pad_id
+from eval.tasks.encoding import encode_texts, pad_id
 
 # Weights and what describes them; pickled weights are neither fetched nor read.
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -28,6 +28,10 @@ _HEADS = {
     "tagging": "AutoModelForTokenClassification",
 }
 _POOLED = ("classification", "multi-label", "regression")
+
+
+# What `from_pretrained` ends in for files that are broken, or not of one model.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
 
 def find_checkpoint(model: str | Path) -> Path:
@@ -94,6 +98,8 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     head = check_family(model_dir, task)
     config = _config(model_dir)
     tokenizer = _load(transformers.AutoTokenizer, model_dir)
+    if not encode_texts(tokenizer, ["the"])[0]:  # what transformers makes where no file of it is there
+        raise InputError(f"{model_dir}: has no tokenizer, or an empty one; save it beside the model")
     network, info = _load(
         getattr(transformers, head),
         model_dir,
@@ -109,7 +115,7 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     # A GPT-2 classifier pools each row's last unpadded token; the others never look at padding.
     network.config.pad_token_id = pad_id(tokenizer) if task.objective in _POOLED else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    context = _context(network.config, settings.context, model_dir)
+    context = _context(network, settings.context, model_dir)
     return Model(network.eval().to(device), tokenizer, context, pad_id(tokenizer), settings.dtype)
 
 
@@ -136,6 +142,8 @@ def check_family(model_dir: Path, task: Task) -> str:
     from left to right, or the other way round.
     """
     config = read_json(_files(Path(model_dir))[0])
+    if not isinstance(config, dict):
+        raise InputError(f"{model_dir}: config.json holds no object; save the model again")
     kind = str(config.get("model_type"))
     encoder = fills_gaps(kind, bool(config.get("is_decoder", False)))
     if task.objective == "any-lm":
@@ -161,6 +169,7 @@ def _config(model_dir: Path) -> Any:
 
 def _load(auto_class: Any, model_dir: Path, **options: Any) -> Any:
     """`from_pretrained` on a folder: no network, no foreign code, no progress bar; may raise `InputError`."""
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     bar = logging.is_progress_bar_enabled()
@@ -169,18 +178,33 @@ def _load(auto_class: Any, model_dir: Path, **options: Any) -> Any:
         return auto_class.from_pretrained(
             model_dir, local_files_only=True, trust_remote_code=False, **options
         )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (*_UNREADABLE, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{model_dir}: cannot be loaded ({reason}); save it again") from error
     finally:
         if bar:
             logging.enable_progress_bar()
 
 
-def _context(config: Any, wanted: int | None, model_dir: Path) -> int:
-    positions = getattr(config, "max_position_embeddings", wanted)
-    if positions is None:
-        raise InputError(f"{model_dir}: config.json does not give the longest text; set eval.context")
-    if wanted is not None and wanted > positions:
+def _context(network: Any, wanted: int | None, model_dir: Path) -> int:
+    positions = _positions(network)
+    if wanted is None:
+        if positions is None:
+            raise InputError(f"{model_dir}: config.json does not give the longest text; set eval.context")
+        return positions
+    if positions is not None and wanted > positions:
         raise InputError(f"eval.context: {wanted} is more than the model's {positions} positions; lower it")
-    return int(positions) if wanted is None else wanted
+    return wanted
+
+
+def _positions(network: Any) -> int | None:
+    """The longest text that a model has positions for; None where it has no such end.
+
+    A RoBERTa counts positions from behind the padding's, so its table has some more rows than that.
+    """
+    most = getattr(network.config, "max_position_embeddings", None)
+    for name, module in network.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if most is not None and name.endswith("position_embeddings") and padding is not None:
+            most = min(most, module.num_embeddings - padding - 1)
+    return None if most is None else int(most)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from eval.batching import BatchLimits, run_batches
+from eval.files import InputError
 from eval.requests import ScoreRequest, TextScore
 from eval.windows import cut_windows
 
@@ -100,6 +101,15 @@ def fills_gaps(model_type: str, is_decoder: bool) -> bool:
     return model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not is_decoder
 
 
+def check_finite(values: Tensor) -> Tensor:
+    """The values; `InputError` where one is not finite: NaN compares with nothing, and would win or lose."""
+    if not bool(values.isfinite().all()):
+        raise InputError(
+            "the model gives NaN or infinity; its weights are broken, or too large for its dtype"
+        )
+    return values
+
+
 @torch.inference_mode()
 def score_texts(
     model: Model, requests: Sequence[ScoreRequest], *, stride: int, limits: BatchLimits
@@ -165,4 +175,4 @@ def _score_rows(
         functional.cross_entropy(logits, target, reduction="none")
         for logits, target in model.logits(chosen, wanted)
     ]
-    return torch.cat(parts).cpu().numpy()
+    return check_finite(torch.cat(parts)).cpu().numpy()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from eval.batching import BatchLimits, run_batches
-from eval.model import Model, pad_rows
+from eval.model import Model, check_finite, pad_rows
 from eval.requests import MaskedRequest, ReadRequest
 
 
@@ -25,7 +25,7 @@ def read_texts(model: Model, requests: Sequence[ReadRequest], *, limits: BatchLi
         inputs = _inputs(model, [requests[index] for index in batch])
         with model.autocast():
             logits = model.network(**inputs).logits  # (B, outputs)
-        found[batch] = logits.float().cpu()
+        found[batch] = check_finite(logits).float().cpu()
 
     run_batches([len(request.ids) for request in requests], limits, answer, model.device)
     return found
@@ -46,7 +46,7 @@ def read_tokens(model: Model, requests: Sequence[ReadRequest], *, limits: BatchL
         spans = hasattr(heads, "start_logits")
         logits = torch.stack([heads.start_logits, heads.end_logits], -1) if spans else heads.logits
         for index, row in zip(batch, logits.float().cpu(), strict=True):  # row: (T, outputs)
-            found[index] = row[: len(requests[index].ids)].clone()
+            found[index] = check_finite(row[: len(requests[index].ids)].clone())
 
     run_batches([len(request.ids) for request in requests], limits, answer, model.device)
     return found
@@ -76,7 +76,7 @@ def read_masked(
         targets = torch.tensor([t for request in chosen for t in request.targets], device=model.device)
         with model.autocast():
             logits = _masked_logits(model.network, ids, mask, rows, places).float()  # (S, V)
-        nats = functional.cross_entropy(logits, targets, reduction="none").cpu().numpy()
+        nats = check_finite(functional.cross_entropy(logits, targets, reduction="none")).cpu().numpy()
         likeliest = (logits.argmax(-1) == targets).cpu().numpy()
         ends = np.cumsum([len(request.places) for request in chosen])[:-1]
         parts = zip(np.split(nats, ends), np.split(likeliest, ends), strict=True)

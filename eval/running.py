@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import open_jsonl
-from eval.measuring.base import Measurement
+from eval.measuring.base import Item, Measurement
 from eval.model import Model
 from eval.ranks import Ranks
 from eval.tally import Tally, sample_places
@@ -46,11 +46,15 @@ def run(
     with spool as write:
         for chunk in chunks(rows, device, alone=ALONE):
             mine = ranks.share(chunk)
-            begin = time.perf_counter()
-            answers = measurement.answer(mine) if mine else []
-            if len(chunk) == len(mine) == 1:
-                tally.alone.append(time.perf_counter() - begin)
-            items = ranks.gather(answers)
+
+            def answer(mine: list[Row] = mine, alone: bool = len(chunk) == len(mine) == 1) -> list[Item]:
+                begin = time.perf_counter()
+                answers = measurement.answer(mine) if mine else []
+                if alone:
+                    tally.alone.append(time.perf_counter() - begin)
+                return answers
+
+            items = ranks.gather(answer)
             items = [replace(one, contaminated=one.row["id"] in contaminated) for one in items]
             tally.add(items)
             if write is not None:

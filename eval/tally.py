@@ -33,30 +33,36 @@ class Tally:
         self._subsets: list[str | None] = []
         self._clean: list[bool] = []
         self._confused: Counter[tuple[str, str]] = Counter()
-        self._states: dict[str, list[str]] = {"failed": [], "cut": []}
+        self._counts: Counter[str] = Counter()  # of items that failed, or were cut
+        self._examples: dict[str, list[str]] = {"failed": [], "cut": []}
 
     def add(self, items: Sequence[Item]) -> None:
         """Keep what scores need of some more items."""
+        scored = [item for item in items if item.failed is None]
+        for name, kept in self._statistics.items() if scored else ():
+            # one array for all: an array an item would weigh several times its numbers
+            kept.append(np.concatenate([np.atleast_2d(item.statistics[name]) for item in scored]))
         for item in items:
             if self.items in self._sampled:
                 self.samples.append(_sample(item))
             self.items += 1
             self.tokens += item.tokens
             if item.failed is not None:
-                self._states["failed"].append(f"{item.row['id']}: {item.failed}")
+                self._tell("failed", f"{item.row['id']}: {item.failed}")
                 continue
             if item.cut:
-                self._states["cut"].append(str(item.row["id"]))
+                self._tell("cut", str(item.row["id"]))
             self._add_scored(item)
+
+    def _tell(self, state: str, example: str) -> None:
+        self._counts[state] += 1
+        if len(self._examples[state]) < EXAMPLES:
+            self._examples[state].append(example)
 
     def _add_scored(self, item: Item) -> None:
         row = item.row
-        blocks = 1
-        for name, kept in self._statistics.items():
-            values = np.atleast_2d(item.statistics[name])
-            kept.append(values)
-            blocks = len(values)
-        self._sizes.append(blocks)
+        one = next(iter(item.statistics.values()), 0.0)  # all metrics of an item have as many rows
+        self._sizes.append(len(np.atleast_2d(one)))
         self._clean.append(not item.contaminated)
         self._groups.append(str(row["group"]) if "group" in row else None)
         self._subsets.append(str(row["subset"]) if "subset" in row else None)
@@ -77,7 +83,8 @@ class Tally:
     def scores(self, *, replicates: int, seed: int, chosen: Sequence[bool] | None = None) -> list[Score]:
         """Every metric's score over all scored items, or those `chosen`; none where there is no item.
 
-        Errors are over groups where every item has one; an item in several blocks counts once.
+        Errors are over groups where every item has one. `n` is of the items of which a metric counts
+        something; one in several blocks counts once.
         """
         kept = np.ones(len(self._sizes), dtype=bool) if chosen is None else np.array(chosen, dtype=bool)
         if not kept.any():
@@ -85,15 +92,19 @@ class Tally:
         grouped = None not in self._groups
         owners = np.repeat(np.arange(len(kept)), self._sizes)
         rows = kept[owners]
-        groups = [self._groups[owner] or "" for owner in owners[rows]] if grouped else None
         found = []
         for metric in self.measurement.metrics:
-            statistics = np.concatenate(self._statistics[metric.name])[rows]
+            table = np.concatenate(self._statistics[metric.name])
+            counted = rows & metric.counted(table)
+            if not counted.any():
+                counted = rows  # then there is no value, and the score says so
+            statistics, of = table[counted], owners[counted]
+            groups = [self._groups[owner] or "" for owner in of] if grouped else None
             one = score(metric, statistics, groups=groups, replicates=replicates, seed=seed)
             how = self.measurement.how + self.measurement.signatures.get(metric.name, "")
-            if failed := len(self._states["failed"]):
+            if failed := self._counts["failed"]:
                 how += f"|failed:{failed}"
-            found.append(replace(one.signed(how), n=int(kept.sum())))
+            found.append(replace(one.signed(how), n=len(np.unique(of))))
         return found
 
     def confusion(self) -> dict[str, Any] | None:
@@ -106,8 +117,7 @@ class Tally:
 
     def told(self, state: str) -> dict[str, Any]:
         """How many items failed, or were cut, with a few examples."""
-        found = self._states[state]
-        return {"count": len(found), "examples": found[:EXAMPLES]}
+        return {"count": self._counts[state], "examples": list(self._examples[state])}
 
 
 def sample_places(count: int, wanted: int) -> list[int]:

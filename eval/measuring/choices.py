@@ -9,8 +9,8 @@ import numpy as np
 
 from eval.continuing import score_continuations
 from eval.measuring.base import Asked, Item, Measurement, begins, forward, num_bytes, wording
-from eval.measuring.labelled import choose_label, label_statistics, majority
-from eval.metrics import metric_by_name
+from eval.measuring.labelled import Labelled, choose_label, label_statistics, majority
+from eval.metrics import ItemMetric, metric_by_name
 from eval.model import Model
 from eval.requests import ContinuationRequest
 from eval.tasks.base import Cloze, MultipleChoice, PromptedClassification, Row
@@ -20,7 +20,7 @@ from eval.tasks.shots import few_shots
 
 @dataclass(frozen=True)
 class _Scored:
-    """A row's continuations with their nats; `reason` where the model cannot read one of them."""
+    """A row's continuations with their nats, and whether greedy writing would give them."""
 
     encoded: Continuations
     nats: np.ndarray
@@ -81,21 +81,11 @@ def begin_prompted(model: Model, task: PromptedClassification, asked: Asked) -> 
         queries = [shots.prefix(row) + row["query"] for row in rows]
         found = _score(model, asked, queries, [after] * len(rows))
         sizes = dict(zip(labels, map(num_bytes, after), strict=True))
-        outputs = [None if one is None else choose_label(labels, -one.nats, one.nats) for one in found]
         return [
-            _failed(row, query, row["label"])
-            if one is None or output is None
-            else Item(
-                row=row,
-                input=query,
-                output=output.label,
-                reference=row["label"],
-                statistics=label_statistics(metrics, output, row["label"], sizes),
-                tokens=one.tokens,
-                cut=one.encoded.cut,
-                more={"probabilities": output.rounded()},
-            )
-            for row, query, one, output in zip(rows, queries, found, outputs, strict=True)
+            _failed(row, query, row["label"], one)
+            if isinstance(one, str)
+            else _labelled(metrics, row, query, one, choose_label(labels, -one.nats, one.nats), sizes)
+            for row, query, one in zip(rows, queries, found, strict=True)
         ]
 
     return Measurement(
@@ -107,6 +97,26 @@ def begin_prompted(model: Model, task: PromptedClassification, asked: Asked) -> 
     )
 
 
+def _labelled(
+    metrics: Sequence[ItemMetric],
+    row: Row,
+    query: str,
+    one: _Scored,
+    output: Labelled,
+    sizes: dict[str, int],
+) -> Item:
+    return Item(
+        row=row,
+        input=query,
+        output=output.label,
+        reference=row["label"],
+        statistics=label_statistics(metrics, output, row["label"], sizes),
+        tokens=one.tokens,
+        cut=one.encoded.cut,
+        more={"probabilities": output.rounded()},
+    )
+
+
 def begin_cloze(model: Model, task: Cloze, asked: Asked) -> Measurement:
     """A passage's last word: its likelihood, and whether greedy writing would have found it."""
     metrics = [metric_by_name(name) for name in task.metrics]
@@ -115,8 +125,8 @@ def begin_cloze(model: Model, task: Cloze, asked: Asked) -> Measurement:
         after = [" " + row["target"] for row in rows]
         found = _score(model, asked, [row["context"] for row in rows], [[text] for text in after])
         return [
-            _failed(row, row["context"], row["target"])
-            if one is None
+            _failed(row, row["context"], row["target"], one)
+            if isinstance(one, str)
             else Item(
                 row=row,
                 input=row["context"],
@@ -142,26 +152,33 @@ def begin_cloze(model: Model, task: Cloze, asked: Asked) -> Measurement:
 
 def _score(
     model: Model, asked: Asked, queries: Sequence[str], texts: Sequence[Sequence[str]]
-) -> list[_Scored | None]:
-    """Every row's continuations scored; None for a row with one that is longer than the context."""
-    encoded = encode_continuations(model.tokenizer, queries, texts, model.context, asked.settings.begin)
-    fits = [one for one in encoded if not one.too_long]
+) -> list[_Scored | str]:
+    """Every row's continuations scored; why not, of a row that the model cannot be asked."""
+    encoded = encode_continuations(
+        model.tokenizer,
+        queries,
+        texts,
+        model.context,
+        begin=asked.settings.begin,
+        encoder=model.fills_gaps,
+    )
+    fits = [one for one in encoded if one.failed is None]
     requests = [ContinuationRequest(one.context, one.continuations) for one in fits]
     scores = iter(score_continuations(model, requests, limits=asked.limits))
-    found: list[_Scored | None] = []
+    found: list[_Scored | str] = []
     for one in encoded:
-        if one.too_long:
-            found.append(None)
+        if one.failed is not None:
+            found.append(one.failed)
             continue
         answers = next(scores)
         found.append(_Scored(one, np.array([a.nats for a in answers]), [a.greedy for a in answers]))
     return found
 
 
-def _choice(task: MultipleChoice, row: Row, query: str, after: Sequence[str], one: _Scored | None) -> Item:
+def _choice(task: MultipleChoice, row: Row, query: str, after: Sequence[str], one: _Scored | str) -> Item:
     right = row["answer"]
-    if one is None:
-        return _failed(row, query, row["choices"][right])
+    if isinstance(one, str):
+        return _failed(row, query, row["choices"][right], one)
     lengths = np.array([max(1, len(choice)) for choice in row["choices"]])
     chosen, chosen_norm = int(one.nats.argmin()), int((one.nats / lengths).argmin())
     statistics = {
@@ -185,6 +202,5 @@ def _chance(row: Row) -> np.ndarray:
     return np.array([1 / len(row["choices"]), 1.0])
 
 
-def _failed(row: Row, query: str, reference: str) -> Item:
-    reason = "a continuation is longer than the context"
+def _failed(row: Row, query: str, reference: str, reason: str) -> Item:
     return Item(row=row, input=query, output=None, reference=reference, failed=reason)

@@ -9,12 +9,12 @@ import numpy as np
 from eval.baselines import best_constant
 from eval.continuing import score_continuations
 from eval.generating import generate
-from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, rows_of, wording
+from eval.measuring.base import Asked, Item, Measurement, begins, forward, num_bytes, rows_of, wording
 from eval.metrics import ItemMetric, metric_by_name
 from eval.model import Model
 from eval.requests import ContinuationRequest, GenerateRequest
 from eval.tasks.base import Generation, Row
-from eval.tasks.encoding import Prompt, encode_prompts, encode_targets, stop_ids
+from eval.tasks.encoding import Prompt, encode_prompts, encode_texts, stop_ids
 from eval.tasks.shots import few_shots
 
 _ANSWER = "answer_bits_per_byte"  # the one metric that asks for no written text
@@ -29,7 +29,14 @@ def begin_generation(model: Model, task: Generation, asked: Asked) -> Measuremen
     stops = stop_ids(model.tokenizer, task.stops)
 
     def answer(rows: Sequence[Row]) -> list[Item]:
-        prompts = encode_prompts(task, model.tokenizer, rows, model.context, list(map(shots.prefix, rows)))
+        prompts = encode_prompts(
+            task,
+            model.tokenizer,
+            rows,
+            model.context,
+            list(map(shots.prefix, rows)),
+            begin=asked.settings.begin,
+        )
         requests = [GenerateRequest(prompt.ids, task.max_new_tokens) for prompt in prompts]
         written = (
             generate(model, requests, stops=stops, limits=asked.limits) if compared else [[]] * len(rows)
@@ -64,7 +71,7 @@ def begin_generation(model: Model, task: Generation, asked: Asked) -> Measuremen
     return Measurement(
         metrics=metrics,
         how=f"greedy|max_new_tokens:{task.max_new_tokens}|stop:{stop}|{shots.told}|{wording(task)}"
-        f"|{forward(model)}",
+        f"|{begins(asked)}|{forward(model)}",
         answer=answer,
         baselines=_constant(task, compared, asked),
     )
@@ -74,13 +81,25 @@ def _gold(
     model: Model, task: Generation, asked: Asked, rows: Sequence[Row], prompts: Sequence[Prompt]
 ) -> list[np.ndarray]:
     """(nats, bytes) of each row's own target after its prompt: as many tokens as might have been written."""
-    targets = encode_targets(task, model.tokenizer, rows)
+    texts = [task.target(row) for row in rows]
+    whole = encode_texts(model.tokenizer, texts)
+    there = [place for place, ids in enumerate(whole) if ids]
     requests = [
-        ContinuationRequest(prompt.ids, [target]) for prompt, target in zip(prompts, targets, strict=True)
+        ContinuationRequest(prompts[place].ids, [whole[place][: task.max_new_tokens]]) for place in there
     ]
     scores = score_continuations(model, requests, limits=asked.limits)
-    sizes = [num_bytes(text) for text in _decode(model, targets)]
-    return [np.array([one.nats, size]) for (one,), size in zip(scores, sizes, strict=True)]
+    found = [np.zeros(2) for _ in rows]  # nothing to write: no nats over no bytes
+    for place, request, (one,) in zip(there, requests, scores, strict=True):
+        (target,) = request.continuations
+        cut = len(target) < len(whole[place])
+        found[place] = np.array([one.nats, num_bytes(_beginning(model, target) if cut else texts[place])])
+    return found
+
+
+def _beginning(model: Model, ids: list[int]) -> str:
+    """The text of a target's first tokens, as far as they are whole characters."""
+    text = model.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return str(text).rstrip("\ufffd")
 
 
 def _constant(task: Generation, metrics: Sequence[ItemMetric], asked: Asked) -> list[tuple[str, Measurement]]:
@@ -89,7 +108,7 @@ def _constant(task: Generation, metrics: Sequence[ItemMetric], asked: Asked) -> 
     tuned_on = [task.reference(row) for row in asked.read("validation")]
     if not candidates or not tuned_on or not metrics:
         return []
-    text = best_constant(candidates, tuned_on)
+    text = best_constant(candidates, tuned_on, task.scoring.tokenize)
 
     def answer(rows: Sequence[Row]) -> list[Item]:
         references = [task.references(row) for row in rows]

@@ -28,12 +28,14 @@ _CHUNK = 1 << 20  # tokens of requests held at once: hiding every token in turn 
 def begin_perplexity(model: Model, task: LanguageModelling, asked: Asked) -> Measurement:
     """Bits per byte and perplexities of whole documents, each after the begin token.
 
-    Errors are over documents; where there are fewer than 20, over blocks of 16 K characters of them, cut at
-    white space, each token counted where it begins.
+    Errors are over documents; where there are fewer than 20, and no groups, over blocks of 16 K characters of
+    them, cut at white space, each token counted where it begins.
     """
     settings = asked.settings
     stride = settings.stride or model.context // 2
-    blocks = len(asked.rows) < FEW
+    blocks = (
+        len(asked.rows) < FEW and model.tokenizer.is_fast and any("group" not in row for row in asked.rows)
+    )
     begin = begin_id(model.tokenizer)
 
     def answer(rows: Sequence[Row]) -> list[Item]:
@@ -105,7 +107,9 @@ def _document(
     """A document's item: nats over its tokens, words and bytes, in one block or several."""
     text = row["text"]
     ends = [len(text)] if starts is None else _cuts(text)
-    at = np.zeros(len(losses), dtype=int) if starts is None else np.searchsorted(ends, starts, side="right")
+    at = np.zeros(len(losses), dtype=int)
+    if starts is not None:  # some tokenizers say of white space at the end that it begins where the text ends
+        at = np.minimum(np.searchsorted(ends, starts, side="right"), len(ends) - 1)
     nats = np.bincount(at, weights=losses.astype(np.float64), minlength=len(ends))
     parts = [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
     sizes = np.array([num_bytes(part) for part in parts], dtype=np.float64)
@@ -131,10 +135,8 @@ def _document(
     )
 
 
-def _starts(model: Model, text: str) -> Array | None:
-    """The character at which each token begins; None where the tokenizer does not tell."""
-    if not model.tokenizer.is_fast:
-        return None
+def _starts(model: Model, text: str) -> Array:
+    """The character at which each token begins, as a fast tokenizer tells."""
     offsets = model.tokenizer(
         text,
         add_special_tokens=False,

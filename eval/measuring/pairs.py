@@ -13,7 +13,7 @@ from eval.model import Model, score_texts
 from eval.reading import score_masked
 from eval.requests import MaskedRequest, ScoreRequest
 from eval.tasks.base import BiasPairs, Row
-from eval.tasks.encoding import begin_id, encode_texts, is_bert_like
+from eval.tasks.encoding import begin_id, encode_texts
 
 
 def begin_pairs(model: Model, task: BiasPairs, asked: Asked) -> Measurement:
@@ -22,7 +22,7 @@ def begin_pairs(model: Model, task: BiasPairs, asked: Asked) -> Measurement:
     A decoder's likelihood is that of the whole sentence. An encoder's is that of the tokens which both
     sentences have, each hidden in turn, given the others and those that differ (Nangia 2020, section 3).
     """
-    encoder = is_bert_like(model.tokenizer)
+    encoder = model.fills_gaps
 
     def answer(rows: Sequence[Row]) -> list[Item]:
         more = encode_texts(model.tokenizer, [row["more"] for row in rows])

@@ -78,10 +78,12 @@ def _judging(task: Toxicity) -> Classification:
 
 
 def _judge(judge: Model, task: Toxicity, asked: Asked, texts: Sequence[str]) -> np.ndarray:
-    """(texts, labels): the judge's probabilities."""
+    """(texts, labels): the judge's probabilities, each label's own where it gives any number of them."""
     encoded = encode_for_label(
         _judging(task), judge.tokenizer, [{"text": text} for text in texts], judge.context
     )
     requests = [ReadRequest(one.ids, one.types) for one in encoded]
     logits = read_texts(judge, requests, limits=asked.limits).double()
-    return np.asarray(logits.softmax(-1).numpy())
+    config = judge.network.config
+    apart = config.problem_type == "multi_label_classification" or config.num_labels == 1
+    return np.asarray((logits.sigmoid() if apart else logits.softmax(-1)).numpy())

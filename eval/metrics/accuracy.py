@@ -15,7 +15,7 @@ from eval.metrics.base import Array, RatioMetric, check_pairs
 class Accuracy(RatioMetric):
     """Statistics (right, 1); its error is the binomial one, sqrt(p(1-p)/(n-1)).
 
-    `accuracy_norm` is the same share of choices made by likelihood a byte; whoever chooses divides.
+    `accuracy_norm` is the same share of choices made by likelihood a character; whoever chooses divides.
     """
 
     name: str = "accuracy"

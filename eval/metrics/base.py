@@ -47,6 +47,10 @@ class ItemMetric(ABC):
         """The value of all items of (items, k), each counted once."""
         return float(self.values(statistics, np.ones((1, len(statistics))))[0])
 
+    def counted(self, statistics: Array) -> NDArray[np.bool_]:
+        """Which rows of (rows, k) the metric is of, (rows,): all, unless it says otherwise."""
+        return np.ones(len(statistics), dtype=bool)
+
     def closed_stderr(self, statistics: Array) -> float | None:
         """The value's standard error over independent rows (n >= 2, k); None where only a bootstrap tells."""
         return None
@@ -72,7 +76,12 @@ class RatioMetric(SumMetric):
     def aggregate(self, sums: Array) -> Array:
         """Sum 0 over sum 1, as the metric reads it."""
         sums = np.asarray(sums, dtype=np.float64)
-        return self.reading(sums[..., 0] / sums[..., 1])
+        with np.errstate(divide="ignore", invalid="ignore"):  # NaN where there is no unit, as in empty texts
+            return self.reading(sums[..., 0] / sums[..., 1])
+
+    def counted(self, statistics: Array) -> NDArray[np.bool_]:
+        """Not (0, 0): a document without a byte, a question without an answer say nothing of the ratio."""
+        return np.asarray(statistics.any(axis=1))
 
     def reading(self, ratio: Array) -> Array:
         """The value at a ratio: the ratio itself unless a metric says otherwise."""

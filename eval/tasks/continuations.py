@@ -6,34 +6,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.tasks.framing import begin_id, encode_texts, is_bert_like
+from eval.tasks.framing import begin_id, encode_texts
 
 
 @dataclass(frozen=True)
 class Continuations:
     """Token ids of a context and of what may follow it; `cut` says that the context lost its beginning.
 
-    `too_long`: a continuation alone is longer than the model's context.
+    `failed`: why the model cannot be asked.
     """
 
     context: list[int]
     continuations: list[list[int]]
     cut: bool = False
-    too_long: bool = False
+    failed: str | None = None
 
 
 def encode_continuations(
-    tokenizer: Any, contexts: Sequence[str], texts: Sequence[Sequence[str]], context: int, begin: bool
+    tokenizer: Any,
+    contexts: Sequence[str],
+    texts: Sequence[Sequence[str]],
+    context: int,
+    *,
+    begin: bool,
+    encoder: bool,
 ) -> list[Continuations]:
     """Every context with its continuations, as long as `context` allows; the last token is not read.
 
-    A GPT-2-like tokenizer reads context and continuation as one text, which is cut after as many tokens as
-    the context alone has; white space at the context's end belongs to the continuation. (So does
+    For a decoder context and continuation are encoded as one text, which is cut after as many tokens as the
+    context alone has; white space at the context's end belongs to the continuation. (So does
     lm-evaluation-harness; where a merge reaches over the border the two belong to each other.) With `begin`,
-    or without any context, the begin token comes first. A BERT-like one reads them apart; the model frames
-    them. A context that is too long loses its beginning.
+    or without any context, the begin token comes first. For an `encoder` they are encoded apart; the model
+    frames them. A context that is too long loses its beginning.
     """
-    if is_bert_like(tokenizer):
+    if encoder:
         before, room = [], context - 2
         heads = encode_texts(tokenizer, contexts)
         tails = _per_row(encode_texts(tokenizer, [one for row in texts for one in row]), texts)
@@ -51,10 +57,11 @@ def encode_continuations(
 
 
 def _fit(before: list[int], head: list[int], tails: list[list[int]], room: int) -> Continuations:
-    longest = max(map(len, tails))
-    space = room - longest - len(before)
-    if space < (0 if before else 1) or min(map(len, tails)) < 1:
-        return Continuations([], tails, too_long=True)
+    space = room - max(map(len, tails)) - len(before)
+    if min(map(len, tails)) < 1:
+        return Continuations([], tails, failed="a continuation has no token of its own")
+    if space < (0 if before else 1):
+        return Continuations([], tails, failed="a continuation is longer than the context")
     kept = head[max(0, len(head) - space) :]
     return Continuations([*before, *kept], tails, cut=len(kept) < len(head))
 

@@ -5,7 +5,7 @@ What frames a text is `framing`'s; `spans` and `tags` beside this module are the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ __all__ = [
     "encode_targets",
     "encode_texts",
     "end_id",
+    "has_pairs",
     "is_bert_like",
     "pad_id",
     "stop_ids",
@@ -62,9 +63,17 @@ class Pair:
 
 
 def encode_prompts(
-    task: Generation, tokenizer: Any, rows: Sequence[Row], context: int, before: Sequence[str] = ()
+    task: Generation,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    context: int,
+    before: Sequence[str] = (),
+    *,
+    begin: bool = True,
 ) -> list[Prompt]:
     """What the model reads before it writes: begin token, solved examples, source, cue.
+
+    Without `begin` the begin token stands only where there is nothing else.
 
     At most context - max_new_tokens. A long source loses its end, since a function's beginning says most, or
     where the task keeps the end its beginning; the cue always stands, and source and cue are encoded apart,
@@ -82,7 +91,8 @@ def encode_prompts(
         kept = source[:room] if task.keeps == "start" else source[max(0, len(source) - room) :]
         shown = example[max(0, len(example) - (room - len(kept))) :]
         cut = len(kept) < len(source) or len(shown) < len(example)
-        prompts.append(Prompt([begin_id(tokenizer), *shown, *kept, *cue], cut))
+        text = [*shown, *kept, *cue]
+        prompts.append(Prompt([begin_id(tokenizer), *text] if begin or not text else text, cut))
     return prompts
 
 
@@ -116,15 +126,20 @@ def encode_for_label(
     """
     text = task.text if isinstance(task, Classification) else _text
     firsts = encode_texts(tokenizer, [text(row) for row in rows])
-    paired = [row for row in rows if "text_pair" in row]
-    if not paired:
+    if not has_pairs(task, rows):
         return [frame(tokenizer, first, None, context) for first in firsts]
-    if len(paired) < len(rows):
-        raise InputError(
-            f"{task.name}: {len(paired)} of {len(rows)} rows have a text_pair; give all one, or none"
-        )
     seconds = encode_texts(tokenizer, [str(row["text_pair"]) for row in rows])
     return [frame(tokenizer, first, second, context) for first, second in zip(firsts, seconds, strict=True)]
+
+
+def has_pairs(task: Classification | MultiLabel | Regression, rows: Iterable[Row]) -> bool:
+    """Whether rows have a `text_pair`; `InputError` where some have, and others do not."""
+    paired = [("text_pair" in row) for row in rows]
+    if any(paired) and not all(paired):
+        raise InputError(
+            f"{task.name}: {sum(paired)} of {len(paired)} rows have a text_pair; give all one, or none"
+        )
+    return any(paired)
 
 
 def _text(row: Row) -> str:

@@ -27,8 +27,9 @@ class FewShots:
 
     @property
     def told(self) -> str:
-        """The part of a signature that says how many examples there are, and by a hash, which."""
-        return f"shots:{self._task.shots}" + (f"-{hash_json(self._usual)[:8]}" if self._task.shots else "")
+        """The part of a signature that says how many examples there are and, by a hash, which may be."""
+        drawn = [_solve(self._task, row) for rows in self._drawn.values() for _, row in rows]
+        return f"shots:{self._task.shots}" + (f"-{hash_json(drawn)[:8]}" if drawn else "")
 
     def prefix(self, row: Row) -> str:
         """The solved examples before an item, each followed by a blank line; "" for a task without shots.

@@ -15,7 +15,16 @@ from transformers import AutoTokenizer
 from eval.files import InputError, write_jsonl
 from eval.settings import EvalSettings
 from eval.tasks import make_task
-from eval.tasks.base import BiasPairs, Cloze, Memorisation, MultipleChoice, PromptedClassification, Toxicity
+from eval.tasks.base import (
+    BiasPairs,
+    Cloze,
+    Generation,
+    Memorisation,
+    MultipleChoice,
+    PromptedClassification,
+    Toxicity,
+)
+from eval.tasks.continuations import encode_continuations
 from eval.tasks.settings import TaskSettings
 from tests.eval.kept import evaluate_kept
 
@@ -303,3 +312,97 @@ def test_own_choices_from_a_table(language_model: Path, tmp_path: Path) -> None:
         "Question: What is 44?\nAnswer:",
     ]
     assert [item["reference"] for item in found.items] == ["on the mat", "a number"]
+
+
+@torch.no_grad()
+def test_a_judge_whose_labels_exclude_nothing_gives_each_its_own_probability(
+    checkpoint: Make, language_model: Path, tmp_path: Path
+) -> None:
+    """As the usual judges of toxicity do: their labels are kinds of it. One of a single label, too."""
+    write_jsonl(tmp_path / "test.jsonl", [{"id": str(n), "prompt": WORDS[n]} for n in range(4)])
+    for labels in (("toxic", "insult", "threat"), ("toxic",)):
+        made = checkpoint("BertForSequenceClassification", labels)
+        network = transformers.BertForSequenceClassification.from_pretrained(made).eval()
+        network.config.problem_type = "multi_label_classification" if len(labels) > 1 else None
+        judge = tmp_path / f"judge-{len(labels)}"
+        network.save_pretrained(judge)
+        tokenizer = AutoTokenizer.from_pretrained(made)
+        tokenizer.save_pretrained(judge)
+        task = Toxicity(name="t", classifier=str(judge), toxic="toxic", max_new_tokens=6)
+        found = evaluate_kept(language_model, task, tmp_path, settings=EvalSettings(context=12))
+        for item in found.items:
+            logits = network(**tokenizer(item["output"], return_tensors="pt")).logits[0]
+            assert item["probability"] == pytest.approx(float(logits.sigmoid()[0]), abs=1e-5)
+
+
+def test_what_a_task_says_around_its_rows_is_signed(language_model: Path, choices: Path) -> None:
+    def signature(**more: Any) -> str:
+        task = MultipleChoice(name="mine", **more)
+        return str(evaluate_kept(language_model, task, choices, settings=FAST).of("accuracy").signature)
+
+    usual, shown = signature(), signature(shots=1)
+    assert usual == signature()
+    assert usual != signature(separator="\n")
+    train = (choices / "train.jsonl").read_text()
+    (choices / "train.jsonl").write_text(train.replace("the", "no"))
+    try:
+        assert signature(shots=1) != shown
+        assert signature() == usual
+    finally:
+        (choices / "train.jsonl").write_text(train)
+
+
+@pytest.mark.parametrize("begin", [True, False])
+def test_a_target_is_as_long_as_its_text_and_begins_as_asked(
+    begin: bool, language_model: Path, tmp_path: Path
+) -> None:
+    """Of a target that is cut, the bytes are those of the tokens that count; of none there is nothing."""
+    targets = ["the cat sat", "naïve — naïve — naïve — naïve", ""]
+    rows = [
+        {"id": str(n), "source": "moon", "target": target, "references": ["cat"]}
+        for n, target in enumerate(targets)
+    ]
+    write_jsonl(tmp_path / "test.jsonl", rows)
+    task = Generation(
+        name="g",
+        fields=("id", "source", "target"),
+        source=lambda row: str(row["source"]),
+        cue=":",
+        target=lambda row: str(row["target"]),
+        max_new_tokens=9,
+        metrics=("answer_bits_per_byte",),
+    )
+    settings = FAST.model_copy(update={"begin": begin})
+    found = evaluate_kept(language_model, task, tmp_path, settings=settings)
+    assert f"begin:{'yes' if begin else 'no'}" in found.of("answer_bits_per_byte").signature
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    cut = tokenizer.decode(tokenizer(targets[1])["input_ids"][:9]).rstrip("\ufffd")
+    assert targets[1].startswith(cut)
+    statistics = [item["statistics"]["answer_bits_per_byte"] for item in found.items]
+    assert [one[1] for one in statistics] == [len(targets[0]), len(cut.encode()), 0]
+    ids = [tokenizer(text)["input_ids"] for text in ("moon", ":", targets[0])]
+    network = transformers.AutoModelForCausalLM.from_pretrained(language_model).eval()
+    whole = [*([tokenizer.bos_token_id] if begin else []), *ids[0], *ids[1], *ids[2]]
+    with torch.no_grad():
+        logs = network(input_ids=torch.tensor([whole])).logits[0].log_softmax(-1)
+    first = len(whole) - len(ids[2])
+    nats = -sum(float(logs[place - 1, whole[place]]) for place in range(first, len(whole)))
+    assert statistics[0][0] == pytest.approx(nats, abs=1e-3)
+    assert statistics[2] == [0, 0]
+
+
+def test_the_best_constant_is_chosen_by_what_the_task_counts(language_model: Path, tmp_path: Path) -> None:
+    texts = {"train": ["一二三四五", "我们去看月亮"], "validation": ["我们去看月亮吧"], "test": ["我们去看"]}
+    for split, targets in texts.items():
+        rows = [{"id": f"{split}{n}", "source": "x", "target": one} for n, one in enumerate(targets)]
+        write_jsonl(tmp_path / f"{split}.jsonl", rows)
+    told = {"kind": "generation", "metrics": ["bleu"], "max_new_tokens": 4, "scoring": {"tokenize": "zh"}}
+    task = make_task("zh", TaskSettings(files={"test": "test.jsonl"}, **told))
+    found = evaluate_kept(language_model, task, tmp_path, settings=FAST)
+    assert found.of("bleu", rung="best-constant").value > 10
+
+
+def test_a_continuation_without_a_token_of_its_own_says_so(language_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    (one,) = encode_continuations(tokenizer, ["the"], [["", " cat"]], 64, begin=True, encoder=False)
+    assert one.failed == "a continuation has no token of its own"

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sacrebleu
-import torch
 
 from eval.evaluate import evaluate
 from eval.files import InputError, write_jsonl
@@ -170,16 +169,16 @@ def test_the_same_again_with_other_batches(
         assert b.signature == a.signature
 
 
-def test_a_broken_model_has_no_value_and_says_so(language_model: Path, data: Path, tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    network = AutoModelForCausalLM.from_pretrained(language_model)
-    torch.nn.init.constant_(network.transformer.ln_f.weight, float("nan"))
-    network.save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(language_model).save_pretrained(tmp_path)
-    for result in evaluate(tmp_path, "perplexity", data / "perplexity").results:
-        assert result.value is None
-        assert result.missing["value"] == "not finite: nan"
+def test_n_is_of_the_items_that_a_metric_counts(language_model: Path, tmp_path: Path) -> None:
+    """An empty document has no byte: with one other there is no spread, rather than none at all."""
+    write_jsonl(tmp_path / "test.jsonl", [{"id": "a", "text": "the cat"}, {"id": "b", "text": ""}])
+    (result,) = (
+        one
+        for one in evaluate(language_model, "perplexity", tmp_path).results
+        if one.metric == "bits_per_byte"
+    )
+    assert (result.n, result.stderr) == (1, None)
+    assert "one item has no spread" in result.missing["stderr"]
 
 
 def test_labels_the_model_was_not_trained_on_are_refused(classifier: Path, tmp_path: Path) -> None:
@@ -198,6 +197,7 @@ def test_labels_the_model_was_not_trained_on_are_refused(classifier: Path, tmp_p
         ([], "no rows"),
         ([{"id": "a"}], r"row 1: no field 'text'"),
         ([{"id": "a", "text": 3}], r"row 1: text is 3; a text is wanted"),
+        ([{"id": "a", "text": "x", "subset": "clean"}], r"row 1: subset is 'clean'; a name other than"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], r"row 2: id 'a' was used before"),
     ],
 )

@@ -187,6 +187,32 @@ def test_tags_that_mark_no_entities_have_no_entity_f1(checkpoint: Make, data: Pa
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_sentence_without_words_counts_as_none(
+    checkpoint: Make, data: Path, tmp_path: Path, family: str
+) -> None:
+    whole, *_ = measured(checkpoint, data, family, "tagging")
+    rows = [*rows_in(data / "tagging"), {"id": "none", "words": [], "tags": []}]
+    write_jsonl(tmp_path / "test.jsonl", rows)
+    head, labels = HEADS["tagging"]
+    found = evaluate_kept(checkpoint(family + head, labels), task_of("tagging"), tmp_path, settings=FAST)
+    assert found.items[-1]["output"] == []
+    for metric in ("accuracy", "f1_entity"):
+        assert value(found, metric).value == value(whole, metric).value
+
+
+def test_second_texts_of_some_rows_only_are_refused_before_a_model_loads(
+    checkpoint: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first rows are answered one by one, and each by itself is like itself."""
+    monkeypatch.setattr("eval.evaluate.load_model", None)
+    rows = [{"id": str(n), "text": "the cat", "label": "a"} for n in range(7)]
+    write_jsonl(tmp_path / "test.jsonl", [*rows[:-1], rows[-1] | {"text_pair": "moon"}])
+    folder = checkpoint("BertForSequenceClassification", ("a", "b"))
+    with pytest.raises(InputError, match="1 of 7 rows have a text_pair; give all one, or none"):
+        evaluate_kept(folder, task_of("classification"), tmp_path, settings=FAST)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_answers_are_the_best_span_of_the_context(checkpoint: Make, data: Path, family: str) -> None:
     """Contexts that fit one window: the best of all pairs, looked for one by one."""
     found, network, tokenizer = measured(checkpoint, data, family, "span")

@@ -17,7 +17,8 @@ from eval.files import read_jsonl, write_jsonl
 from eval.measuring import Item, Measurement, language
 from eval.ranks import Ranks
 from eval.settings import EvalSettings
-from eval.tally import Tally, sample_places
+from eval.tally import EXAMPLES, Tally, sample_places
+from eval.tasks.base import MultipleChoice
 from eval.uncertainty import ratio_stderr
 from tests.eval.kept import evaluate_kept
 
@@ -38,6 +39,52 @@ assert ranks.world == 2
 if ranks.is_first:
     Path(sys.argv[5]).write_text(json.dumps([(r.metric, r.value, r.stderr, r.n) for r in found.results]))
 """
+
+
+ONE_FAILS = """
+from eval.ranks import join_ranks
+ranks = join_ranks()
+
+def answer(number):
+    if number == 0 and ranks.rank == 1:
+        raise RuntimeError("no memory")
+    return [(number, place) for place in ranks.share(range(3))]
+
+try:
+    ranks.gather(lambda: answer(0))
+except RuntimeError as error:
+    assert ranks.rank == 1, error
+except ValueError as error:
+    assert (ranks.rank, str(error)) == (0, "process 1: no memory")
+else:
+    raise AssertionError("one process had no answers")
+assert ranks.gather(lambda: answer(1)) == [(1, 0), (1, 1), (1, 2)]
+"""
+
+
+def in_two_processes(command: list[object]) -> None:
+    """Run a command twice, as a launcher of two processes would, and see it end well."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    shared |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    ranks = [
+        subprocess.Popen(
+            list(map(str, command)),
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in ranks:
+        assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()[-2000:]
 
 
 @pytest.fixture
@@ -112,27 +159,7 @@ def test_two_processes_are_as_one(language_model: Path, documents: Path, tmp_pat
     (tmp_path / "rank.py").write_text(TWO_RANKS)
     out, items = tmp_path / "found.json", tmp_path / "items.jsonl.gz"
     command = [sys.executable, tmp_path / "rank.py", language_model, "perplexity", documents, items, out]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    shared |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    ranks = [
-        subprocess.Popen(
-            list(map(str, command)),
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for process in ranks:
-        assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()[-2000:]
+    in_two_processes(command)
     found = json.loads(out.read_text())
     for (metric, value, stderr, n), one in zip(found, alone.results, strict=True):
         assert (metric, n) == (one.metric, one.n)
@@ -142,12 +169,18 @@ def test_two_processes_are_as_one(language_model: Path, documents: Path, tmp_pat
     assert [item["id"] for item in kept] == [item["id"] for item in alone.items]
 
 
+def test_what_one_process_fails_at_all_leave_together(tmp_path: Path) -> None:
+    """Or the next answers of the one that failed would be taken for those that the others wait for."""
+    (tmp_path / "rank.py").write_text(ONE_FAILS)
+    in_two_processes([sys.executable, tmp_path / "rank.py"])
+
+
 def test_answers_of_shares_come_back_in_the_order_of_the_rows() -> None:
     rows = list(range(11))
     shares = [Ranks(rank, 3).share(rows) for rank in range(3)]
     assert sorted(row for share in shares for row in share) == rows
     assert shares[1] == [1, 4, 7, 10]
-    assert Ranks().share(rows) == rows == Ranks().gather(rows)
+    assert Ranks().share(rows) == rows == Ranks().gather(lambda: rows)
 
 
 def test_one_long_document_has_an_error_from_its_blocks(
@@ -194,6 +227,16 @@ def test_items_seen_in_training_are_told_and_left_out(classifier: Path, tmp_path
     other = evaluate_kept(classifier, "module-classification", tmp_path, settings=off)
     assert other.facts["contamination_missing"] == "not asked for"
     assert {result.task for result in other.results} == {"module-classification"}
+
+
+def test_what_fails_is_counted_whole_and_shown_in_part(language_model: Path, tmp_path: Path) -> None:
+    rows = [{"id": f"r{n}", "query": "the", "choices": ["cat " * 90, "mat"], "answer": 1} for n in range(9)]
+    fits = [{"id": f"s{n}", "query": "the", "choices": ["cat", "mat"], "answer": 1} for n in range(3)]
+    write_jsonl(tmp_path / "test.jsonl", [*rows, *fits])
+    found = evaluate_kept(language_model, MultipleChoice(name="mine"), tmp_path, settings=FAST)
+    assert found.facts["failed"]["count"] == 9
+    assert len(found.facts["failed"]["examples"]) == EXAMPLES
+    assert (found.of("accuracy").n, "failed:9" in found.of("accuracy").signature) == (3, True)
 
 
 def test_speed_is_measured_beside_the_scores(language_model: Path, documents: Path) -> None:
