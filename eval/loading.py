@@ -69,8 +69,9 @@ def fingerprint(model_dir: Path) -> str:
 
 
 def find_context(model_dir: Path, settings: EvalSettings) -> int:
-    """How many tokens a model reads at once, by its config.json; raises `InputError` as loading does."""
-    return _context(_config(model_dir), settings.context, model_dir)
+    """How many tokens a model reads at once, at most, by its config.json; raises as loading does."""
+    positions = getattr(_config(model_dir), "max_position_embeddings", None)
+    return _context(positions, settings.context, model_dir)
 
 
 def tokenizer_fingerprint(model_dir: Path) -> str:
@@ -115,7 +116,7 @@ def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
     # A GPT-2 classifier pools each row's last unpadded token; the others never look at padding.
     network.config.pad_token_id = pad_id(tokenizer) if task.objective in _POOLED else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    context = _context(network, settings.context, model_dir)
+    context = _context(_positions(network), settings.context, model_dir)
     return Model(network.eval().to(device), tokenizer, context, pad_id(tokenizer), settings.dtype)
 
 
@@ -186,8 +187,7 @@ def _load(auto_class: Any, model_dir: Path, **options: Any) -> Any:
             logging.enable_progress_bar()
 
 
-def _context(network: Any, wanted: int | None, model_dir: Path) -> int:
-    positions = _positions(network)
+def _context(positions: int | None, wanted: int | None, model_dir: Path) -> int:
     if wanted is None:
         if positions is None:
             raise InputError(f"{model_dir}: config.json does not give the longest text; set eval.context")

@@ -183,10 +183,6 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_subset(value: Any) -> bool:
-    return _is_name(value) and value != "clean"  # so is called what no train row holds (`eval.tally`)
-
-
 def _is_name(value: Any) -> bool:
     return isinstance(value, (str, int))
 
@@ -210,5 +206,5 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "references": (_is_texts, "a list of texts"),
     "bytes": (_is_count, "a whole number"),
     "group": (_is_name, "a name"),
-    "subset": (_is_subset, "a name other than 'clean'"),
+    "subset": (_is_name, "a name"),
 }

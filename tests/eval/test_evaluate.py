@@ -197,7 +197,6 @@ def test_labels_the_model_was_not_trained_on_are_refused(classifier: Path, tmp_p
         ([], "no rows"),
         ([{"id": "a"}], r"row 1: no field 'text'"),
         ([{"id": "a", "text": 3}], r"row 1: text is 3; a text is wanted"),
-        ([{"id": "a", "text": "x", "subset": "clean"}], r"row 1: subset is 'clean'; a name other than"),
         ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], r"row 2: id 'a' was used before"),
     ],
 )

@@ -292,7 +292,7 @@ def test_the_masked_loss_is_the_models_own_on_the_same_masks(checkpoint: Make, d
         (result,) = found.results
         assert result.value == pytest.approx(nats / count, rel=1e-5)
         assert sum(item["statistics"]["masked_lm_loss"][1] for item in found.items) == count > 20
-    assert (result.metric, result.objective, result.n) == ("masked_lm_loss", "masked-lm", 5)
+    assert (result.metric, result.objective, result.n) == ("masked_lm_loss", "masked-lm", 4), "one is empty"
     assert "hidden:0.15 by seed 15, 0.8 as [MASK], 0.1 at random|vocabulary:" in result.signature
     fewer = evaluate_kept(folder, "masked-lm", data / "documents", settings=EvalSettings(max_items=1))
     alike = pytest.approx(found.items[0]["statistics"]["masked_lm_loss"])
