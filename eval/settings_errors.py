@@ -92,6 +92,8 @@ def _advice(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
     if kind in _BOUNDS:
         word, bound = _BOUNDS[kind]
         return f"must be {word} {ctx[bound]:,g}, got {_show(given)}; change it"
+    if kind == "too_short" and ctx["actual_length"]:
+        return f"has {ctx['actual_length']}; {ctx['min_length']} or more are wanted"
     if kind in ("too_short", "string_too_short"):
         return "is empty; write something in it, or leave it out"
     if kind == "value_error":

@@ -43,7 +43,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, validation or test; test when left out.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of evaluations.")] = Path("evals"),
     max_items: Annotated[int | None, typer.Option(help="Items measured, evenly spaced.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     lm_eval: Annotated[
         str | None, typer.Option(metavar="TASK,...", help="Tasks of lm-evaluation-harness, too.")
     ] = None,
@@ -90,7 +90,7 @@ def evaluate(
 def compare(
     a: Annotated[Path, typer.Argument(help="An evaluation, evals/<model>, or a run folder.")],
     b: Annotated[Path, typer.Argument(help="Another one, measured on the same items.")],
-    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     replicates: Annotated[
         int | None, typer.Option(min=2, help="Of both tests; 1,000 and 10,000 when left out.")
     ] = None,
@@ -107,8 +107,10 @@ def compare(
         from eval.view import print_comparison
 
         found = compare_folders(a, b, seed=seed, replicates=replicates)
-        write_json(json_, found.to_dict())
         print_comparison(Console(highlight=False), found)
+        if not found.compared:
+            raise InputError("compare: nothing of A and B can be compared; name two that were asked the same")
+        write_json(json_, found.to_dict())
         print(f"numbers: {json_}")
 
 

@@ -63,7 +63,7 @@ def begin_choices(model: Model, task: MultipleChoice, asked: Asked) -> Measureme
     )
     return Measurement(
         metrics=metrics,
-        how=f"choices:likeliest|{shots.told}|{wording(task)}|{begins(asked)}|{forward(model)}",
+        how=f"choices:likeliest|{_likelihood(model)}|{shots.told}|{wording(task)}|{begins(asked)}|{forward(model)}",
         answer=answer,
         baselines=[("chance", chance)] if guessed else [],
     )
@@ -90,7 +90,7 @@ def begin_prompted(model: Model, task: PromptedClassification, asked: Asked) -> 
 
     return Measurement(
         metrics=metrics,
-        how=f"label:likeliest|{shots.told}|{wording(task)}|{begins(asked)}|{forward(model)}",
+        how=f"label:likeliest|{_likelihood(model)}|{shots.told}|{wording(task)}|{begins(asked)}|{forward(model)}",
         answer=answer,
         labels=labels,
         baselines=majority(metrics, [row["label"] for row in train], lambda row: row["label"]),
@@ -148,6 +148,11 @@ def begin_cloze(model: Model, task: Cloze, asked: Asked) -> Measurement:
         ]
 
     return Measurement(metrics=metrics, how=f"cloze|{begins(asked)}|{forward(model)}", answer=answer)
+
+
+def _likelihood(model: Model) -> str:
+    """The part of a signature that says what of a continuation is multiplied."""
+    return "likelihood:each-hidden" if model.fills_gaps else "likelihood:next"
 
 
 def _score(

@@ -99,7 +99,8 @@ class MultipleChoice:
 
     Each choice is scored as the continuation `separator` + choice. `accuracy` compares log-likelihoods,
     `accuracy_norm` those divided by the choice's length in characters, as lm-evaluation-harness does. The
-    query is preceded by `shots` solved train rows.
+    query is preceded by `shots` solved train rows. Encoders are asked, too: each token of a choice is hidden
+    in turn.
     """
 
     name: str
@@ -107,7 +108,7 @@ class MultipleChoice:
     shots: int = 0
     fields: tuple[str, ...] = KINDS["multiple-choice"].fields
     kind: Literal["multiple-choice"] = "multiple-choice"
-    objective: Literal["causal-lm"] = "causal-lm"
+    objective: Literal["any-lm"] = "any-lm"
     metrics: tuple[str, ...] = METRICS_OF["multiple-choice"]
 
 
@@ -125,7 +126,7 @@ class PromptedClassification:
     shots: int = 0
     fields: tuple[str, ...] = KINDS["prompted-classification"].fields
     kind: Literal["prompted-classification"] = "prompted-classification"
-    objective: Literal["causal-lm"] = "causal-lm"
+    objective: Literal["any-lm"] = "any-lm"
     metrics: tuple[str, ...] = _USUAL
 
 

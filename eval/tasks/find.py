@@ -182,18 +182,21 @@ def _files(data: Sequence[str]) -> dict[str, Any]:
     return {"test": [str(Path(name).expanduser().absolute()) for name in data]}
 
 
-def _splits(folder: Path) -> dict[str, str]:
-    """The one file of each split in a folder."""
-    found = {}
+def _splits(folder: Path) -> dict[str, Any]:
+    """The one file of each split in a folder; where there is none of those, its texts are the test rows."""
+    found: dict[str, Any] = {}
     for split in SPLITS:
         paths = sorted(path for path in folder.glob(f"{split}.*") if file_kind(path) in (*TABLES, DOCUMENT))
         if len(paths) > 1:
             raise InputError(f"{folder}: has {paths[0].name} and {paths[1].name}; keep one of them")
         if paths:
             found[split] = str(paths[0].absolute())
+    if not found and (texts := sorted(path for path in folder.glob("*") if file_kind(path) == DOCUMENT)):
+        return {"test": [str(path.absolute()) for path in texts]}
     if "test" not in found:
         raise InputError(
-            f"{folder}: has no test.jsonl, test.csv or test.parquet; name the test rows' file so"
+            f"{folder}: has no test.jsonl, test.csv or test.parquet; name the test rows' file so, or name "
+            f"files: --data '{folder}/*.jsonl'"
         )
     return found
 

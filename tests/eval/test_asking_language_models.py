@@ -98,6 +98,28 @@ def test_the_likeliest_choice_is_that_of_the_model_alone(
     assert found.of("accuracy", "chance").value == pytest.approx(chance)
 
 
+@torch.no_grad()
+def test_an_encoder_chooses_by_tokens_hidden_in_turn(checkpoint: Make, tmp_path: Path) -> None:
+    row = {"id": "a", "query": "the cat sat on", "choices": ["a mat", "the moon"], "answer": 0}
+    write_jsonl(tmp_path / "test.jsonl", [row])
+    folder = checkpoint("BertForMaskedLM")
+    found = evaluate_kept(folder, MultipleChoice(name="mine"), tmp_path, settings=FAST)
+    network = transformers.BertForMaskedLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    nats = []
+    for choice in row["choices"]:
+        query = tokenizer(row["query"], add_special_tokens=False)["input_ids"]
+        answer = tokenizer(f" {choice}", add_special_tokens=False)["input_ids"]
+        ids, total = [tokenizer.cls_token_id, *query, *answer, tokenizer.sep_token_id], 0.0
+        for place in range(len(query) + 1, len(ids) - 1):
+            hidden = [*ids[:place], tokenizer.mask_token_id, *ids[place + 1 :]]
+            logs = network(input_ids=torch.tensor([hidden])).logits[0, place].log_softmax(-1)
+            total -= float(logs[ids[place]])
+        nats.append(total)
+    np.testing.assert_allclose(found.items[0]["nats"], nats, atol=1e-4)
+    assert "likelihood:each-hidden" in found.of("accuracy").signature
+
+
 def test_solved_examples_come_before_the_question(language_model: Path, choices: Path) -> None:
     found = evaluate_kept(language_model, MultipleChoice(name="mine", shots=1), choices, settings=FAST)
     for item, row in zip(found.items, rows_in(choices), strict=True):

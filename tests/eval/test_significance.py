@@ -91,7 +91,8 @@ def test_any_metric_can_be_compared(test: type, name: str) -> None:
         a, b = (metric.statistics(true + size * rng.normal(size=60), true) for size in (3.0, 0.3))
     found = test(metric, a, b, replicates=300)
     assert found.difference == pytest.approx(metric.value(b) - metric.value(a))
-    assert found.p == pytest.approx(1 / 301)
+    sides = 2 if test is paired_bootstrap else 1  # the bootstrap doubles the share on one side
+    assert found.p == pytest.approx(sides / 301)
     same = test(metric, a, a, replicates=50)
     assert (same.difference, same.p) == (0, 1)
 
