@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.files import InputError
-from eval.loading import check_family, find_context
+from eval.labels import Labelled, check_labels
+from eval.loading import check_family, find_context, output_names_of
 from eval.metrics import metric_by_name, refuse_empty
 from eval.running import chunks
 from eval.settings import EvalSettings
@@ -33,10 +34,19 @@ WITHOUT_TRAIN = ("language-modelling", "memorisation", "bias-pairs", "toxicity")
 def check_before_loading(folder: Path, task: Task, data: Path, split: str, settings: EvalSettings) -> RowFile:
     """The rows to be measured, once all is found right that can be told without the model's weights.
 
-    Raises `InputError` as `check_model` and `check_rows` do.
+    Raises `InputError` as the functions below do.
     """
     check_model(folder, task, settings)
-    return check_rows(task, data, split, settings)
+    rows = check_rows(task, data, split, settings)
+    check_outputs(folder, task, rows, data)
+    return rows
+
+
+def check_outputs(folder: Path, task: Task, rows: RowFile, data: Path) -> None:
+    """Raise `InputError` for a model that was fine-tuned on other labels than the rows have."""
+    if isinstance(task, Labelled):
+        train = open_rows(task, data, "train") if has_rows(data, "train") else ()
+        check_labels(task, output_names_of(folder), rows, train, folder)
 
 
 def check_model(folder: Path, task: Task, settings: EvalSettings) -> None:

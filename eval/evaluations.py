@@ -43,8 +43,8 @@ Tell = Callable[[int, int], None]
 class Asked:
     """One model on one task. `model`: what people call it; `rows`: the folder of the task's canonical rows.
 
-    `definition` says what the task is beside its fields, as JSON: a reader's settings. `origin` is None for a
-    checkpoint from elsewhere.
+    `definition` says what the task is beside its fields, as JSON: a reader's settings. `source` names the
+    files of the rows, for people. `origin` is None for a checkpoint from elsewhere.
     """
 
     model: str
@@ -54,6 +54,7 @@ class Asked:
     rows: Path
     settings: EvalSettings
     definition: Any = None
+    source: tuple[str, ...] = ()
     seed: int = 0
     origin: Origin | None = None
 
@@ -120,7 +121,12 @@ class Evaluations:
         if not self.ranks.is_first:
             yield
             return
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.root}: cannot be made ({error.strerror}); name another folder with --out"
+            ) from error
         lock = FileLock(self.root / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -178,7 +184,7 @@ class Evaluations:
             results = found.results
             if asked.origin is None:
                 results = [self._named(result, asked, folder) for result in results]
-            manifest = _manifest(asked.model, asked.task.name, told)
+            manifest = _manifest(asked.model, asked.task.name, told, asked.source)
             if first:
                 write_results(folder / RESULTS, results)
                 write_jsonl(folder / SAMPLES, found.samples)
@@ -268,11 +274,12 @@ def safe_name(name: str) -> str:
     return safe or "model"
 
 
-def _manifest(model: str, task: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(model: str, task: str, told: Mapping[str, Any], source: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "format": 1,
         "model": model,
         "task": task,
+        "source": list(source),
         "key": hash_json(told)[:12],
         "told": told,
         "made": datetime.now(UTC).isoformat(timespec="microseconds"),

@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({_reason(error)}); delete it, or write it again") from error
+        raise InputError(f"{path}: not JSON ({_reason(error)}); mend or replace it") from error
 
 
 def parse_object(line: str, where: str, *, halves: bool = False) -> dict[str, Any]:

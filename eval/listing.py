@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
+from eval.printing import Table
 from eval.tasks import TASKS
 from eval.tasks.base import KINDS, METRICS_OF, LanguageModelling, Task
-from eval.view import Table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_file, hash_json, read_json
+from eval.labels import output_names
 from eval.model import Model, fills_gaps
 from eval.settings import EvalSettings
 from eval.tasks import Task
@@ -14,6 +15,7 @@ from eval.tasks.encoding import encode_texts, pad_id
 # Weights and what describes them; pickled weights are neither fetched nor read.
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
+_CONFIG = "config.json"
 _TOKENIZER = ("*token*.json", "*.model", "vocab*", "merges*")
 
 # The class of `transformers` with the head that each objective trains.
@@ -27,6 +29,8 @@ _HEADS = {
     "span": "AutoModelForQuestionAnswering",
     "tagging": "AutoModelForTokenClassification",
 }
+# Classes with a head that only fine-tuning makes; a model saved as another class has none.
+_TRAINED_HEADS = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification")
 _POOLED = ("classification", "multi-label", "regression")
 
 
@@ -35,12 +39,14 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Runtime
 
 
 def find_checkpoint(model: str | Path) -> Path:
-    """The folder of a checkpoint: `model` itself when it is one, else the hub's model of that name, fetched.
+    """The folder of a checkpoint: `model`, or of a stage of a run the `model` in it; else the hub's, fetched.
 
     Raises `InputError` when it is neither, or when the hub cannot be reached and nothing was fetched before.
     """
-    if Path(model).is_dir():
-        return Path(model)
+    folder = Path(model)
+    if folder.is_dir():
+        inside = folder / "model"
+        return inside if (inside / _CONFIG).is_file() and not (folder / _CONFIG).is_file() else folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -82,9 +88,9 @@ def tokenizer_fingerprint(model_dir: Path) -> str:
 
 def _files(folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file() or not weights:
+    if not (folder / _CONFIG).is_file() or not weights:
         raise InputError(f"{folder}: no checkpoint; config.json and *.safetensors are wanted")
-    return [folder / "config.json", *weights]
+    return [folder / _CONFIG, *weights]
 
 
 def load_model(model_dir: Path, task: Task, settings: EvalSettings) -> Model:
@@ -154,8 +160,24 @@ def check_family(model_dir: Path, task: Task) -> str:
     elif not encoder and task.objective == "masked-lm":
         wants = f"{task.name} is for models that fill gaps, such as bert"
     else:
-        return _HEADS[task.objective]
+        return _trained(_HEADS[task.objective], config.get("architectures"), model_dir, task)
     raise InputError(f"{model_dir}: a {kind} cannot do {task.name}; {wants}")
+
+
+def _trained(head: str, saved: Any, model_dir: Path, task: Task) -> str:
+    """`head`; `InputError` where the class that the model was `saved` as is known, and has no such head."""
+    wanted = head.removeprefix("AutoModel")
+    if wanted in _TRAINED_HEADS and saved and not any(str(name).endswith(wanted) for name in saved):
+        raise InputError(
+            f"{model_dir}: was saved as {saved[0]}, which has no trained head for {task.name}; fine-tune it "
+            f"on that first, or name a model that ends in {wanted}"
+        )
+    return head
+
+
+def output_names_of(model_dir: Path) -> list[str]:
+    """The names of a classifier's outputs, by its config.json; raises as loading does."""
+    return output_names(_config(model_dir).id2label)
 
 
 def _config(model_dir: Path) -> Any:

@@ -1,80 +1,86 @@
-"""Evaluations and comparisons as people read them: tables in a terminal, the same as Markdown."""
+"""Evaluations as people read them: tables in a terminal, the same as Markdown."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from eval.evaluations import Kept
+from eval.printing import Table, count, escape, markdown_table, number, print_table
 from eval.results import Result
+from eval.settings import EvalSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eval.comparing import Compared, Comparison
-
-Table = list[dict[str, str]]
-
-# Columns of words; numbers stand to the right.
-_WORDS = frozenset(("model", "task", "part", "split", "metric", "baseline", "verdict"))
-_FOLDED = frozenset(("model", "task", "part", "baseline"))  # those broken into lines
 _EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
+_SHOWN_ROWS = 3  # files of rows
+# Settings that stand in columns of their own, or that no score depends on.
+_NOT_SHOWN = {"tasks", "split", "batch_tokens", "batch_size", "samples", "token_losses", "contamination"}
 
 
-def result_table(evaluations: Iterable[Kept]) -> Table:
+def result_table(evaluations: Sequence[Kept]) -> Table:
     """A row a score: of every model, task, subset and metric, with the baselines beside it."""
+    twins = _twins(evaluations)
     rows = []
     for kept in evaluations:
-        speed = kept.facts.get("speed") or {}
-        own = [result for result in kept.results if result.family != "baseline"]
         baselines = [result for result in kept.results if result.family == "baseline"]
-        for place, result in enumerate(own):
-            rows.append(
-                {
-                    "model": _model(kept),
-                    "task": result.task,
-                    "split": result.split,
-                    "metric": result.metric,
-                    "value": _value(result),
-                    "n": "" if result.n is None else f"{result.n:,}",
-                    "baseline": _baseline(result, baselines),
-                    # of the evaluation, so once
-                    "items/s": _rate(speed.get("items_per_second")) if not place else "",
-                    "tokens/s": _rate(speed.get("tokens_per_second")) if not place else "",
-                    "latency": _milliseconds(speed.get("latency_ms")) if not place else "",
-                }
-            )
+        rows += [
+            {
+                "model": _model(kept),
+                "task": result.task + _key(kept, twins),
+                "split": result.split,
+                "metric": result.metric,
+                "value": _value(result),
+                "n": "" if result.n is None else f"{result.n:,}",
+                "baseline": _baseline(result, baselines),
+            }
+            for result in kept.results
+            if result.family != "baseline"
+        ]
     return rows
 
 
-def notes(evaluations: Iterable[Kept]) -> list[str]:
+def measured_table(evaluations: Sequence[Kept]) -> Table:
+    """A row an evaluation: on which rows, with which settings, at what speed, and where it is kept."""
+    twins = _twins(evaluations)
+    rows = []
+    for kept in evaluations:
+        speed = kept.facts.get("speed") or {}
+        latency = _rate(speed.get("latency_ms"))
+        rows.append(
+            {
+                "model": _model(kept),
+                "task": str(kept.manifest["task"]) + _key(kept, twins),
+                "split": _split(kept),
+                "rows": _rows(kept),
+                "items": f"{kept.facts['items']:,}" if kept.facts.get("items") else "",
+                "settings": _settings(kept),
+                "items/s": _rate(speed.get("items_per_second")),
+                "tokens/s": _rate(speed.get("tokens_per_second")),
+                "latency": f"{latency} ms" if latency else "",
+                "folder": f"{kept.folder.parent.name}/{kept.folder.name}",
+            }
+        )
+    return rows
+
+
+def notes(evaluations: Sequence[Kept]) -> list[str]:
     """What a reader must know beside scores: failed and cut items, overlap with train, numbers left out.
 
     What is so of several evaluations is said once.
     """
+    twins = _twins(evaluations)
     said: dict[str, list[str]] = {}
     for kept in evaluations:
-        for note in _notes(kept.facts):
-            said.setdefault(note, []).append(_title(kept))
+        for note in _notes(kept):
+            said.setdefault(note, []).append(_title(kept) + _key(kept, twins))
     return [f"{note} [{'; '.join(where)}]" for note, where in said.items()]
-
-
-def _notes(facts: Mapping[str, Any]) -> list[str]:
-    said = []
-    for state, what in (("failed", "could not be scored"), ("cut", "were longer than the model reads")):
-        if (found := facts.get(state)) and found["count"]:
-            count = f"{found['count']:,} of {facts['items']:,}"
-            said.append(f"{count} items {what} ({_examples(found)})")
-    overlap = facts.get("contamination")
-    if overlap and overlap["count"]:
-        count = f"{overlap['count']:,} of {overlap['of']:,}"
-        said.append(
-            f"{count} items share long n-grams with train rows ({_examples(overlap)}); `clean` are the others"
-        )
-    return said + [f"left out: {left}" for left in facts.get("left_out", ())]
 
 
 def confusion_table(kept: Kept) -> Table:
@@ -84,37 +90,36 @@ def confusion_table(kept: Kept) -> Table:
         return []
     return [
         {"is \\ said": label}
-        | {other: f"{count:,}" for other, count in zip(found["labels"], row, strict=True)}
+        | {other: f"{times:,}" for other, times in zip(found["labels"], row, strict=True)}
         for label, row in zip(found["labels"], found["counts"], strict=True)
     ]
 
 
 def results_markdown(evaluations: Sequence[Kept]) -> str:
     """All of it as Markdown."""
-    parts = ["# Results", _markdown(result_table(evaluations))]
+    if not evaluations:
+        return "# Results\n\nNothing is finished.\n"
+    parts = ["# Results", markdown_table(result_table(evaluations))]
     if said := notes(evaluations):
-        parts.append("\n".join(f"- {_escape(note)}" for note in said))
+        parts.append("\n".join(f"- {escape(note)}" for note in said))
+    parts += ["## What was measured", markdown_table(measured_table(evaluations))]
     for kept in evaluations:
         if table := confusion_table(kept):
-            parts += [f"## {_escape(_title(kept))}: what was said for what is", _markdown(table)]
+            parts += [f"## {escape(_title(kept))}: what was said for what is", markdown_table(table)]
     return "\n\n".join(parts) + "\n"
 
 
 def print_results(console: Console, evaluations: Sequence[Kept]) -> None:
     """The same in a terminal: a heading and a table for each model and task, so that narrow ones hold it."""
+    twins = _twins(evaluations)
     for kept in evaluations:
         rows = result_table([kept])
-        console.print(_heading(kept, rows), markup=False, highlight=False, soft_wrap=True)
-        # model, task, split and speed are in the heading, as is a number that is the same for all
-        kept_columns = (
-            "metric",
-            "value",
-            *(("n",) if len({row["n"] for row in rows}) > 1 else ()),
-            "baseline",
-        )
+        console.print(_heading(kept, twins), markup=False, highlight=False, soft_wrap=True)
+        # model, task and split are in the heading, as is a number that is the same for all
+        several = len({row["n"] for row in rows}) > 1
+        columns = ("metric", "value", *(("n",) if several else ()), "baseline")
         table = [
-            {"part": row["task"].partition("/")[2]} | {name: row[name] for name in kept_columns}
-            for row in rows
+            {"part": row["task"].partition("/")[2]} | {name: row[name] for name in columns} for row in rows
         ]
         if table:
             print_table(console, table)
@@ -124,59 +129,25 @@ def print_results(console: Console, evaluations: Sequence[Kept]) -> None:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def _heading(kept: Kept, rows: Table) -> str:
-    """Which model, task, split, and what it cost."""
-    first = rows[0] if rows else {}
-    cost = [f"{first[name]} {name}" for name in ("items/s", "tokens/s") if first.get(name)]
-    if first.get("latency"):
-        cost.append(f"{first['latency']} an item alone")
-    items = f"{kept.facts['items']:,} items" if kept.facts.get("items") else ""
-    return " · ".join(part for part in (_title(kept), first.get("split", ""), items, *cost) if part)
+def _heading(kept: Kept, twins: frozenset[str]) -> str:
+    """Which model, task, split and rows, and what it cost."""
+    (row,) = measured_table([kept])
+    items = count(kept.facts["items"], "item") if row["items"] else ""
+    cost = [f"{row[name]} {name}" for name in ("items/s", "tokens/s") if row[name]]
+    cost += [f"{row['latency']} an item alone"] if row["latency"] else []
+    parts = (_title(kept) + _key(kept, twins), row["split"], row["rows"], items, *cost)
+    return " · ".join(part for part in parts if part)
 
 
-def comparison_table(compared: Iterable[Compared]) -> Table:
-    """A row a metric."""
-    return [
-        {
-            "metric": one.metric,
-            "A": _number(one.a),
-            "B": _number(one.b),
-            "B - A": _number(one.difference),
-            "95 % interval": ""
-            if one.interval is None
-            else f"{one.interval[0]:.3g} to {one.interval[1]:.3g}",
-            "p boot.": _p(one.p_bootstrap),
-            "p rand.": _p(one.p_randomisation),
-            "McNemar": _p(one.p_mcnemar),
-            "Holm": _p(one.p_holm),
-            "verdict": one.verdict,
-        }
-        for one in compared
-    ]
+def _twins(evaluations: Iterable[Kept]) -> frozenset[str]:
+    """What several evaluations are all called: those of other rows, or asked otherwise."""
+    titles = Counter(f"{_title(kept)} {_split(kept)}" for kept in evaluations)
+    return frozenset(title for title, times in titles.items() if times > 1)
 
 
-def print_comparison(console: Console, comparison: Comparison) -> None:
-    """A heading and a table for each model and task, seeds' spreads, and what was refused."""
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    say(f"A: {comparison.a}\nB: {comparison.b}\n")
-    together: dict[str, list[Compared]] = {}
-    for one in comparison.compared:
-        model = "" if one.rung is None else one.rung + ("" if one.seed is None else f" s{one.seed}") + ", "
-        together.setdefault(f"{model}{one.task} · {one.split} · {one.n:,} items", []).append(one)
-    for heading, compared in together.items():
-        say(heading)
-        print_table(console, comparison_table(compared))
-    for side, spreads in comparison.spreads.items():
-        for spread in spreads:
-            say(
-                f"{side}: {spread.task}, {spread.metric}, {spread.rung}: {spread.n} seeds, mean "
-                f"{_number(spread.mean)}, standard deviation between them {_number(spread.deviation)}"
-            )
-    for refused in comparison.refused:
-        say(f"not compared: {refused.what}: {refused.reason}")
+def _key(kept: Kept, twins: frozenset[str]) -> str:
+    """What tells an evaluation from others of the same name: its key, which ends its folder's name."""
+    return f" [{kept.manifest['key']}]" if f"{_title(kept)} {_split(kept)}" in twins else ""
 
 
 def _title(kept: Kept) -> str:
@@ -189,6 +160,47 @@ def _model(kept: Kept) -> str:
     if first is None or first.run is None:
         return str(kept.manifest["model"])
     return f"{first.stage} {first.rung}" + ("" if first.seed is None else f" s{first.seed}")
+
+
+def _split(kept: Kept) -> str:
+    return kept.results[0].split if kept.results else ""
+
+
+def _rows(kept: Kept) -> str:
+    """The names of the files that the rows come from, each with its folder's; the manifest has them whole."""
+    names = ["/".join(PurePath(name).parts[-2:]) for name in kept.manifest.get("source") or ()]
+    return ", ".join(names[:_SHOWN_ROWS]) + (", …" if len(names) > _SHOWN_ROWS else "")
+
+
+def _settings(kept: Kept) -> str:
+    """Those that are not as usual."""
+    usual = EvalSettings().model_dump(mode="json", exclude=_NOT_SHOWN)
+    given = kept.manifest["told"]["settings"]
+    return ", ".join(f"{name}={given[name]}" for name in usual if given.get(name, usual[name]) != usual[name])
+
+
+def _notes(kept: Kept) -> list[str]:
+    facts, said = kept.facts, []
+    for state, what in (("failed", "could not be scored"), ("cut", _cut(kept))):
+        if (found := facts.get(state)) and found["count"]:
+            items = count(facts["items"], "item")
+            said.append(f"{found['count']:,} of {items} {what} ({_examples(found)})")
+    overlap = facts.get("contamination")
+    if overlap and overlap["count"]:
+        items = count(overlap["of"], "item")
+        said.append(
+            f"{overlap['count']:,} of {items} share long n-grams with train rows ({_examples(overlap)}); "
+            "`clean` are the others"
+        )
+    return said + [f"left out: {left}" for left in facts.get("left_out", ())]
+
+
+def _cut(kept: Kept) -> str:
+    """What happened to items that were too long; solved examples stand first, and are cut first."""
+    task = kept.manifest["told"]["task"]
+    shots = task.get("shots") if isinstance(task, Mapping) else None
+    lost = f", and lost some of their {count(shots, 'solved example')}: lower shots" if shots else ""
+    return f"were longer than the model reads{lost}"
 
 
 def _examples(found: Mapping[str, Any]) -> str:
@@ -214,60 +226,10 @@ def _baseline(result: Result, baselines: Sequence[Result]) -> str:
         if (one.task, one.split, one.metric) == (result.task, result.split, result.metric)
         and one.value is not None
     ]
-    return ", ".join(f"{_number(one.value)} {one.rung}" for one in same)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+    return ", ".join(f"{number(one.value)} {one.rung}" for one in same)
 
 
 def _rate(value: float | None) -> str:
     if not value:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _milliseconds(value: float | None) -> str:
-    return f"{_rate(value)} ms" if value else ""
-
-
-def _columns(table: Table) -> list[str]:
-    """The columns that any row has something in."""
-    return [name for name in table[0] if any(row[name] for row in table)]
-
-
-def print_table(console: Console, table: Table, title: str | None = None) -> None:
-    """A table in a terminal; columns without anything in them are left out."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    columns = _columns(table)
-    shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for name in columns:
-        words = name in _WORDS or name == columns[0]
-        # a number that is cut, or broken in two, reads as another one: those lines rather grow too long
-        widest = None if name in _FOLDED else max(len(name), *(len(row[name]) for row in table))
-        shown.add_column(name, justify="left" if words else "right", min_width=widest, overflow="fold")
-    for row in table:
-        shown.add_row(*(Text(row[name]) for name in columns))
-    console.print(shown, crop=False)
-
-
-def _markdown(table: Table) -> str:
-    if not table:
-        return "Nothing is finished."
-    columns = _columns(table)
-    sides = [":--" if name in _WORDS or name == columns[0] else "--:" for name in columns]
-    lines = [columns, sides, *([row[name] for name in columns] for row in table)]
-    return "\n".join(f"| {' | '.join(_escape(cell) for cell in line)} |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -68,23 +68,26 @@ def evaluate(
     ):
         if given and not there:
             raise InputError(f"{option}: is for {owner}, which is not given; name its tasks, or leave it out")
-    with tidy(), quiet():
-        from pipelines.evaluating import Wanted, evaluate_models
+    with tidy():
+        from eval.tasks.find import find_tasks
 
-        evaluate_models(
-            Wanted(
-                models=models,
-                tasks=tuple(task or ()),
-                out=out,
-                data=tuple(data or ()),
-                settings=settings,
-                seed=seed,
-                harness=harness,
-                harness_folder=lm_eval_tasks,
-            ),
-            Console(highlight=False),
-            Console(stderr=True, highlight=False),
-        )
+        tasks = tuple(find_tasks(task or (), data or ()))  # before torch is there: a slip is told at once
+        with quiet():
+            from pipelines.evaluating import Wanted, evaluate_models
+
+            evaluate_models(
+                Wanted(
+                    models=models,
+                    tasks=tasks,
+                    out=out,
+                    settings=settings,
+                    seed=seed,
+                    harness=harness,
+                    harness_folder=lm_eval_tasks,
+                ),
+                Console(highlight=False),
+                Console(stderr=True, highlight=False),
+            )
 
 
 def compare(
@@ -103,8 +106,8 @@ def compare(
 
     with tidy():
         from eval.comparing import compare as compare_folders
+        from eval.comparison_view import print_comparison
         from eval.files import write_json
-        from eval.view import print_comparison
 
         found = compare_folders(a, b, seed=seed, replicates=replicates)
         print_comparison(Console(highlight=False), found)
@@ -123,11 +126,14 @@ def _arguments(given: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[
     from eval.yaml_text import parse_yaml
 
     models, data = [], {name: value for name, value in options.items() if value is not None}
+    by_option = tuple(data)
     for one in given:
         key, equals, value = one.partition("=")
         if not equals or Path(one).exists():
             models.append(one)
             continue
+        if key in by_option:
+            raise InputError(f"command line: {one}: --{key.replace('_', '-')} says it, too; leave one out")
         data[key] = parse_yaml(value, lambda *_, place=one: f"command line: {place}").data
     if "tasks" in data:
         raise InputError("command line: tasks: name them with --task")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval.checking import check_model, check_rows
+from eval.checking import check_model, check_outputs, check_rows
 from eval.evaluations import VERSION, Asked, Evaluations, Kept, read_kept
 from eval.files import InputError, write_atomic
 from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_fingerprint
@@ -22,9 +23,10 @@ from eval.records import foreign_origin
 from eval.results import SPLITS, Origin
 from eval.settings import EvalSettings
 from eval.tasks import LanguageModelling
-from eval.tasks.find import FoundTask, find_task
+from eval.tasks.find import FoundTask
 from eval.tasks.rows import has_rows
 from eval.view import print_results, results_markdown
+from pipelines.disk import as_input_error
 from pipelines.origin import find_origin
 from pipelines.using.folders import find_model
 
@@ -34,16 +36,14 @@ _FAILURES = (ValueError, RuntimeError, MemoryError)
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the command was asked. `data`: the rows of all tasks, or as many as there are tasks.
-
-    `harness`: tasks of lm-evaluation-harness, some of them in `harness_folder`.
+    """What the command was asked. `harness`: tasks of lm-evaluation-harness, some of them in
+    `harness_folder`.
     """
 
     models: tuple[str, ...]
-    tasks: tuple[str, ...]
+    tasks: tuple[FoundTask, ...]
     out: Path
     settings: EvalSettings
-    data: tuple[str, ...] = ()
     seed: int = 0
     harness: tuple[str, ...] = ()
     harness_folder: Path | None = None
@@ -75,13 +75,14 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
     """
     models = [_find(name) for name in dict.fromkeys(wanted.models)]
     with tempfile.TemporaryDirectory(prefix="stepladder-") as scratch:
-        tasks = _check_tasks(wanted, models, Path(scratch))
+        with _on_disk(Path(scratch)):
+            tasks = _check_tasks(wanted, models, Path(scratch))
         if wanted.harness:
             check_harness(wanted.harness, wanted.harness_folder)
             for model in models:
                 check_family(model.checkpoint, LanguageModelling(name="lm-eval", fields=()))
         store = Evaluations(wanted.out, join_ranks())
-        with store.locked():
+        with _on_disk(wanted.out), store.locked():
             store.finished()  # one that cannot be read is told now, not once all is measured
             kept, failed = _measure(store, _jobs(store, wanted, models, tasks), err)
     if kept and store.ranks.is_first:
@@ -90,6 +91,15 @@ def evaluate_models(wanted: Wanted, out: Console, err: Console) -> None:
     if failed:
         count = len(failed) + len(kept)
         raise InputError(failed[0] if count == 1 else f"{len(failed)} of {count} failed: {'; '.join(failed)}")
+
+
+@contextmanager
+def _on_disk(folder: Path) -> Iterator[None]:
+    """What goes wrong with a disk is told of the folder that is written to, where the error names no file."""
+    try:
+        yield
+    except OSError as error:
+        raise as_input_error(error, folder) from error
 
 
 def _find(name: str) -> _Model:
@@ -102,14 +112,14 @@ def _find(name: str) -> _Model:
 def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> list[tuple[FoundTask, Path]]:
     """Every task with the folder of its rows, found right for every model."""
     tasks = []
-    for place, (name, where) in enumerate(_pairs(wanted)):
-        found = find_task(name, where)
+    for place, found in enumerate(wanted.tasks):
         rows = found.rows(scratch / str(place))
         if found.source is not None:
             _check_split(found.name, rows, wanted.settings.split)
-        check_rows(found.task, rows, wanted.settings.split, wanted.settings)
+        asked = check_rows(found.task, rows, wanted.settings.split, wanted.settings)
         for model in models:
             check_model(model.checkpoint, found.task, _settings(wanted, model))
+            check_outputs(model.checkpoint, found.task, asked, rows)
         tasks.append((found, rows))
     return tasks
 
@@ -119,18 +129,6 @@ def _check_split(name: str, rows: Path, split: str) -> None:
     if not has_rows(rows, split):
         there = ", ".join(one for one in SPLITS if has_rows(rows, one))
         raise InputError(f"{name}: has no {split} rows; name some, or measure one of {there} with --split")
-
-
-def _pairs(wanted: Wanted) -> list[tuple[str, tuple[str, ...]]]:
-    """Every task's name with its rows, each pair once: one task may be asked about several."""
-    data = [wanted.data] * len(wanted.tasks)
-    if len(wanted.tasks) > 1 and len(wanted.data) > 1:
-        if len(wanted.data) != len(wanted.tasks):
-            raise InputError(
-                f"--data: {len(wanted.data)} for {len(wanted.tasks)} tasks; give one for all, or one for each"
-            )
-        data = [(one,) for one in wanted.data]
-    return list(dict.fromkeys(zip(wanted.tasks, data, strict=True)))
 
 
 def _jobs(
@@ -153,6 +151,7 @@ def _task_job(store: Evaluations, wanted: Wanted, model: _Model, found: FoundTas
         settings=_settings(wanted, model),
         # what the files hold is told by the rows
         definition=found.settings and found.settings.model_dump(mode="json", exclude={"files", "hub"}),
+        source=found.files(wanted.settings.split),
         seed=wanted.seed,
         origin=model.origin,
     )

@@ -113,6 +113,11 @@ def report_again(folder: Path) -> Path:
 
     if (folder / "results.jsonl").is_file() and not (folder / "plan.json").is_file():
         return make_report(folder, ReportSettings(), force=True)
+    if not (folder / "plan.json").is_file():
+        raise InputError(
+            f"{folder}: neither a run (plan.json) nor evaluations (results.jsonl); name a folder that "
+            "`stepladder run` or `stepladder eval` made"
+        )
     run = RunFolder(folder)
     run.recipe_name()  # says what is wrong with a folder that is no run folder
     if not (folder / "results.jsonl").is_file():

@@ -128,7 +128,7 @@ def _forecast(
     if not hidden:
         return None, "No rung is hidden (report.holdout is 0), so there is nothing to forecast."
     if not visible:
-        return None, "Every rung is hidden (report.holdout), so there is nothing to forecast from."
+        return None, "Nothing smaller than what is hidden was measured, so there is nothing to forecast from."
     if trend.verdict is None:
         return None, f"{capital(count(trend.sizes, 'size'))} to fit; a law takes three or more to be judged."
     if not trend.moves:

@@ -46,7 +46,7 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
     if not results and run is None:
         raise InputError(f"{table}: no results in it; measure a model first")
     laws = analyse(results, settings)
-    story = tell(laws, run)
+    story = tell(laws, run, _name(table))
     drawings = {figure.id: draw(figure.spec) for figure in story.figures}
     return {
         **{f"figures/{name}.svg": drawing for name, drawing in drawings.items()},
@@ -99,6 +99,12 @@ def _sources(source: Path) -> tuple[Path, Path | None]:
     if not table.is_file():
         raise InputError(f"{source}: no results.jsonl in this folder; name a run folder or a results file")
     return table, run_file if run_file.is_file() else None
+
+
+def _name(table: Path) -> str:
+    """What a table is called: its folder's name where its own says nothing."""
+    name = table.name.split(".")[0]
+    return table.resolve().parent.name if name == "results" else name
 
 
 def _report_folder(table: Path) -> Path:

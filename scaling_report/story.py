@@ -20,8 +20,9 @@ from scaling_report.provenance import (
 from scaling_report.sections import glance, summarise_tasks, tell_series
 
 
-def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None) -> Story:
-    """The whole report. `laws` is what `analyse` gives, `run` run.json's content or None for a bare table."""
+def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a table of results") -> Story:
+    """The whole report. `laws` is what `analyse` gives, `run` run.json's content or None for a bare table,
+    whose `name` the report then has."""
     run = run or {}
     hero = _hero(laws["series"])
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
@@ -31,7 +32,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None) -> Story:
     findings = [sentence for sentence in rest[1:] if sentence not in told]
     stages = stage_table(run)
     return Story(
-        run=run.get("run") or laws["run"] or "a table of results",
+        run=run.get("run") or name,
         made=moment(run.get("made")),
         headline=headline,
         lede=lede,

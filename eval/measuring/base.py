@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eval.batching import BatchLimits
-from eval.files import InputError, hash_json
+from eval.files import hash_json
 from eval.metrics.base import Array, ItemMetric
 from eval.model import Model
 from eval.settings import EvalSettings
@@ -115,28 +115,6 @@ def wording(task: Task) -> str:
 def begins(asked: Asked) -> str:
     """The part of a signature that prompts have: whether the begin token comes first."""
     return f"begin:{'yes' if asked.settings.begin else 'no'}"
-
-
-def label_names(
-    model: Model, train: set[str], measured: set[str], data: Path, what: str = "label"
-) -> list[str]:
-    """The model's own name of each output, checked against the task's labels.
-
-    Those are the labels of the train rows; without train rows the model's own. Raises `InputError` for a
-    label measured that is none of them, and for a model that knows others.
-    """
-    named = {int(index): str(name) for index, name in model.network.config.id2label.items()}
-    names = [named[index] for index in sorted(named)]
-    labels = sorted(train or set(names))
-    if unknown := sorted(measured - set(labels)):
-        where = "train; add rows or remove it" if train else f"the model's {', '.join(labels)}"
-        raise InputError(f"{data}: {what} {unknown[0]!r} is not in {where}")
-    if sorted(names) != labels:
-        raise InputError(
-            f"config.json: id2label has {', '.join(sorted(names))} where the task's labels are "
-            f"{', '.join(labels)}; fine-tune with id2label set to them"
-        )
-    return names
 
 
 def num_bytes(text: str) -> int:

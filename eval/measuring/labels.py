@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from eval.baselines import majority_label
-from eval.measuring.base import Asked, Item, Measurement, forward, label_names, num_bytes, rows_of
+from eval.labels import output_names
+from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, rows_of
 from eval.measuring.labelled import choose_label, constant, label_statistics, majority
 from eval.metrics import metric_by_name
 from eval.model import Model
@@ -20,7 +21,7 @@ from eval.tasks.encoding import Encoded, encode_for_label
 def begin_classification(model: Model, task: Classification, asked: Asked) -> Measurement:
     """Predicted against true labels; the baseline says the most frequent training label always."""
     train = [task.label(row) for row in asked.read("train")]
-    names = label_names(model, set(train), {task.label(row) for row in asked.rows}, asked.data)
+    names = output_names(model.network.config.id2label)
     sizes = {name: num_bytes(name) for name in names}
     metrics = [metric_by_name(name, sorted(names)) for name in task.metrics]
 
@@ -56,8 +57,7 @@ def begin_multi_label(model: Model, task: MultiLabel, asked: Asked) -> Measureme
     The baseline says the most frequent training label of every text.
     """
     train = [label for row in asked.read("train") for label in row["labels"]]
-    there = {label for row in asked.rows for label in row["labels"]}
-    names = label_names(model, set(train), there, asked.data)
+    names = output_names(model.network.config.id2label)
     metrics = [metric_by_name(name, sorted(names)) for name in task.metrics]
 
     def answer(rows: Sequence[Row]) -> list[Item]:

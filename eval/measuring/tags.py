@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from eval.baselines import majority_label
-from eval.measuring.base import Asked, Item, Measurement, forward, label_names, rows_of
+from eval.labels import output_names
+from eval.measuring.base import Asked, Item, Measurement, forward, rows_of
 from eval.metrics import ItemMetric, metric_by_name
 from eval.metrics.f1_entity import marks_entities
 from eval.model import Model
@@ -22,8 +23,7 @@ def begin_tagging(model: Model, task: Tagging, asked: Asked) -> Measurement:
     The baseline gives each word its most frequent training tag, an unknown word the most frequent of all.
     """
     train = asked.read("train")
-    there = {tag for row in asked.rows for tag in row["tags"]}
-    names = label_names(model, {tag for row in train for tag in row["tags"]}, there, asked.data, "tag")
+    names = output_names(model.network.config.id2label)
     wanted = [name for name in task.metrics if name != "f1_entity" or marks_entities(names)]
     metrics = [metric_by_name(name, per_word=True) for name in wanted]
 

@@ -160,8 +160,10 @@ def _check_first(key: str, settings: RowSettings, path: Path) -> None:
 
 def _make_rows(where: str, settings: RowSettings, split: str, source: Iterable[Place]) -> Iterator[Row]:
     seen: set[str] = set()
+    some_text = settings.kind != "language-modelling"
     for number, (place, row) in enumerate(source):
         made = make_row(row, settings, place, f"{split}#{number}")
+        some_text = some_text or bool(made["text"].strip())
         if made["id"] in seen:
             raise InputError(
                 f"{place}: id {made['id']!r} was used before in {split}; give each row its own, or take "
@@ -171,6 +173,8 @@ def _make_rows(where: str, settings: RowSettings, split: str, source: Iterable[P
         yield made
     if not seen:
         raise InputError(f"{where}: the {split} split has no rows; give some, or other files")
+    if not some_text:
+        raise InputError(f"{where}: all {len(seen)} {split} texts are empty; give some, or other files")
 
 
 def _without_test(where: str, train: list[Row], test: list[Row], facts: dict[str, Any]) -> list[Row]:

@@ -51,6 +51,14 @@ class FoundTask:
     source: RowSettings | None
     folder: Path | None
 
+    def files(self, split: str) -> tuple[str, ...]:
+        """What the rows of a split come from: files, patterns of files, or a data set of the hub."""
+        if self.source is None:
+            return (f"{self.folder}/{split}.jsonl",)
+        if self.source.hub is not None:
+            return (self.source.hub.name,)
+        return getattr(self.source.files, split) or ()
+
     def rows(self, out: Path) -> Path:
         """The folder of the canonical rows, `{split}.jsonl`: the reader's own, else `out`, written now.
 
@@ -78,7 +86,7 @@ def find_task(reference: str, data: Sequence[str] = ()) -> FoundTask:
         raise InputError(_unknown(reference))
     kind = TASKS[reference].kind if reference in TASKS else reference
     if not data:
-        fields = ", ".join(KINDS[kind].fields)
+        fields = ", ".join(field for field in KINDS[kind].fields if field != "id")
         raise InputError(f"{reference}: has no rows of its own; name some (--data FILE) with {fields}")
     values = {"kind": kind, "files": _files(data)}
     if reference in TASKS:
@@ -95,6 +103,20 @@ def find_task(reference: str, data: Sequence[str] = ()) -> FoundTask:
         found = _own(f"{reference}-{_stem(data[0])}", settings, Path.cwd())
     folder = Path(data[0]).expanduser()
     return _checked(found, folder if folder.is_dir() else None)
+
+
+def find_tasks(names: Sequence[str], data: Sequence[str] = ()) -> list[FoundTask]:
+    """Each task of a command line with its rows, each pair once: one task may be asked about several.
+
+    One of `data` is for all tasks; several are one task's, or as many as there are tasks. Raises `InputError`
+    for another number of them, and as `find_task` does.
+    """
+    where = [tuple(data)] * len(names)
+    if len(names) > 1 and len(data) > 1:
+        if len(data) != len(names):
+            raise InputError(f"--data: {len(data)} for {len(names)} tasks; give one for all, or one for each")
+        where = [(one,) for one in data]
+    return [find_task(name, rows) for name, rows in dict.fromkeys(zip(names, where, strict=True))]
 
 
 def _of_file(path: Path, data: Sequence[str]) -> FoundTask:

@@ -80,13 +80,22 @@ def _environment() -> Any:
     )
     environment.globals.clear()
     del environment.filters["random"]
-    environment.intercepted_binops = frozenset(["**"])  # a few digits of it would keep a machine for ever
-    environment.binop_table = environment.binop_table | {"**": _refuse_power}
+    # a few digits of these would keep a machine for ever
+    environment.intercepted_binops = frozenset(["**", "*"])
+    environment.binop_table = environment.binop_table | {"**": _refuse_power, "*": _multiply}
     return environment
 
 
 def _refuse_power(left: Any, right: Any) -> Any:
     raise ValueError("** is not for templates")
+
+
+def _multiply(left: Any, right: Any) -> Any:
+    """Numbers; a text a thousand times, such as a ruler of dashes, is long enough."""
+    for text, times in ((left, right), (right, left)):
+        if isinstance(text, (str, list, tuple)) and isinstance(times, int) and times > 1000:
+            raise ValueError(f"{times} times a text is too long")
+    return left * right
 
 
 def _refuse_nothing(value: Any) -> Any:

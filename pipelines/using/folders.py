@@ -32,10 +32,9 @@ def find_models(run: Path) -> list[Path]:
 
 
 def _inside(folder: Path) -> Path:
-    if (folder / "config.json").is_file():
-        return folder
-    if (folder / "model" / "config.json").is_file():
-        return folder / "model"
+    checkpoint = find_checkpoint(folder)
+    if (checkpoint / "config.json").is_file():
+        return checkpoint
     models = find_models(folder)
     if len(models) == 1:
         return models[0]

@@ -159,7 +159,7 @@ def test_a_toxicity_tasks_classifier_is_looked_at(here: Path) -> None:
             "task 'hellaswag' is not known; `stepladder eval --list` shows all; a file",
         ),
         ("no.yaml", (), "no.yaml: no such file; check the name"),
-        ("cloze", (), "cloze: has no rows of its own; name some (--data FILE) with id, context, target"),
+        ("cloze", (), "cloze: has no rows of its own; name some (--data FILE) with context, target"),
         ("cloze", ("none.csv",), "none.csv: no such file or folder; check the name"),
         ("cloze", ("none*.csv",), "none*.csv' matches no file in"),
         ("cloze", ("empty",), "has no test.jsonl, test.csv or test.parquet"),

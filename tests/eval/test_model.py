@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 
 from eval.batching import BatchLimits
 from eval.files import InputError
-from eval.loading import count_params, find_checkpoint, fingerprint, load_model
+from eval.loading import check_family, count_params, find_checkpoint, fingerprint, load_model
 from eval.model import Model, score_texts
 from eval.reading import read_masked, read_texts, read_tokens, score_masked
 from eval.requests import MaskedRequest, ReadRequest, ScoreRequest
@@ -224,9 +226,16 @@ def test_an_untied_head_is_no_embedding_but_multiplies() -> None:
     assert (apart["non_embedding"], apart["matmul"]) == (tied["non_embedding"], tied["matmul"])
 
 
-def test_a_checkpoint_without_the_tasks_head_is_refused(language_model: Path) -> None:
+def test_a_checkpoint_without_the_tasks_head_is_refused(language_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="was saved as GPT2LMHeadModel, which has no trained head for module"
+    ):
+        check_family(language_model, TASKS["module-classification"])
+    shutil.copytree(language_model, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": None}))
     with pytest.raises(InputError, match=r"no trained score\.weight, which module-classification needs"):
-        load(language_model, "module-classification")
+        load(tmp_path, "module-classification")
 
 
 def test_a_context_beyond_the_models_positions_is_refused(language_model: Path) -> None:
@@ -259,3 +268,9 @@ def test_a_name_that_cannot_be_fetched_is_a_mistake_in_one_line() -> None:
     ) as caught:
         find_checkpoint("nobody/nothing")  # the tests run offline
     assert "\n" not in str(caught.value)
+
+
+def test_the_folder_of_a_stage_stands_for_the_model_in_it(language_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(language_model, tmp_path / "model")
+    assert find_checkpoint(tmp_path) == tmp_path / "model"
+    assert find_checkpoint(language_model) == language_model

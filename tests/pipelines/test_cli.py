@@ -31,6 +31,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (("run", "smoke", "--jobs", "0"), "Invalid value for '--jobs'"),
         (("plan", "smok"), "did you mean 'smoke'?"),
         (("status", "/nowhere"), "not a run folder"),
+        (("report", "/nowhere"), "/nowhere: neither a run (plan.json) nor evaluations (results.jsonl)"),
     ],
 )
 def test_a_misuse_is_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
@@ -82,6 +83,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.writerows([text, ("bad", "good")[place % 2]] for place, text in enumerate(TEXTS * 3))
     (folder / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS))
     (folder / "empty.csv").write_text("text,label\n")
+    (folder / "blank.csv").write_text("text,label\n,a\n ,b\n")
+    (folder / "stars.csv").write_text("text,label\nfine,one\n")
     (folder / "pairs.csv").write_text("source,target\ncat,Katze\ncow,Kuh\n")
     shots = "kind: generation\nfiles: {train: pairs.csv, test: pairs2.csv}\nshots: 2\nmax_new_tokens: 2\n"
     (folder / "pairs2.csv").write_text("source,target\ndog,Hund\n")
@@ -111,6 +114,9 @@ def test_models_are_measured_kept_shown_and_not_measured_again(
     page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     own = (tmp_path / "out" / "second" / "results.md").read_text(encoding="utf-8")
     assert "| first | classification-reviews | test | accuracy |" in page
+    rows_of = f"{rows.name}/reviews.csv"
+    assert f"| first | classification-reviews | test | {rows_of} | 12 | bootstrap=50 |" in page
+    assert rows_of in found.out
     assert "| second |" in own
     assert "| first |" not in own
 
@@ -220,6 +226,20 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
             "--lm-eval-tasks: is for --lm-eval",
         ),
         (["MODELS/decoder", "--lm-eval", "hellaswag"], "pip install 'stepladder[lm-eval]'"),
+        (
+            ["MODELS/decoder", "--task", "perplexity", "--data", "ROWS/blank.csv"],
+            "all 2 test texts are empty",
+        ),
+        (["MODELS/decoder", "--task", "classification", "--data", "ROWS/reviews.csv"], "saved as GPT2LMHead"),
+        (["MODELS/first", "--task", "classification", "--data", "ROWS/stars.csv"], "label 'one' is not in"),
+        (
+            ["MODELS/decoder", "--max-items", "2", "max_items=1", "--task", "cloze"],
+            "--max-items says it, too",
+        ),
+        (
+            ["MODELS/decoder", "--task", "perplexity", "--data", "ROWS/texts.jsonl", "--out", "/dev/null/e"],
+            "/dev/null/e: cannot be made (Not a directory); name another folder with --out",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_before_a_model_loads(
@@ -246,8 +266,13 @@ def test_a_mistake_is_one_line_before_a_model_loads(
 def test_one_that_fails_later_does_not_lose_the_others(
     call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
 ) -> None:
+    decoder = tmp_path / "decoder"
+    shutil.copytree(models["decoder"], decoder)
+    config = json.loads((decoder / "config.json").read_text())
+    labels = {"id2label": {"0": "bad", "1": "good"}, "label2id": {"bad": 0, "good": 1}}
+    (decoder / "config.json").write_text(json.dumps(config | labels | {"architectures": None}))
     found = call(
-        *("eval", models["decoder"], models["first"], "--task", "classification"),
+        *("eval", decoder, models["first"], "--task", "classification"),
         *("--data", rows / "reviews.csv", "bootstrap=50"),
     )
     assert found.code == 2
@@ -314,16 +339,29 @@ def test_ctrl_c_leaves_nothing_half_written(
 
 
 def test_a_folder_of_evaluations_has_a_report_too(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "evals").mkdir()
-    (tmp_path / "evals" / "results.jsonl").write_text("")
-    asked = []
-    monkeypatch.setattr(
-        "scaling_report.report.make_report", lambda folder, *_, **more: asked.append((folder, more)) or "page"
+    asked = ("--task", "perplexity", "--data", rows / "texts.jsonl", "--out", "my-evals")
+    assert call("eval", models["decoder"], *asked).code == 0
+    assert call("report", "my-evals").out == "report: my-evals/report/index.html\n"
+    told = (tmp_path / "my-evals" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Scaling report of **my-evals**" in told
+    assert "report.holdout" not in told, "there is no recipe to set it in"
+
+
+def test_a_full_disk_is_told_of_the_folder_of_evaluations(
+    call: Call, models: dict[str, Path], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("eval.evaluations.write_results", write)
+    found = call(
+        "eval", models["decoder"], "--task", "perplexity", "--data", rows / "texts.jsonl", "--out", "my-evals"
     )
-    assert call("report", "evals").out == "report: page\n"
-    assert asked == [(Path("evals"), {"force": True})]
+    assert found.code == 2
+    assert found.err.startswith("error: my-evals: no space left on the disk; free some")
+    assert not list(tmp_path.glob("my-evals/*/*/*")), "nothing half-written"
 
 
 def test_lm_evals_tasks_are_kept_like_all_others(
