@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,8 @@ class FoundTask:
             return (f"{self.folder}/{split}.jsonl",)
         if self.source.hub is not None:
             return (self.source.hub.name,)
-        return getattr(self.source.files, split) or ()
+        patterns = getattr(self.source.files, split) or ()
+        return tuple(os.path.normpath(self.base / pattern) for pattern in patterns)
 
     def rows(self, out: Path) -> Path:
         """The folder of the canonical rows, `{split}.jsonl`: the reader's own, else `out`, written now.
