@@ -125,10 +125,10 @@ def _forecast(
     settings: ReportSettings,
 ) -> tuple[dict[str, Any] | None, str | None]:
     axis = settings.x[0]
+    if trend.sizes < 2 and not hidden:
+        return None, "One size is nothing to forecast from."
     if not hidden:
         return None, "No rung is hidden (report.holdout is 0), so there is nothing to forecast."
-    if not visible:
-        return None, "Nothing smaller than what is hidden was measured, so there is nothing to forecast from."
     if trend.verdict is None:
         return None, f"{capital(count(trend.sizes, 'size'))} to fit; a law takes three or more to be judged."
     if not trend.moves:

@@ -40,12 +40,15 @@ class Forecast:
 
 
 def hide_largest(series: Series, holdout: int, axis: str) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
-    """Split a series into what fits may see and the `holdout` largest rungs; values play no part."""
+    """Split a series into what fits may see and the `holdout` largest rungs; values play no part.
+
+    The smallest rung is never hidden: what is measured alone is no forecast.
+    """
     largest: dict[str, float] = {}
     for point in series.points:
         largest[point.rung] = max(largest.get(point.rung, 0.0), point.x[axis] or 0.0)
     ordered = sorted(largest, key=lambda rung: largest[rung])
-    hidden = set(ordered[len(ordered) - min(holdout, len(ordered)) :])
+    hidden = set(ordered[len(ordered) - min(holdout, len(ordered) - 1) :])
     return (
         tuple(point for point in series.points if point.rung not in hidden),
         tuple(point for point in series.points if point.rung in hidden),

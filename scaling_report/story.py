@@ -70,7 +70,8 @@ def _facts(hero: Mapping[str, Any] | None, run: Mapping[str, Any]) -> tuple[tupl
         return training_facts(run)
     sizes = [size for point in hero["points"] if (size := point["x"].get("non_embedding"))]
     rungs = len({point["rung"] for point in hero["points"]})
-    reach = f", {short(min(sizes))} to {short(max(sizes))} non-embedding parameters" if sizes else ""
+    ends = dict.fromkeys(short(end(sizes)) for end in (min, max)) if sizes else ()
+    reach = f", {' to '.join(ends)} non-embedding parameters" if ends else ""
     facts = [(str(rungs), f"{'rung' if rungs == 1 else 'rungs'}{reach}")]
     forecast = hero["forecast"]
     if forecast and forecast["error_percent"] is not None:

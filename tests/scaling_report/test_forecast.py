@@ -32,12 +32,19 @@ def bits(**changes: object) -> Series:
 def test_the_largest_rungs_are_hidden_with_all_their_seeds(holdout: int) -> None:
     series = bits()
     visible, hidden = hide_largest(series, holdout, "non_embedding")
-    assert {point.rung for point in hidden} == set(NAMES[max(7 - holdout, 0) :])
+    assert {point.rung for point in hidden} == set(NAMES[max(7 - holdout, 1) :])
     assert sorted(map(id, (*visible, *hidden))) == sorted(map(id, series.points))
 
 
+def test_what_is_measured_alone_is_not_hidden() -> None:
+    visible, hidden = hide_largest(from_results([result("bits_per_byte", 2.0)]).series[0], 1, "non_embedding")
+    assert (len(visible), hidden) == (1, ())
+
+
 def test_the_largest_is_that_of_the_series_where_a_rung_failed() -> None:
-    table = [result("bits_per_byte", 2.0, size=100), result("bits_per_byte", None, size=900)]
+    table = [
+        result("bits_per_byte", value, size=size) for value, size in ((2.1, 50), (2.0, 100), (None, 900))
+    ]
     _, hidden = hide_largest(from_results(table).series[0], 1, "non_embedding")
     assert [point.rung for point in hidden] == ["r-100"]
 
