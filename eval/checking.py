@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.files import InputError
-from eval.labels import Labelled, check_labels
+from eval.labels import Labelled, SeenLabels, check_labels, see_labels
 from eval.loading import check_family, find_context, output_names_of
 from eval.metrics import metric_by_name, refuse_empty
 from eval.running import chunks
@@ -38,15 +38,21 @@ def check_before_loading(folder: Path, task: Task, data: Path, split: str, setti
     """
     check_model(folder, task, settings)
     rows = check_rows(task, data, split, settings)
-    check_outputs(folder, task, rows, data)
+    check_outputs(folder, task, labels_there(task, rows, data))
     return rows
 
 
-def check_outputs(folder: Path, task: Task, rows: RowFile, data: Path) -> None:
-    """Raise `InputError` for a model that was fine-tuned on other labels than the rows have."""
-    if isinstance(task, Labelled):
-        train = open_rows(task, data, "train") if has_rows(data, "train") else ()
-        check_labels(task, output_names_of(folder), rows, train, folder)
+def labels_there(task: Task, rows: RowFile, data: Path) -> SeenLabels | None:
+    """The labels of the rows and of the train rows; None for kinds of task that have none."""
+    if not isinstance(task, Labelled):
+        return None
+    return see_labels(task, rows, open_rows(task, data, "train") if has_rows(data, "train") else ())
+
+
+def check_outputs(folder: Path, task: Task, labels: SeenLabels | None) -> None:
+    """Raise `InputError` for a model that was fine-tuned on other labels than there are."""
+    if isinstance(task, Labelled) and labels is not None:
+        check_labels(task, output_names_of(folder), labels, folder)
 
 
 def check_model(folder: Path, task: Task, settings: EvalSettings) -> None:

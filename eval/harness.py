@@ -87,7 +87,10 @@ def _words(path: Path) -> list[str]:
 
 
 def load_harness(model_dir: Path, settings: EvalSettings) -> Any:
-    """Its own model class, `HFLM`, around the checkpoint: safetensors only, no foreign code, no network."""
+    """Its own model class, `HFLM`, around the checkpoint: safetensors only, no foreign code, no network.
+
+    Raises `InputError` for files that are missing or broken.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -96,12 +99,17 @@ def load_harness(model_dir: Path, settings: EvalSettings) -> Any:
         from lm_eval.models.huggingface import HFLM
 
         cuda = torch.cuda.is_available()
-        network = AutoModelForCausalLM.from_pretrained(
-            model_dir, dtype=getattr(torch, settings.dtype), use_safetensors=True, **where
-        )
+        try:
+            network = AutoModelForCausalLM.from_pretrained(
+                model_dir, dtype=getattr(torch, settings.dtype), use_safetensors=True, **where
+            )
+            tokenizer = AutoTokenizer.from_pretrained(model_dir, **where)
+        except OSError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{model_dir}: cannot be loaded ({reason}); save it again") from error
         return HFLM(
             pretrained=network.eval().to("cuda" if cuda else "cpu"),
-            tokenizer=AutoTokenizer.from_pretrained(model_dir, **where),
+            tokenizer=tokenizer,
             backend="causal",
             max_length=settings.context,
             batch_size=settings.batch_size or ("auto" if cuda else 16),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,35 @@ def labels_of(task: Labelled, row: Row) -> Sequence[str]:
     return list(row["labels"] if isinstance(task, MultiLabel) else row["tags"])
 
 
-def check_labels(
-    task: Labelled, names: Sequence[str], rows: Iterable[Row], train: Iterable[Row], model: Path
-) -> None:
+@dataclass(frozen=True)
+class SeenLabels:
+    """The labels of a task's train rows, empty without such rows, and of the rows that are measured."""
+
+    learnt: frozenset[str]
+    measured: frozenset[str]
+
+
+def see_labels(task: Labelled, rows: Iterable[Row], train: Iterable[Row]) -> SeenLabels:
+    """All labels there are, each row looked at once."""
+    learnt, measured = (
+        frozenset(label for row in some for label in labels_of(task, row)) for some in (train, rows)
+    )
+    return SeenLabels(learnt, measured)
+
+
+def check_labels(task: Labelled, names: Sequence[str], seen: SeenLabels, model: Path) -> None:
     """Raise `InputError` where `model`, whose outputs have `names`, does not have the task's labels.
 
     Those are the labels of the train rows; without train rows the model's own.
     """
-    learnt = {label for row in train for label in labels_of(task, row)}
     what = "tag" if isinstance(task, Tagging) else "label"
-    known = sorted(learnt or set(names))
-    if unknown := sorted({label for row in rows for label in labels_of(task, row)} - set(known)):
-        where = "train; add rows or remove it" if learnt else f"those of {model}: {', '.join(known)}"
+    known = sorted(seen.learnt or set(names))
+    if unknown := sorted(seen.measured - set(known)):
+        where = (
+            "train; add rows with it, or remove it"
+            if seen.learnt
+            else f"those of {model}: {', '.join(known)}; name rows with these, or a model that knows it"
+        )
         raise InputError(f"{task.name}: {what} {unknown[0]!r} is not in {where}")
     if sorted(names) != known:
         raise InputError(

@@ -35,7 +35,9 @@ def print_table(console: Console, table: Table, title: str | None = None) -> Non
 
 
 def markdown_table(table: Table) -> str:
-    """The same as Markdown."""
+    """The same as Markdown; nothing for a table without rows."""
+    if not table:
+        return ""
     columns = _columns(table)
     sides = [":--" if name in _WORDS or name == columns[0] else "--:" for name in columns]
     lines = [columns, sides, *([row[name] for name in columns] for row in table)]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLES, _EXAMPLE = 2, 60  # of what is noted: how many, how many characters
 _SHOWN_LABELS = 12  # rows of a confusion matrix that fit a screen
 _SHOWN_ROWS = 3  # files of rows
-# Settings that stand in columns of their own, or that no score depends on.
-_NOT_SHOWN = {"tasks", "split", "batch_tokens", "batch_size", "samples", "token_losses", "contamination"}
+# Settings that stand in columns of their own, or are in no key.
+_NOT_SHOWN = {"tasks", "split", "batch_tokens", "batch_size", "samples"}
 
 
 def result_table(evaluations: Sequence[Kept]) -> Table:
@@ -99,13 +99,15 @@ def results_markdown(evaluations: Sequence[Kept]) -> str:
     """All of it as Markdown."""
     if not evaluations:
         return "# Results\n\nNothing is finished.\n"
+    twins = _twins(evaluations)
     parts = ["# Results", markdown_table(result_table(evaluations))]
     if said := notes(evaluations):
         parts.append("\n".join(f"- {escape(note)}" for note in said))
     parts += ["## What was measured", markdown_table(measured_table(evaluations))]
     for kept in evaluations:
         if table := confusion_table(kept):
-            parts += [f"## {escape(_title(kept))}: what was said for what is", markdown_table(table)]
+            title = escape(_title(kept) + _key(kept, twins))
+            parts += [f"## {title}: what was said for what is", markdown_table(table)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -175,7 +177,8 @@ def _rows(kept: Kept) -> str:
 def _settings(kept: Kept) -> str:
     """Those that are not as usual."""
     usual = EvalSettings().model_dump(mode="json", exclude=_NOT_SHOWN)
-    given = kept.manifest["told"]["settings"]
+    usual["seed"] = 0
+    given = kept.manifest["told"]["settings"] | {"seed": kept.manifest["told"].get("seed", 0)}
     return ", ".join(f"{name}={given[name]}" for name in usual if given.get(name, usual[name]) != usual[name])
 
 

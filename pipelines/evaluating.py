@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval.checking import check_model, check_outputs, check_rows
+from eval.checking import check_model, check_outputs, check_rows, labels_there
 from eval.evaluations import VERSION, Asked, Evaluations, Kept, read_kept
 from eval.files import InputError, write_atomic
 from eval.harness import PREFIX, check_harness, load_harness, run_harness, task_fingerprint
@@ -99,6 +99,8 @@ def _on_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None or isinstance(error, BrokenPipeError):  # a library's own words; a reader gone
+            raise
         raise as_input_error(error, folder) from error
 
 
@@ -117,9 +119,10 @@ def _check_tasks(wanted: Wanted, models: Sequence[_Model], scratch: Path) -> lis
         if found.source is not None:
             _check_split(found.name, rows, wanted.settings.split)
         asked = check_rows(found.task, rows, wanted.settings.split, wanted.settings)
+        labels = labels_there(found.task, asked, rows)
         for model in models:
             check_model(model.checkpoint, found.task, _settings(wanted, model))
-            check_outputs(model.checkpoint, found.task, asked, rows)
+            check_outputs(model.checkpoint, found.task, labels)
         tasks.append((found, rows))
     return tasks
 

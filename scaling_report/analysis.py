@@ -125,8 +125,8 @@ def _forecast(
     settings: ReportSettings,
 ) -> tuple[dict[str, Any] | None, str | None]:
     axis = settings.x[0]
-    if trend.sizes < 2 and not hidden:
-        return None, "One size is nothing to forecast from."
+    if not hidden and trend.sizes < 2:
+        return None, f"{capital(count(trend.sizes, 'size'))} cannot be forecast from; it takes two or more."
     if not hidden:
         return None, "No rung is hidden (report.holdout is 0), so there is nothing to forecast."
     if trend.verdict is None:

@@ -103,13 +103,17 @@ def _sources(source: Path) -> tuple[Path, Path | None]:
 
 def _name(table: Path) -> str:
     """What a table is called: its folder's name where its own says nothing."""
-    name = table.name.split(".")[0]
+    name = _stem(table)
     return table.resolve().parent.name if name == "results" else name
+
+
+def _stem(table: Path) -> str:
+    return table.name.split(".")[0]
 
 
 def _report_folder(table: Path) -> Path:
     """`report` beside a run's results.jsonl, `<name>-report` beside another table."""
-    name = table.name.split(".")[0]
+    name = _stem(table)
     return table.parent / ("report" if name == "results" else f"{name}-report")
 
 

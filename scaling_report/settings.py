@@ -20,7 +20,10 @@ class ReportSettings(BaseModel):
         description="What a metric is plotted and fitted against. The first one is the axis of the forecast.",
     )
     holdout: int = Field(
-        1, ge=0, description="How many of the largest rungs are hidden from every fit, then predicted."
+        1,
+        ge=0,
+        description="How many of the largest rungs, but the smallest, are hidden from every fit, then "
+        "predicted.",
     )
     bootstrap: int = Field(
         400, ge=100, le=100_000, description="Refits behind every band and standard error."

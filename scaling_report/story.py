@@ -21,8 +21,10 @@ from scaling_report.sections import glance, summarise_tasks, tell_series
 
 
 def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a table of results") -> Story:
-    """The whole report. `laws` is what `analyse` gives, `run` run.json's content or None for a bare table,
-    whose `name` the report then has."""
+    """The whole report. `laws` is what `analyse` gives, `run` run.json's content or None for a bare table.
+
+    Such a table may hold models of several runs, so the report has its own `name`, not theirs.
+    """
     run = run or {}
     hero = _hero(laws["series"])
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}

@@ -53,13 +53,19 @@ class FoundTask:
     folder: Path | None
 
     def files(self, split: str) -> tuple[str, ...]:
-        """What the rows of a split come from: files, patterns of files, or a data set of the hub."""
-        if self.source is None:
-            return (f"{self.folder}/{split}.jsonl",)
-        if self.source.hub is not None:
-            return (self.source.hub.name,)
-        patterns = getattr(self.source.files, split) or ()
-        return tuple(os.path.normpath(self.base / pattern) for pattern in patterns)
+        """What the rows of a split come from: files, patterns of files, or a data set of the hub.
+
+        Validation rows that nobody names come from the train rows.
+        """
+        if self.folder is not None:
+            return (_splits(self.folder)[split],)
+        assert self.source is not None, "rows are made, or there already"
+        if (hub := self.source.hub) is not None:
+            config = f":{hub.config}" if hub.config else ""
+            return (hub.name + config + (f"@{hub.revision}" if hub.revision else ""),)
+        assert self.source.files is not None, "settings have files or hub"
+        patterns = getattr(self.source.files, split) or self.source.files.train or ()
+        return tuple(os.path.normpath(self.base / Path(pattern).expanduser()) for pattern in patterns)
 
     def rows(self, out: Path) -> Path:
         """The folder of the canonical rows, `{split}.jsonl`: the reader's own, else `out`, written now.

@@ -15,6 +15,7 @@ from typing import Any
 from eval.files import InputError
 
 ROW = "row"
+_LONGEST = 1_000_000  # characters that a product may make
 
 # What a template fails with: a filter given a value that it cannot take raises what Python raises, one that
 # calls itself, or writes without end, what the machine does.
@@ -80,7 +81,7 @@ def _environment() -> Any:
     )
     environment.globals.clear()
     del environment.filters["random"]
-    # a few digits of these would keep a machine for ever
+    # a slip of a few digits in these would keep a machine for ever
     environment.intercepted_binops = frozenset(["**", "*"])
     environment.binop_table = environment.binop_table | {"**": _refuse_power, "*": _multiply}
     return environment
@@ -91,9 +92,9 @@ def _refuse_power(left: Any, right: Any) -> Any:
 
 
 def _multiply(left: Any, right: Any) -> Any:
-    """Numbers; a text a thousand times, such as a ruler of dashes, is long enough."""
+    """Numbers, or a text so many times, a ruler of dashes say, that is not longer than any model reads."""
     for text, times in ((left, right), (right, left)):
-        if isinstance(text, (str, list, tuple)) and isinstance(times, int) and times > 1000:
+        if isinstance(text, (str, list, tuple)) and isinstance(times, int) and len(text) * times > _LONGEST:
             raise ValueError(f"{times} times a text is too long")
     return left * right
 

@@ -140,6 +140,9 @@ def test_a_toxicity_tasks_classifier_is_looked_at(here: Path) -> None:
     write_json(here / "judge" / "config.json", {"id2label": {"0": "kind", "1": "toxic"}})
     assert refused("t.yaml").endswith("has no label 'rude'; there are kind, toxic")
     (here / "t.yaml").write_text(text.replace("rude", "toxic"), encoding="utf-8")
+    (here / "judge").rename(here / "model")
+    (here / "judge").mkdir()
+    (here / "model").rename(here / "judge" / "model")  # the folder of a stage
     task = find_task("t.yaml").task
     assert isinstance(task, Toxicity)
     assert (task.classifier, task.max_new_tokens) == (str(here / "judge"), 20)
@@ -255,3 +258,19 @@ def test_the_documented_tasks_are_tasks(here: Path) -> None:
     }
     for kind in KINDS:
         assert f"| `{kind}` |" in text
+
+
+def test_a_task_says_which_files_its_rows_come_from(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_task("my-quiz.yaml").files("test") == (str(here / "quiz.csv"),)
+    monkeypatch.setenv("HOME", str(here))
+    (here / "home.yaml").write_text(TASK.replace("quiz.csv", "~/quiz.csv"), encoding="utf-8")
+    assert find_task("home.yaml").files("test") == (str(here / "quiz.csv"),)
+    write_jsonl(here / "rows" / "test.jsonl.gz", [{"id": "a", "text": "one"}])
+    assert find_task("perplexity", ("rows",)).files("test") == (str(here / "rows" / "test.jsonl.gz"),)
+    own = "kind: regression\nfiles: {train: t.jsonl, test: t.jsonl}\n"
+    (here / "own.yaml").write_text(own, encoding="utf-8")
+    write_jsonl(here / "t.jsonl", [{"text": "one", "value": 1}])
+    assert find_task("own.yaml").files("validation") == (str(here / "t.jsonl"),), "cut from it"
+    hub = "kind: regression\nhub: {name: nyu-mll/glue, config: stsb, revision: main}\n"
+    (here / "hub.yaml").write_text(hub, encoding="utf-8")
+    assert find_task("hub.yaml").files("test") == ("nyu-mll/glue:stsb@main",)

@@ -69,6 +69,11 @@ def test_evaluations_of_one_name_are_told_apart_by_their_keys() -> None:
     print_results(console, two)
     assert "a|b, quiz [3c4d] · test · books/quiz.csv · 40 items" in console.export_text()
     assert "quiz [" not in results_markdown(two[:1])
+    confusion = {"labels": ["no", "yes"], "counts": [[3, 1], [0, 36]]}
+    page = results_markdown(
+        [kept([result("accuracy", 0.5, "")], key=key, confusion=confusion) for key in "ab"]
+    )
+    assert "## a\\|b, quiz [b]: what was said" in page
 
 
 def test_lost_examples_of_items_that_are_too_long_are_told() -> None:
