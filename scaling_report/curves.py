@@ -12,7 +12,7 @@ import numpy as np
 from scaling_report.fit import FitResult, fit
 from scaling_report.forecast import choose_law
 from scaling_report.frame import Point, Series
-from scaling_report.laws import LAWS, Array
+from scaling_report.laws import CURVES, LAWS, Array
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
 from scaling_report.target import Target
@@ -48,7 +48,8 @@ def fit_axis(
         return [], [*notes, f"No law is fitted against {AXIS_NAMES[axis]}: {count(sizes, 'size')} to fit."]
     chosen = choose_law(x, y)
     fitted = []
-    for name, law in LAWS.items():
+    for name in CURVES:
+        law = LAWS[name]
         if sizes < law.sizes_needed:
             notes.append(
                 f"Against {AXIS_NAMES[axis]} {law.formula} is not identified by {count(sizes, 'size')}:"

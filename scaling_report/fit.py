@@ -9,22 +9,26 @@ import numpy as np
 
 from eval.files import InputError
 from scaling_report.laws import LAWS, Array, Law
+from scaling_report.losses import HUBER, LEAST_SQUARES, LOSSES, Loss
+from scaling_report.solver import MAX_STEPS, descend, find_corner, objective_of
 
-DELTA = 1e-3  # of ln residuals; Hoffmann et al. 2022 (arXiv:2203.15556), appendix D.3
 SCOUTING_STEPS = 10  # from every start, before the best of them goes on
-MAX_STEPS = 300
-RELATIVE_GAIN = 1e-10  # of the objective in one step: less than this and the solver has arrived
-SMALLEST_OBJECTIVE = 1e-28  # per point: residuals of 1e-14, the rounding of ln y
-DAMPING_MAX = 1e10  # so short a step that the objective cannot fall any more
+STARTS = 64  # of a published grid
+_ROUNDS = (5, 10, 20, 40, MAX_STEPS)  # steps, after each of which those that came together go on as one
+_TOGETHER = 2  # digits of the working parameters that agree
+SAME_OPTIMUM = 1e-3  # of the objective: starts that come as near as this have found it
 
 
 @dataclass(frozen=True)
 class FitResult:
     """A law on data. `converged`: the solver arrived. `identified`: the data pin the parameters down.
 
-    `parameters` are the formula's, in the data's own units. `objective` is the weighted sum of Huber losses
-    of ln residuals. `log_residuals` are ln y - ln fit, in the order of the data. `at_bound` names the
-    parameters that ended at the edge of what is allowed. `second_opinion` are the parameters by plain least
+    `parameters` are the formula's, in the data's own units. `objective` is the weighted sum (or mean) of the
+    `loss`. `log_residuals` are ln y - ln fit, in the order of the data; `sizes` the distinct places that they
+    stand at. `at_bound` names the parameters that ended at the edge of what is allowed. `arrived` is the
+    share of the law's published starts that came to this optimum, None where it has none, and for absolute
+    losses, which are come to by way of others. `condition`: of
+    the residuals' derivatives, each scaled to length one. `second_opinion` are the parameters by plain least
     squares of ln y.
     """
 
@@ -37,6 +41,9 @@ class FitResult:
     at_bound: tuple[str, ...]
     log_residuals: tuple[float, ...]
     second_opinion: Mapping[str, float]
+    loss: str = HUBER.name
+    arrived: float | None = None
+    condition: float | None = None
 
     @property
     def identified(self) -> bool:
@@ -44,8 +51,9 @@ class FitResult:
         return self.sizes >= LAWS[self.law].sizes_needed and not self.at_bound
 
     def predict(self, x: Sequence[float] | Array) -> Array:
-        """The curve at `x` (n,), in the units of y."""
-        return LAWS[self.law].curve(np.asarray(x, dtype=float), **self.parameters)
+        """The curve at `x`, (n,) or one row an input, in the units of y: (n,)."""
+        parameters = np.array([list(self.parameters.values())])
+        return LAWS[self.law].predict(np.asarray(x, dtype=float), parameters)[0]
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,18 @@ class Solutions:
         )
 
     def predict(self, x: Array) -> Array:
-        """Every fit's curve at `x` (n,): (R, n)."""
-        return self.law.curve(x[None, :], *(column[:, None] for column in self.parameters.T))
+        """Every fit's curve at `x`, (n,) or one row an input: (R, n)."""
+        return self.law.predict(x, self.parameters)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """Data in the solver's units."""
+
+    u: Array
+    v: Array  # (R, n)
+    x0: Array | float
+    y0: float
 
 
 def fit(
@@ -79,31 +97,40 @@ def fit(
     y: Sequence[float] | Array,
     *,
     weights: Sequence[float] | Array | None = None,
-    delta: float = DELTA,
+    loss: Loss | str = HUBER,
+    starts: int = STARTS,
 ) -> FitResult:
-    """Fit one law to x and y (n,), both above zero, by the sum of Huber losses of ln y - ln fit.
+    """Fit one law to x, (n,) or one row an input, and y (n,), all above zero.
 
-    Every point weighs one unless `weights` says otherwise. The best of many starts is kept. Raises
-    `InputError` for data that no law can be fitted to, and for fewer distinct sizes than the law has
-    parameters.
+    Every point weighs one unless `weights` says otherwise. The best of many starts is kept: of the law's own,
+    and of at most `starts` of those that a publication used, drawn once. Raises `InputError` for data that no
+    law can be fitted to, and for fewer distinct sizes than the law has parameters.
     """
-    known = LAWS[law]
+    known, loss = LAWS[law], LOSSES[loss] if isinstance(loss, str) else loss
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    weight = np.ones_like(x) if weights is None else np.asarray(weights, dtype=float)
-    sizes = np.unique(x[weight > 0]).size
+    weight = np.ones_like(y) if weights is None else np.asarray(weights, dtype=float)
+    sizes = np.unique(x[..., weight > 0], axis=-1).shape[-1]
     _check(known, x, y, sizes)
-    robust = fit_many(known, x, y[None], weights=weight[None], delta=delta, scouting_steps=MAX_STEPS)
-    squares = fit_many(known, x, y[None], weights=weight[None], delta=np.inf, scouting_steps=MAX_STEPS)
+    scaled = _scale(x, y[None])
+    theta, objective, converged, arrived = _best(known, scaled, weight, loss, starts)
+    at_bound = (theta <= known.lower) | (theta >= known.upper)
+    parameters = known.natural(theta, scaled.x0, scaled.y0)
+    squares = fit_many(known, x, y[None], weights=weight[None], loss=LEAST_SQUARES, scouting_steps=MAX_STEPS)
+    total = float(weight.sum())
+    unit = (1.0 if loss.logarithm or not loss.absolute else scaled.y0) / (total if loss.mean else 1.0)
     return FitResult(
         law=law,
-        parameters=_named(known, robust.parameters[0]),
+        parameters=_named(known, parameters),
         n=int((weight > 0).sum()),
         sizes=sizes,
-        objective=float(robust.objective[0]),
-        converged=bool(robust.converged[0]),
-        at_bound=tuple(np.array(known.parameters)[robust.at_bound[0]].tolist()),
-        log_residuals=tuple((np.log(y) - np.log(robust.predict(x)[0])).tolist()),
+        objective=objective * unit,
+        converged=converged,
+        at_bound=tuple(np.array(known.parameters)[at_bound].tolist()),
+        log_residuals=tuple((np.log(y) - np.log(known.predict(x, parameters[None])[0])).tolist()),
         second_opinion=_named(known, squares.parameters[0]),
+        loss=loss.name,
+        arrived=arrived,
+        condition=_condition(known, scaled, theta),
     )
 
 
@@ -113,123 +140,115 @@ def fit_many(
     y: Array,
     *,
     weights: Array | None = None,
-    delta: float = DELTA,
+    loss: Loss = HUBER,
     scouting_steps: int = SCOUTING_STEPS,
 ) -> Solutions:
-    """Fit a law to each row of y (R, n) over x (n,), each from its own starts. Inputs are taken as checked.
+    """Fit a law to each row of y (R, n) over x, each from its own starts. Inputs are taken as checked.
 
     After `scouting_steps` only the best of a row's starts goes on: over hundreds of refits that costs nothing
     that a band could show, and saves most of the time.
     """
     weights = np.ones_like(y) if weights is None else weights
-    x0, y0 = float(np.exp(np.log(x).mean())), float(np.exp(np.log(y).mean()))
-    u, v = x / x0, y / y0
+    scaled = _scale(x, y)
+    u, v = scaled.u, scaled.v
     starts = np.clip(law.starts(u, v, weights), law.lower, law.upper)  # (R, S, P)
     replicates, per_row, width = starts.shape
-    theta, objective, _ = _descend(
+    first, *others = loss.stages
+    theta, objective, _ = descend(
         law,
         u,
-        np.repeat(np.log(v), per_row, axis=0),
+        np.repeat(v, per_row, axis=0),
         np.repeat(weights, per_row, axis=0),
         starts.reshape(-1, width),
-        delta,
+        first,
         scouting_steps,
     )
     best = objective.reshape(replicates, per_row).argmin(axis=1) + np.arange(replicates) * per_row
-    theta, objective, converged = _descend(law, u, np.log(v), weights, theta[best], delta, MAX_STEPS)
+    theta, objective, converged = descend(law, u, v, weights, theta[best], first)
+    for stage in others:
+        theta, objective, converged = descend(law, u, v, weights, theta, stage)
     return Solutions(
         law=law,
-        parameters=law.natural(theta, x0, y0),
+        parameters=law.natural(theta, scaled.x0, scaled.y0),
         objective=objective,
         converged=converged,
         at_bound=(theta <= law.lower) | (theta >= law.upper),
     )
 
 
-def huber(residuals: Array, delta: float) -> Array:
-    """r²/2 up to `delta`, then a straight line: delta·(|r| - delta/2). Infinite delta is half the square."""
-    size = np.abs(residuals)
-    if np.isinf(delta):
-        return residuals**2 / 2
-    return np.where(size <= delta, residuals**2 / 2, delta * (size - delta / 2))
+def _best(
+    law: Law, scaled: _Scaled, weights: Array, loss: Loss, most: int
+) -> tuple[Array, float, bool, float | None]:
+    """Theta (P,), its objective, whether the solver arrived, and the share of published starts that did."""
+    u, v = scaled.u, scaled.v
+    starts = law.starts(u, v, weights[None])[0]
+    own = len(starts)
+    if law.grid is not None and most:
+        grid = law.grid(scaled.x0, scaled.y0)
+        chosen = np.random.default_rng(0).permutation(len(grid))[:most]
+        starts = np.concatenate([starts, grid[chosen]])
+    theta, objective, converged = _from_all(law, u, v, weights, starts, loss.stages[0])
+    best = int(objective.argmin())
+    near = objective[own:] <= objective[best] * (1 + SAME_OPTIMUM) + 1e-20
+    arrived = float(near.mean()) if len(near) else None
+    found, arrived_there = theta[best : best + 1], bool(converged[best])
+    for stage in loss.stages[1:]:
+        found, _, done = descend(law, u, v, weights[None], found, stage)
+        arrived_there = bool(done[0])
+    if loss.absolute:
+        # no share of starts: they came to a smooth loss's optimum
+        return *find_corner(law, u, v[0], weights, found[0], loss), None
+    value = float(objective_of(law, u, v, weights[None], found, loss)[0])
+    return found[0], value, arrived_there, arrived
 
 
-def _descend(
-    law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float, steps: int
+def _from_all(
+    law: Law, u: Array, v: Array, weights: Array, starts: Array, loss: Loss
 ) -> tuple[Array, Array, np.ndarray]:
-    """Levenberg-Marquardt, all M problems (log_v (M, n), theta (M, P)) in step.
-
-    A step that fails raises a problem's damping, one that succeeds lowers it; `_step` says what that does.
-    Returns theta, objective (M,), and whether each problem arrived.
-    """
-    theta = theta.copy()
-    objective = _objective(law, u, log_v, weights, theta, delta)
-    damping = np.ones(len(theta))
-    converged = np.zeros(len(theta), dtype=bool)
-    enough = SMALLEST_OBJECTIVE * u.size
-    active = np.arange(len(theta))
-    for _ in range(steps):
-        now = theta[active]
-        step = _step(law, u, log_v[active], weights[active], now, delta, damping[active])
-        trial = np.clip(now + step, law.lower, law.upper)
-        reached = _objective(law, u, log_v[active], weights[active], trial, delta)
-        gain = objective[active] - reached
-        better = gain >= 0
-        theta[active] = np.where(better[:, None], trial, now)
-        done = better & (gain <= RELATIVE_GAIN * objective[active] + enough)
-        objective[active] = np.where(better, reached, objective[active])
-        damping[active] = np.where(better, np.maximum(damping[active] / 3, 1e-12), damping[active] * 10)
-        done |= damping[active] > DAMPING_MAX
-        converged[active[done]] = True
-        active = active[~done]
-        if not active.size:
-            break
-    return theta, objective, converged
+    """Where the descent from each start ends; starts whose ways have come together go on as one."""
+    theta = np.clip(starts, law.lower, law.upper)
+    goes_with = np.arange(len(starts))
+    for steps in _ROUNDS:
+        rows = np.broadcast_to(v, (len(theta), v.shape[-1]))
+        theta, objective, converged = descend(
+            law, u, rows, np.broadcast_to(weights, rows.shape), theta, loss, steps
+        )
+        order = np.argsort(objective, kind="stable")
+        _, heads, group = np.unique(
+            np.round(theta[order], _TOGETHER), axis=0, return_index=True, return_inverse=True
+        )
+        members = np.empty_like(order)
+        members[order] = group.reshape(-1)
+        goes_with, heads = members[goes_with], order[heads]  # the best of each group leads it
+        theta, objective, converged = theta[heads], objective[heads], converged[heads]
+    return theta[goes_with], objective[goes_with], converged[goes_with]
 
 
-def _objective(law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float) -> Array:
-    with np.errstate(over="ignore", invalid="ignore"):
-        loss = (weights * huber(law.log_curve(theta, u) - log_v, delta)).sum(axis=-1)
-    return np.where(np.isfinite(loss), loss, np.inf)
+def _scale(x: Array, y: Array) -> _Scaled:
+    """x and y over their geometric means."""
+    x0, y0 = np.exp(np.log(x).mean(axis=-1)), float(np.exp(np.log(y).mean()))
+    return _Scaled(x / x0[..., None], y / y0, x0, y0)
 
 
-def _step(
-    law: Law, u: Array, log_v: Array, weights: Array, theta: Array, delta: float, damping: Array
-) -> np.ndarray:
-    """One damped step (M, P).
-
-    At full damping the curvature is that of weights w·min(1, delta/|r|), whose squares touch the Huber losses
-    from above, so that the step cannot fail but may be slow (Holland & Welsch 1977); at none it is the loss's
-    own, where points beyond delta have no curvature, and the step is Newton's (Madsen & Nielsen 1990).
-    Parameters at a bound that pull outwards are held there.
-    """
-    residuals = law.log_curve(theta, u) - log_v
-    jacobian = law.log_jacobian(theta, u)  # (M, n, P)
-    size = np.abs(residuals)
-    touching = np.minimum(1, delta / np.maximum(size, 1e-300))
-    gradient = (jacobian.swapaxes(-1, -2) @ (weights * touching * residuals)[..., None])[..., 0]
-    caution = np.minimum(1, damping)[:, None]
-    curvature = weights * (caution * touching + (1 - caution) * (size <= delta))
-    normal = (jacobian * curvature[..., None]).swapaxes(-1, -2) @ jacobian  # (M, P, P)
-    held = ((theta <= law.lower) & (gradient > 0)) | ((theta >= law.upper) & (gradient < 0))
-    gradient = np.where(held, 0, gradient)
-    normal = np.where(held[:, :, None] | held[:, None, :], 0, normal)
-    diagonal = np.arange(theta.shape[-1])
-    scale = normal[:, diagonal, diagonal]
-    normal[:, diagonal, diagonal] += damping[:, None] * scale + np.where(held, 1, 1e-30)
-    return -np.linalg.solve(normal, gradient[..., None])[..., 0]
+def _condition(law: Law, scaled: _Scaled, theta: Array) -> float:
+    slopes = law.log_jacobian(theta[None], scaled.u)[0]
+    lengths = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
+    return float(np.linalg.cond(slopes / lengths))
 
 
 def _check(law: Law, x: Array, y: Array, sizes: int) -> None:
-    for name, values in (("x", x), ("y", y)):
+    inputs = zip(law.inputs, x.reshape(len(law.inputs), -1), strict=True)
+    for name, values in (*inputs, ("y", y)):
         bad = values[~(np.isfinite(values) & (values > 0))]
         if bad.size:
             raise InputError(
                 f"fit of {law.name}: {name} has {bad[0]}; the law needs finite numbers above zero"
             )
     if sizes < len(law.parameters):
+        what = "x" if len(law.inputs) == 1 else f"pairs of {' and '.join(law.inputs)}"
         raise InputError(
-            f"fit of {law.name}: {sizes} distinct x for {len(law.parameters)} parameters; measure more sizes"
+            f"fit of {law.name}: {sizes} distinct {what} for {len(law.parameters)} parameters; "
+            "measure more sizes"
         )
 
 

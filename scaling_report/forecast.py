@@ -9,7 +9,7 @@ import numpy as np
 
 from scaling_report.fit import fit_many
 from scaling_report.frame import Point, Series
-from scaling_report.laws import LAWS, Array
+from scaling_report.laws import CURVES, LAWS, Array
 from scaling_report.target import Target
 from scaling_report.trend import average_by_size
 from scaling_report.uncertainty import Bootstrap, share_weights
@@ -67,7 +67,7 @@ def backtest(law: str, x: Array, y: Array) -> dict[float, float]:
     return errors
 
 
-def choose_law(x: Array, y: Array, laws: Sequence[str] = tuple(LAWS)) -> str | None:
+def choose_law(x: Array, y: Array, laws: Sequence[str] = CURVES) -> str | None:
     """The law that forecast best within the data it may see, judged where every candidate could forecast.
 
     A law is a candidate when the sizes suffice for it; a law with more parameters must win a backtest to be

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from scaling_report.fit import DELTA, FitResult, Solutions, fit_many
+from scaling_report.fit import FitResult, Solutions, fit_many
 from scaling_report.laws import LAWS, Array
+from scaling_report.losses import HUBER, Loss
 
 SIZES_FOR_RESAMPLING = 8  # below, resampled runs stand at too few distinct sizes to fit a curve through
 NOISE_LIMIT = 50.0  # of ln y: with one degree of freedom a draw may be wild, its exponential must stay finite
@@ -45,7 +46,13 @@ class Bootstrap:
     inflation: Array  # (R,) what each refit's scatter is a multiple of `scatter` by
 
     def standard_errors(self) -> dict[str, float]:
-        """Half the width of the central 68.27 % of refits: a standard deviation no wild refit can move."""
+        """Half the width of the central 68.27 % of refits: a standard deviation no wild refit can move.
+
+        Of a law of several inputs the standard deviation itself, as published tables have it.
+        """
+        if len(self.solutions.law.inputs) > 1:
+            deviations = self.solutions.parameters.std(axis=0, ddof=1)
+            return dict(zip(self.solutions.law.parameters, deviations.tolist(), strict=True))
         low, high = np.quantile(self.solutions.parameters, (0.158655, 0.841345), axis=0)
         return dict(zip(self.solutions.law.parameters, ((high - low) / 2).tolist(), strict=True))
 
@@ -61,20 +68,20 @@ class Bootstrap:
         )
 
     def confidence(self, x: Array, level: float) -> Array:
-        """Where the curve is at `x` (n,): (n, 2)."""
+        """Where the curve is at `x`, (n,) or one row an input: (n, 2)."""
         return np.quantile(self.solutions.predict(x), _tails(level), axis=0).T
 
     def prediction(self, x: Array, level: float, runs: int = 1) -> Array:
-        """Where the mean of `runs` seeds of a new rung at `x` (n,) will lie: (n, 2)."""
+        """Where the mean of `runs` seeds of a new rung at `x`, (n,) or one row an input, will lie: (n, 2)."""
         noise = np.outer(self.inflation * self.scatter.of_mean(runs), NOISE_QUANTILES)  # (R, Q)
         noise = noise.clip(-NOISE_LIMIT, NOISE_LIMIT)
         drawn = np.log(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
-        return np.exp(np.quantile(drawn.reshape(-1, x.size), _tails(level), axis=0).T)
+        return np.exp(np.quantile(drawn.reshape(-1, x.shape[-1]), _tails(level), axis=0).T)
 
 
 def share_weights(x: Array) -> Array:
     """Weights (n,) by which every size counts once: seeds are no further evidence of what they share."""
-    _, size_of_run, runs = np.unique(x, return_inverse=True, return_counts=True)
+    size_of_run, runs = _sizes(x)
     return 1.0 / runs[size_of_run]
 
 
@@ -87,7 +94,8 @@ def measure_scatter(fit: FitResult, x: Array) -> Scatter:
     than parameters.
     """
     residuals = np.array(fit.log_residuals)
-    groups = [residuals[x == size] for size in np.unique(x)]
+    size_of_run, runs = _sizes(x)
+    groups = [residuals[size_of_run == size] for size in range(len(runs))]
     rungs_dof = len(groups) - len(fit.parameters)
     assert rungs_dof > 0, "a law is fitted to more sizes than it has parameters"
     seeds_dof = residuals.size - len(groups)
@@ -113,9 +121,12 @@ def resample(
     replicates: int,
     seed: int,
     kind: str | None = None,
-    delta: float = DELTA,
+    weights: Array | None = None,
+    loss: Loss = HUBER,
 ) -> Bootstrap:
-    """Refit `replicates` times, each from fresh starts. x, y (n,) are the data of `fit`, one entry a run.
+    """Refit `replicates` times, each from fresh starts. x, y, weights are those of `fit`, one entry a run.
+
+    Without `weights` every size counts once, as in `share_weights`.
 
     From eight sizes on, "rungs": sizes drawn with replacement, each with all its runs, redrawn where too few
     distinct ones are left for the law. Below, "parametric": noise between rungs and between seeds drawn about
@@ -126,7 +137,7 @@ def resample(
     law = LAWS[fit.law]
     scatter = measure_scatter(fit, x)
     inflation = np.sqrt(scatter.dof / rng.chisquare(scatter.dof, size=replicates))
-    weights = np.broadcast_to(share_weights(x), (replicates, x.size))
+    weights = np.broadcast_to(share_weights(x) if weights is None else weights, (replicates, y.size))
     data = np.broadcast_to(y, weights.shape)
     kind = kind or ("rungs" if fit.sizes >= SIZES_FOR_RESAMPLING else "parametric")
     if kind == "rungs":
@@ -134,7 +145,7 @@ def resample(
     else:
         noise = inflation[:, None] * _draw_noise(scatter, x, replicates, rng)
         data = fit.predict(x) * np.exp(noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
-    solutions = fit_many(law, x, data, weights=weights, delta=delta)
+    solutions = fit_many(law, x, data, weights=weights, loss=loss)
     arrived = solutions.converged
     return Bootstrap(
         kind=kind,
@@ -148,20 +159,26 @@ def resample(
 
 def _draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
     """How often each run is drawn, (R, n): as often as its size; at least `sizes_needed` sizes are."""
-    sizes, size_of_run = np.unique(x, return_inverse=True)
-    equal = np.full(sizes.size, 1 / sizes.size)
-    drawn = rng.multinomial(sizes.size, equal, size=replicates)
+    size_of_run, runs = _sizes(x)
+    equal = np.full(len(runs), 1 / len(runs))
+    drawn = rng.multinomial(len(runs), equal, size=replicates)
     while (poor := (drawn > 0).sum(axis=1) < sizes_needed).any():
-        drawn[poor] = rng.multinomial(sizes.size, equal, size=int(poor.sum()))
+        drawn[poor] = rng.multinomial(len(runs), equal, size=int(poor.sum()))
     return drawn[:, size_of_run].astype(float)
 
 
 def _draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
     """Noise of ln y, (R, n): one draw that the seeds of a size share, and one for each run."""
-    sizes, size_of_run = np.unique(x, return_inverse=True)
-    shared = scatter.between_rungs * rng.standard_normal((replicates, sizes.size))
-    own = (scatter.between_seeds or 0.0) * rng.standard_normal((replicates, x.size))
+    size_of_run, runs = _sizes(x)
+    shared = scatter.between_rungs * rng.standard_normal((replicates, len(runs)))
+    own = (scatter.between_seeds or 0.0) * rng.standard_normal((replicates, x.shape[-1]))
     return shared[:, size_of_run] + own
+
+
+def _sizes(x: Array) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each run's size (n,), and the runs of each: of x, (n,) or one row an input."""
+    _, size_of_run, runs = np.unique(x, axis=-1, return_inverse=True, return_counts=True)
+    return size_of_run.reshape(-1), runs
 
 
 def _tails(level: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from scipy.stats import t as student
 
 from scaling_report.fit import FitResult, fit
 from scaling_report.laws import LAWS
+from scaling_report.losses import LEAST_SQUARES
 from scaling_report.uncertainty import measure_scatter, resample, share_weights
 
 SIZES = np.geomspace(13e3, 1e6, 7)
@@ -64,8 +65,8 @@ def test_a_size_weighs_one_however_many_seeds_it_has() -> None:
 def test_the_bands_of_a_straight_line_are_students() -> None:
     rng = np.random.default_rng(1)
     y = 4 * SIZES**-0.06 * np.exp(0.01 * rng.standard_normal(7))
-    found = fit("power", SIZES, y, delta=np.inf)
-    bootstrap = resample(found, SIZES, y, replicates=8000, seed=0, delta=np.inf)
+    found = fit("power", SIZES, y, loss=LEAST_SQUARES)
+    bootstrap = resample(found, SIZES, y, replicates=8000, seed=0, loss=LEAST_SQUARES)
     log_x, at = np.log(SIZES), np.log(LARGER[0])
     spread = ((log_x - log_x.mean()) ** 2).sum()
     sd = np.sqrt(np.square(found.log_residuals).sum() / 5)

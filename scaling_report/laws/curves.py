@@ -1,19 +1,13 @@
-"""Each law: a pure function whose docstring is its formula and source, and what a fit needs of it."""
+"""Laws of one input: a metric against size, data or compute."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from scaling_report.laws.law import EXPONENT_MAX, SMALLEST_SHARE, Array, Law
 
-EXPONENT_MAX = 3.0  # steeper than any published exponent: a fit that ends here is not identified
 EXPONENTS = np.geomspace(0.01, EXPONENT_MAX, 48)  # the grid of variable projection
 SEGMENTS = 4  # the best exponent of each quarter of the grid becomes a start
-SMALLEST_SHARE = 1e-9  # of the data's own scale: keeps a logarithm finite where a coefficient ends at zero
 
 
 def power(x: Array, a: float, b: float) -> Array:
@@ -24,35 +18,6 @@ def power(x: Array, a: float, b: float) -> Array:
 def power_floor(x: Array, e: float, a: float, b: float) -> Array:
     """y = e + a·x^-b, e the irreducible part. Henighan et al. 2020 (arXiv:2010.14701), eq. 1.1."""
     return e + a * x**-b
-
-
-@dataclass(frozen=True)
-class Law:
-    """A law as the solver sees it.
-
-    The solver works on u = x/x0 and v = y/y0, x0 and y0 being geometric means, with the law's own working
-    parameters theta (..., P): there, unlike in raw units, the parameters are of order one and weakly
-    correlated. `log_curve(theta (..., P), u (n,))` is ln v (..., n); `log_jacobian` its derivative by theta
-    (..., n, P); `starts(u (n,), v (R, n), weights (R, n))` gives theta (R, S, P); `natural(theta, x0, y0)`
-    the formula's parameters (..., P) in the order of `parameters`.
-    """
-
-    name: str
-    formula: str
-    source: str
-    parameters: tuple[str, ...]
-    lower: Array
-    upper: Array
-    curve: Callable[..., Array]
-    log_curve: Callable[[Array, Array], Array]
-    log_jacobian: Callable[[Array, Array], Array]
-    starts: Callable[[Array, Array, Array], Array]
-    natural: Callable[[Array, float, float], Array]
-
-    @property
-    def sizes_needed(self) -> int:
-        """Distinct sizes below which the law would run through its points, leaving nothing to judge it by."""
-        return len(self.parameters) + 1
 
 
 def _power_log_curve(theta: Array, u: Array) -> Array:
@@ -127,31 +92,30 @@ def _floor_natural(theta: Array, x0: float, y0: float) -> Array:
     return np.stack([y0 * e, y0 * a * x0**b, b], axis=-1)
 
 
-LAWS: Mapping[str, Law] = {
-    "power": Law(
-        name="power",
-        formula="y = a·x^-b",
-        source="Kaplan et al. 2020",
-        parameters=("a", "b"),
-        lower=np.array([-np.inf, -EXPONENT_MAX]),
-        upper=np.array([np.inf, EXPONENT_MAX]),
-        curve=power,
-        log_curve=_power_log_curve,
-        log_jacobian=_power_log_jacobian,
-        starts=_power_starts,
-        natural=_power_natural,
-    ),
-    "power-floor": Law(
-        name="power-floor",
-        formula="y = e + a·x^-b",
-        source="Henighan et al. 2020",
-        parameters=("e", "a", "b"),
-        lower=np.array([0.0, SMALLEST_SHARE, EXPONENTS[0]]),
-        upper=np.array([np.inf, np.inf, EXPONENT_MAX]),
-        curve=power_floor,
-        log_curve=_floor_log_curve,
-        log_jacobian=_floor_log_jacobian,
-        starts=_floor_starts,
-        natural=_floor_natural,
-    ),
-}
+POWER = Law(
+    name="power",
+    formula="y = a·x^-b",
+    source="Kaplan et al. 2020",
+    parameters=("a", "b"),
+    lower=np.array([-np.inf, -EXPONENT_MAX]),
+    upper=np.array([np.inf, EXPONENT_MAX]),
+    curve=power,
+    log_curve=_power_log_curve,
+    log_jacobian=_power_log_jacobian,
+    starts=_power_starts,
+    natural=_power_natural,
+)
+
+POWER_FLOOR = Law(
+    name="power-floor",
+    formula="y = e + a·x^-b",
+    source="Henighan et al. 2020",
+    parameters=("e", "a", "b"),
+    lower=np.array([0.0, SMALLEST_SHARE, EXPONENTS[0]]),
+    upper=np.array([np.inf, np.inf, EXPONENT_MAX]),
+    curve=power_floor,
+    log_curve=_floor_log_curve,
+    log_jacobian=_floor_log_jacobian,
+    starts=_floor_starts,
+    natural=_floor_natural,
+)

@@ -1,0 +1,116 @@
+"""The command that fits a law to a table that anybody measured; nothing heavy before it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eval.files import InputError
+from pipelines.cli_using import tidy
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from scaling_report.judge import Judgement
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(fit)
+
+
+def fit(
+    table: Annotated[Path, typer.Argument(help="Runs: .csv, .jsonl or .parquet, also .gz; a row a run.")],
+    law: Annotated[str, typer.Option(help="power, power-floor (of one input) or chinchilla (n, d).")],
+    x: Annotated[
+        list[str],
+        typer.Option(
+            metavar="INPUT=COLUMN", help="n, d or c (FLOPs; two give the third by C = 6ND); repeatable."
+        ),
+    ],
+    y: Annotated[str, typer.Option(metavar="COLUMN", help="The metric, above zero.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN<NUMBER", help="Rows to fit (also >, <=, >=); repeatable."),
+    ] = None,
+    loss: Annotated[
+        str, typer.Option(help="huber, lad, least-squares (of ln y) or asymmetric (of y).")
+    ] = "huber",
+    starts: Annotated[int, typer.Option(min=0, help="Of a published grid (chinchilla: 4500).")] = 64,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Refits behind errors and intervals.")] = 400,
+    holdout: Annotated[int, typer.Option(min=0, help="Largest places (by compute) to hide and predict.")] = 0,
+    predict: Annotated[
+        list[str] | None, typer.Option(metavar="n=…,d=…", help="A run to predict; repeatable.")
+    ] = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of intervals.")] = 0.9,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Fit a scaling law to a table of runs: parameters with errors, what is identified, predictions."""
+    from rich.console import Console
+
+    with tidy():
+        from pipelines.fitting import judge_table
+
+        found, left_out = judge_table(
+            table,
+            law=law,
+            x=x,
+            y=y,
+            where=where or (),
+            loss=loss,
+            starts=starts,
+            bootstrap=bootstrap,
+            holdout=holdout,
+            predict=predict or (),
+            level=level,
+            seed=seed,
+        )
+        if json_:
+            print(json.dumps(found.to_dict() | {"left_out": left_out}, ensure_ascii=False, allow_nan=False))
+            return
+        _show(Console(highlight=False), found, left_out)
+
+
+def _show(console: Console, found: Judgement, left_out: Sequence[str]) -> None:
+    from eval.printing import print_table
+    from scaling_report.notation import significant
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    told: dict[str, Any] = found.to_dict()
+    errors, intervals = told["standard_errors"] or {}, told["intervals"] or {}
+    say(f"{told['law']}: {told['formula']} · {told['n']:,} runs · {told['loss']} {told['objective']:.9g}\n")
+    print_table(
+        console,
+        [
+            {
+                "parameter": name,
+                "value": significant(value, 6),
+                "± s.e.": significant(errors[name], 3) if name in errors else "",
+                f"{100 * found.level:.0f} % interval": " to ".join(
+                    significant(end) for end in intervals.get(name, ())
+                ),
+                "least squares": significant(told["second_opinion"][name], 6),
+            }
+            for name, value in told["parameters"].items()
+        ],
+    )
+    for sentence in told["verdict"]:
+        say(sentence)
+    for line in left_out:
+        say(f"left out: {line}")
+
+
+def parse_pair(given: str, option: str) -> tuple[str, str]:
+    """NAME=VALUE. Raises InputError for anything else."""
+    name, equals, value = given.partition("=")
+    if not (equals and name.strip() and value.strip()):
+        what = "COLUMN, such as n=params" if option == "--x" else "NUMBER, such as n=1e9"
+        raise InputError(f"{option}: {given!r}; NAME={what}, is wanted")
+    return name.strip(), value.strip()

@@ -1,0 +1,229 @@
+"""One law on one table, judged: parameters with errors, what is identified, forecasts tested first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eval.files import InputError
+from scaling_report.doubts import find_doubts
+from scaling_report.fit import STARTS, FitResult, fit
+from scaling_report.laws import LAWS, Array
+from scaling_report.losses import LOSSES
+from scaling_report.notation import significant
+from scaling_report.uncertainty import Bootstrap, resample
+from scaling_report.wording import count
+
+FLOPS_PER_TOKEN = (
+    6.0  # C = 6·N·D, Kaplan et al. 2020: what turns two of size, data and compute into the third
+)
+FAR = 3.0  # times beyond what was fitted, either way
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
+
+    `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
+    """
+
+    fit: FitResult
+    bootstrap: Bootstrap | None
+    level: float
+    predictions: tuple[dict[str, Any], ...]
+    holdout: dict[str, Any] | None
+    identified: bool
+    verdict: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it: missing is None."""
+        found, boot = self.fit, self.bootstrap
+        condition = found.condition
+        return {
+            "law": found.law,
+            "formula": LAWS[found.law].formula,
+            "parameters": dict(found.parameters),
+            "standard_errors": boot and boot.standard_errors(),
+            "intervals": boot and {name: list(ends) for name, ends in boot.interval(self.level).items()},
+            "level": self.level,
+            "loss": found.loss,
+            "objective": found.objective,
+            "n": found.n,
+            "converged": found.converged,
+            "identified": self.identified,
+            "at_bound": list(found.at_bound),
+            "starts_arrived": found.arrived,
+            "condition": condition if condition is not None and math.isfinite(condition) else None,
+            "second_opinion": dict(found.second_opinion),
+            "bootstrap": boot and {"kind": boot.kind, "replicates": boot.replicates, "failed": boot.failed},
+            "predictions": list(self.predictions),
+            "holdout": self.holdout,
+            "verdict": list(self.verdict),
+        }
+
+
+def judge(
+    law: str,
+    columns: Mapping[str, Array],
+    y: Array,
+    *,
+    loss: str = "huber",
+    starts: int = STARTS,
+    bootstrap: int = 400,
+    holdout: int = 0,
+    predict: Sequence[Mapping[str, float]] = (),
+    level: float = 0.9,
+    seed: int = 0,
+) -> Judgement:
+    """Fit a law to a table's columns (each (n,), by input: n, d, c or, for a curve, whatever it is called).
+
+    Of n, d and c (FLOPs) two give the third by C = 6·N·D. `holdout` hides that many of the largest places
+    (of a surface: those of the most compute) from a second fit, which then predicts them. Raises `InputError`
+    for an input that is not given, for `bootstrap` of 1, and as `fit` does.
+    """
+    x = find_inputs(law, columns)
+    if bootstrap == 1:
+        raise InputError("bootstrap: one refit has no spread; ask for more, or for 0")
+    places = [find_inputs(law, {name: np.array([value]) for name, value in at.items()}) for at in predict]
+    found = fit(law, x, y, loss=loss, starts=starts)
+    boot, why = _errors(found, x, y, bootstrap, seed)
+    doubts = find_doubts(found, x, boot, level)
+    predictions = tuple(_predict(found, boot, x, at, level) for at in places)
+    tested = _test_on(found, x, y, holdout, starts) if holdout else None
+    verdict = [_fitted(found), *doubts, *why]
+    if tested:
+        verdict.append(_tested(tested))
+    if not doubts:
+        verdict += _exponents(found, boot, level)
+    verdict += [_spoken(one, level) for one in predictions]
+    identified = found.identified and not doubts
+    return Judgement(found, boot, level, predictions, tested, identified, tuple(verdict))
+
+
+def find_inputs(law: str, columns: Mapping[str, Array]) -> Array:
+    """The law's x from the columns, (n,) or one row an input. Raises `InputError` for too few or many."""
+    known = LAWS[law]
+    if known.inputs == ("x",):
+        if len(columns) != 1:
+            raise InputError(f"{law}: is of one input, {len(columns)} are given; name one with --x")
+        return np.asarray(next(iter(columns.values())), dtype=float)
+    given = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
+    if len(given) > len(known.inputs):
+        raise InputError(
+            f"{law}: {', '.join(given)} are given; two of n, d and c=FLOPs give the third: leave one out"
+        )
+    if {"n", "c"} == given.keys():
+        given["d"] = given["c"] / (FLOPS_PER_TOKEN * given["n"])
+    if {"d", "c"} == given.keys():
+        given["n"] = given["c"] / (FLOPS_PER_TOKEN * given["d"])
+    if missing := [name for name in known.inputs if name not in given]:
+        raise InputError(
+            f"{law}: needs {missing[0]}, and {', '.join(columns) or 'nothing'} is given; name its column "
+            f"with --x {missing[0]}=COLUMN (of n, d and c=FLOPs two will do)"
+        )
+    return np.stack([given[name] for name in known.inputs])
+
+
+def _errors(
+    found: FitResult, x: Array, y: Array, replicates: int, seed: int
+) -> tuple[Bootstrap | None, list[str]]:
+    """The refits, or None, and in words which they are or why there are none."""
+    law, loss = LAWS[found.law], LOSSES[found.loss]
+    if not replicates:
+        return None, []
+    if found.sizes < law.sizes_needed:
+        return None, ["No errors: the law goes through its points, so nothing says how far runs scatter."]
+    kind = "rungs" if loss.above != 1 else None  # noise about a curve that hugs a floor has no middle
+    boot = resample(
+        found, x, y, replicates=replicates, seed=seed, kind=kind, weights=np.ones_like(y), loss=loss
+    )
+    if boot.replicates - boot.failed < 2:
+        return None, [f"No errors: {boot.failed} of {boot.replicates} refits failed."]
+    ways = {"rungs": "runs drawn again", "parametric": "noise drawn about the fit, for want of eight sizes"}
+    failed = f"; {boot.failed} of them failed and are in no interval" if boot.failed else ""
+    return boot, [f"Errors are of {boot.replicates} refits to {ways[boot.kind]}{failed}."]
+
+
+def _fitted(found: FitResult) -> str:
+    typical = significant(100 * float(np.median(np.abs(found.log_residuals))), 2)
+    arrived = ""
+    if found.arrived is not None:
+        arrived = f"; {100 * found.arrived:.0f} % of the published starts tried came to this optimum"
+    return f"{LAWS[found.law].formula} fits {count(found.n, 'run')} to {typical} % (median){arrived}."
+
+
+def _test_on(found: FitResult, x: Array, y: Array, holdout: int, starts: int) -> dict[str, Any]:
+    """What a fit without the largest places says of the runs there, beside the last value that it saw."""
+    rows = np.atleast_2d(x)
+    places, place_of_run = np.unique(rows, axis=1, return_inverse=True)
+    order = np.argsort(places.prod(axis=0), kind="stable")  # by N·D, which C is six times of
+    hidden = np.isin(place_of_run.reshape(-1), order[-holdout:])
+    left = places.shape[1] - holdout
+    if left < LAWS[found.law].sizes_needed:
+        raise InputError(
+            f"holdout: {holdout} of {places.shape[1]} places leaves {max(left, 0)} to fit; hide fewer"
+        )
+    again = fit(found.law, x[..., ~hidden], y[~hidden], loss=found.loss, starts=starts)
+    predicted, measured = again.predict(x[..., hidden]), y[hidden]
+    last = y[np.flatnonzero(place_of_run.reshape(-1) == order[-holdout - 1])].mean()
+    return {
+        "places": holdout,
+        "predicted": predicted.tolist(),
+        "measured": measured.tolist(),
+        "mean_absolute_error_percent": float(100 * np.abs(predicted / measured - 1).mean()),
+        "last_value_error_percent": float(100 * np.abs(last / measured - 1).mean()),
+    }
+
+
+def _tested(test: Mapping[str, Any]) -> str:
+    names = ("mean_absolute_error_percent", "last_value_error_percent")
+    own, last = (significant(test[name], 2) for name in names)
+    where = "the largest place" if test["places"] == 1 else f"the {count(test['places'], 'largest place')}"
+    said = f"it predicts what is there {own} % off (mean); the last value is {last} % off"
+    return f"Fitted without {where} {said}."
+
+
+def _exponents(found: FitResult, boot: Bootstrap | None, level: float) -> list[str]:
+    """How the best size grows with compute, beta / (alpha + beta): Hoffmann et al. 2022, eq. 4."""
+    if not {"alpha", "beta"} <= found.parameters.keys():
+        return []
+    text = f"The best size grows as C^{_share(found.parameters['alpha'], found.parameters['beta']):.3f}"
+    if boot is not None:
+        names = LAWS[found.law].parameters
+        alphas, betas = (boot.solutions.parameters[:, names.index(name)] for name in ("alpha", "beta"))
+        low, high = np.quantile(_share(alphas, betas), [(1 - level) / 2, (1 + level) / 2])
+        text += f" ({100 * level:.0f} % interval {low:.3f} to {high:.3f})"
+    return [f"{text}."]
+
+
+def _share(alpha: Any, beta: Any) -> Any:
+    return beta / np.maximum(alpha + beta, 1e-300)
+
+
+def _predict(found: FitResult, boot: Bootstrap | None, x: Array, at: Array, level: float) -> dict[str, Any]:
+    rows, place = np.atleast_2d(x), np.atleast_2d(at)[:, 0]
+    beyond = float(np.maximum(place / rows.max(axis=1), rows.min(axis=1) / place).max())
+    even = LOSSES[found.loss].above == 1  # else the curve is no middle that new runs lie about
+    return {
+        "at": dict(zip(LAWS[found.law].inputs, place.tolist(), strict=True)),
+        "value": float(found.predict(at)[0]),
+        "confidence": None if boot is None else boot.confidence(at, level)[0].tolist(),
+        "prediction": None if boot is None or not even else boot.prediction(at, level)[0].tolist(),
+        "times_beyond": beyond,
+    }
+
+
+def _spoken(one: Mapping[str, Any], level: float) -> str:
+    place = ", ".join(f"{name} = {significant(value)}" for name, value in one["at"].items())
+    text = f"At {place}: {significant(one['value'], 4)}"
+    if one["times_beyond"] > FAR:
+        beyond = significant(one["times_beyond"], 2)
+        return f"{text}, {beyond} times beyond what was measured: too far for an interval to be claimed."
+    if one["prediction"] is not None:
+        low, high = (significant(end, 4) for end in one["prediction"])
+        text += f" ({100 * level:.0f} % of new runs between {low} and {high})"
+    return f"{text}."

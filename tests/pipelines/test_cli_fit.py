@@ -1,0 +1,162 @@
+"""`stepladder fit`, as a shell calls it: what it prints, and every mistake in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.cli import main
+from scaling_report.laws import chinchilla
+
+TRUTH = {"E": 1.8, "A": 480.0, "B": 2100.0, "alpha": 0.35, "beta": 0.37}
+SURFACE = ("--law", "chinchilla", "--x", "n=params", "--x", "d=tokens", "--y", "loss", "--bootstrap", "50")
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of 16 runs, one without a loss, one with a loss that is not wanted."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["params,tokens,flops,loss,who"]
+    for n in np.geomspace(1e7, 1e9, 4):
+        for d in np.geomspace(1e9, 1e11, 4):
+            lines.append(f"{n},{d},{6 * n * d},{chinchilla(n, d, **TRUTH)},me")
+    lines += ["1e8,1e10,6e18,,me", "1e8,1e10,6e18,9.5,me"]
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["stepladder", "fit", *arguments])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_one_json_object_holds_the_fit(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (*SURFACE, "--where", "loss<9", "--predict", "n=2e9,d=2e11", "--holdout", "2", "--json")
+    code, out, err = run(monkeypatch, capsys, "runs.csv", *asked)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["parameters"] == pytest.approx(TRUTH, rel=1e-5)
+    assert list(found["parameters"]) == ["E", "A", "B", "alpha", "beta"]
+    assert (found["law"], found["n"], found["converged"], found["identified"]) == (
+        "chinchilla",
+        16,
+        True,
+        True,
+    )
+    assert found["standard_errors"].keys() == found["intervals"].keys() == TRUTH.keys()
+    assert found["predictions"][0]["value"] == pytest.approx(chinchilla(2e9, 2e11, **TRUTH), rel=1e-5)
+    assert found["holdout"]["mean_absolute_error_percent"] < 1e-3
+    assert found["left_out"] == ["1 row by --where", "1 row without a number (row 17)"]
+    assert all(sentence.endswith(".") for sentence in found["verdict"])
+
+
+def test_the_same_is_a_table_without_json_and_data_come_from_compute(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--law", "chinchilla", "--x", "n=params", "--x", "c=flops", "--y", "loss", "--where", "loss<9")
+    code, out, _ = run(monkeypatch, capsys, "runs.csv", *asked, "--bootstrap", "50")
+    assert code == 0
+    for words in ("L = E + A/N^alpha + B/D^beta · 16 runs", "alpha", "0.350000", "± s.e.", "90 % interval"):
+        assert words in out
+    assert "left out: 1 row without a number (row 17)" in out
+    assert "The best size grows as C^0.514" in out
+
+
+def test_a_curve_takes_one_column(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["size,loss", *(f"{size},{1.6 + 16.5 * size**-0.35}" for size in np.geomspace(1e4, 1e6, 8))]
+    (table.parent / "curve.csv").write_text("\n".join(lines))
+    asked = ("--law", "power-floor", "--x", "size", "--y", "loss", "--predict", "x=2e6", "--json")
+    code, out, _ = run(monkeypatch, capsys, "curve.csv", *asked)
+    assert code == 0
+    found = json.loads(out)
+    assert found["parameters"] == pytest.approx({"e": 1.6, "a": 16.5, "b": 0.35}, rel=1e-5)
+    assert found["predictions"][0]["value"] == pytest.approx(1.6 + 16.5 * 2e6**-0.35)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("none.csv", *SURFACE), "none.csv: no such file; check the name"),
+        (("runs.txt", *SURFACE), "runs.txt: none of .jsonl, .csv, .parquet"),
+        (
+            ("runs.csv", "--law", "chinchila", *SURFACE[2:]),
+            "--law: 'chinchila' is not known; did you mean 'chin",
+        ),
+        (("runs.csv", *SURFACE, "--loss", "hubert"), "--loss: 'hubert' is not known; did you mean 'huber'?"),
+        (("runs.csv", *SURFACE[:2], "--x", "n=params", "--y", "loss"), "chinchilla: needs d, and n is given"),
+        (("runs.csv", *SURFACE[:2], "--x", "m=params", "--y", "loss"), "--x: 'm' is no input of chinchilla"),
+        (
+            ("runs.csv", *SURFACE[:2], "--x", "params", "--y", "loss"),
+            "--x: 'params'; NAME=COLUMN, such as n=params, is w",
+        ),
+        (
+            ("runs.csv", *SURFACE[:4], "--x", "d=token", "--y", "loss"),
+            "runs.csv: has no column 'token'; did you mean 'tokens'? there are params, tokens",
+        ),
+        (("runs.csv", *SURFACE[:6], "--y", "who"), "runs.csv: row 1: who: 'me' is no number; write one"),
+        (("runs.csv", *SURFACE, "--where", "loss=3"), "--where: 'loss=3'; COLUMN<NUMBER is wanted"),
+        (
+            ("runs.csv", *SURFACE, "--where", "loss<0"),
+            "runs.csv: no rows to fit; give some, or another --where",
+        ),
+        (("runs.csv", *SURFACE, "--where", "loss<2.5"), "distinct pairs of n and d for 5 parameters"),
+        (("zero.csv", *SURFACE), "zero.csv: row 1: params: 0; laws need finite numbers above zero"),
+        (("runs.csv", *SURFACE, "--predict", "n=big,d=1"), "--predict n: 'big' is no number"),
+        (("runs.csv", *SURFACE, "--predict", "n=1e9"), "chinchilla: needs d, and n is given"),
+        (
+            ("runs.csv", *SURFACE, "--predict", "n=nan,d=1"),
+            "--predict n: nan; laws need finite numbers above",
+        ),
+        (("runs.csv", *SURFACE, "--predict", "n=1,d=2,q=3"), "--predict: 'q' is no input here; choose from"),
+        (("runs.csv", *SURFACE, "--predict", "n=1,d=2,n=3"), "--predict: n is given twice; leave one out"),
+        (("runs.csv", *SURFACE, "--predict", "n="), "--predict: 'n='; NAME=NUMBER, such as n=1e9, is wanted"),
+        (("runs.csv", *SURFACE, "--x", "n=flops"), "--x: n is given twice; leave one out"),
+        (("runs.csv", *SURFACE, "--x", "c=flops"), "chinchilla: n, d, c are given; two of n, d and c=FLOPs"),
+        (("runs.csv", *SURFACE, "--bootstrap", "1"), "bootstrap: one refit has no spread"),
+        (("runs.csv", *SURFACE, "--holdout", "13"), "holdout: 13 of 17 places leaves 4 to fit; hide fewer"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: tuple[str, ...],
+    said: str,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (table.parent / "runs.txt").write_text("x")
+    (table.parent / "zero.csv").write_text("params,tokens,loss\n0,1,2\n")
+    code, out, err = run(monkeypatch, capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_nothing_of_torch_is_loaded(table: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['stepladder', 'fit', *sys.argv[1:]]\n"
+        "from pipelines.cli import main\n"
+        "main()\n"
+        "assert not {'torch', 'transformers', 'datasets'} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, "runs.csv", *SURFACE], check=True, capture_output=True, cwd=table.parent
+    )
