@@ -58,6 +58,8 @@ class Point:
     value: float
     stderr: float | None
     n: int | None
+    seconds: float | None = None
+    """How long all n items took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,6 +255,7 @@ def _point(run: Result) -> Point:
         value=run.value,
         stderr=run.stderr,
         n=run.n,
+        seconds=run.seconds,
     )
 
 

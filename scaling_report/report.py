@@ -45,7 +45,7 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
     results = read_results(table)
     if not results and run is None:
         raise InputError(f"{table}: no results in it; measure a model first")
-    laws = analyse(results, settings)
+    laws = analyse(results, settings, run)
     story = tell(laws, run, _name(table))
     drawings = {figure.id: draw(figure.spec) for figure in story.figures}
     return {

@@ -101,7 +101,7 @@ def forecast_sentence(
         "" if forecast.error_percent is None else f", {per_cent(forecast.error_percent)} from the prediction"
     )
     return (
-        f"{capital(quantity(series))}: with {listed(hidden)} hidden, the {LAW_NAMES[law]} fitted to the other"
+        f"{capital(quantity(series))}: with {listed(hidden)} hidden, the {law} fitted to the other"
         f" {count(seen, 'rung')} predicts {significant(forecast.predicted)} for {forecast.rung}"
         f" ({100 * level:g} % prediction interval {significant(low)} to {significant(high)})."
         f" {measured}: {significant(forecast.actual)}{miss} and {place} the interval."
@@ -127,7 +127,7 @@ def baseline_sentence(series: Series, above: Sequence[str]) -> str:
 def law_sentence(law: str, axis: str, exponent: float, error: float, floor: str | None) -> str:
     """The exponent with its error, and what is known of the floor."""
     sentence = (
-        f"Against {AXIS_NAMES[axis]} the {LAW_NAMES[law]} has exponent {significant(exponent, 2)}"
+        f"Against {AXIS_NAMES[axis]} the {law} has exponent {significant(exponent, 2)}"
         f" (standard error {significant(error, 2)})"
     )
     return f"{sentence}; {floor}." if floor else f"{sentence}."
