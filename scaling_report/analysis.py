@@ -18,6 +18,7 @@ from scaling_report.notation import significant
 from scaling_report.off_trend import find_off_trend
 from scaling_report.outlook import look_ahead
 from scaling_report.settings import ReportSettings
+from scaling_report.surfaces import fit_surfaces
 from scaling_report.trend import Trend, find_trend
 from scaling_report.wording import (
     BASELINE_ERRORS,
@@ -44,13 +45,16 @@ def analyse(
     results = list(results)
     frame = from_results(results, settings.x[0])
     series = [_analyse_series(one, settings, run) for one in frame.series]
+    surfaces, no_surface = fit_surfaces(frame, settings)
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
         "run": ", ".join(runs) or None,
         "settings": settings.model_dump(mode="json"),
         "series": series,
-        "verdict": _verdict(frame.series, series),
+        "surfaces": surfaces,
+        "no_surface_reason": no_surface,
+        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_surface)],
         "left_out": [asdict(entry) for entry in frame.left_out],
     }
 
@@ -182,6 +186,10 @@ def _verdict(frames: Sequence[Series], series: Sequence[dict[str, Any]]) -> list
         if found["baseline_sentence"]:
             sentences.append(found["baseline_sentence"])
     return sentences + _off_trend(series)
+
+
+def _surface_sentences(surfaces: Sequence[Mapping[str, Any]], reason: str | None) -> list[str]:
+    return list(surfaces[0]["sentences"]) if surfaces else [reason] if reason else []
 
 
 def _off_trend(series: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -18,6 +18,7 @@ from scaling_report.provenance import (
     training_facts,
 )
 from scaling_report.sections import glance, summarise_tasks, tell_series
+from scaling_report.surface_view import tell_surface
 
 
 def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a table of results") -> Story:
@@ -28,7 +29,8 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
     run = run or {}
     hero = _hero(laws["series"])
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
-    told = {sentence for section in sections.values() for sentence in section.sentences}
+    surfaces = tuple(tell_surface(one) for one in laws["surfaces"])
+    told = {sentence for section in (*sections.values(), *surfaces) for sentence in section.sentences}
     headline, *rest = laws["verdict"] or ["No rung has been measured yet."]
     lede = (*rest[:1], *summarise_tasks([one for one in laws["series"] if one["stage"] != "pretrain"]))
     findings = [sentence for sentence in rest[1:] if sentence not in told]
@@ -42,7 +44,10 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         failures=failure_table(run),
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
-        sections=tuple(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+        sections=(
+            *surfaces,
+            *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+        ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
         rungs=rung_tables(run),
