@@ -94,7 +94,7 @@ def _analyse_series(
         "backtests": backtests,
         "outlook": look_ahead(series, settings, backtests, _latencies(series, axis)),
         "off_trend": find_off_trend(series, settings, run) if trend.moves else [],
-        "surprises": find_surprises(series, trend, fits),
+        "surprises": find_surprises(series, trend, fits, axis),
         "notes": list(dict.fromkeys(notes)),  # the same of every axis is said once
     }
 

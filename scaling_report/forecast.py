@@ -14,6 +14,8 @@ from scaling_report.target import Target
 from scaling_report.trend import average_by_size
 from scaling_report.uncertainty import Bootstrap, share_weights
 
+NOTHING = 1e-7  # of a backtest's error: rounding wins no law its parameter
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -101,7 +103,11 @@ def choose_law(candidates: Sequence[Candidate]) -> Candidate | None:
     if not shared:
         return able[0]
     means = [float(np.mean([found[size] for size in shared])) for found in errors]
-    return able[int(np.argmin(means))]
+    best = 0
+    for place, mean in enumerate(means):
+        if mean < means[best] - NOTHING:
+            best = place
+    return able[best]
 
 
 def predict_rung(

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr
 
-from scaling_report.curves import Curve, fit_axis
-from scaling_report.fit import FitResult, fit
-from scaling_report.frame import Series
-from scaling_report.laws import LAWS, Array
+from scaling_report.curves import find_candidates
+from scaling_report.fit import fit_many
+from scaling_report.forecast import Candidate
+from scaling_report.frame import Point, Series
+from scaling_report.laws import LAWS, Array, Law
+from scaling_report.losses import LEAST_SQUARES
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
-from scaling_report.trend import average_by_size
+from scaling_report.target import targets_of
 from scaling_report.wording import capital, per_cent, quantity
 
 ALPHA = 0.05  # for all rungs of a series together
 SMALLEST = 0.002  # of the law's quantity: less is no finding, however exact the others
+DOF = 2
+MOST = 4  # one rung in so many: where more are off the trend, it is the law that is wrong
 DIVERGED = 0.03  # of the lowest training loss: how far above it a run may end
 UNLIKE = 3.0  # times the learning rate that a power law through the other rungs gives
 
@@ -35,63 +39,69 @@ def find_off_trend(
     whether its training diverged, or went at a learning rate unlike its neighbours'.
     """
     axis = settings.x[0]
-    sizes, _ = average_by_size(series.points, axis)
-    found: list[dict[str, Any]] = []
     points = list(series.points)
-    while True:
-        curves, _ = fit_axis(series, points, axis, settings, best_only=True)
-        best = next((one for one in curves if one.chosen), None)
-        if (
-            best is None
-            or np.unique(best.x).size < LAWS[best.fit.law].sizes_needed + 2
-            or len(found) * 4 >= sizes.size
-        ):
-            return found
+    found: list[dict[str, Any]] = []
+    while len(found) * MOST < len(series.rungs) and (best := _law_of(series, points, axis)):
+        sizes = np.unique(best.x)
         size, p_value, deviation = _most_unlikely(best)
-        if p_value * np.unique(best.x).size >= ALPHA or abs(deviation) < SMALLEST:
-            return found
+        p_value = min(1.0, p_value * sizes.size)
+        if p_value >= ALPHA or abs(deviation) < SMALLEST:
+            break
         rung = next(point.rung for point in points if point.x[axis] == size)
-        evidence = find_evidence(run, rung)
         entry = {
             "rung": rung,
             "x": size,
             "deviation_percent": 100 * deviation,
-            "p_value": min(1.0, p_value * np.unique(best.x).size),
-            "evidence": evidence,
+            "p_value": p_value,
+            "evidence": find_evidence(run, rung),
         }
         found.append({**entry, "sentence": _sentence(series, best, entry)})
         points = [point for point in points if point.rung != rung]
+    return found
 
 
-def _most_unlikely(best: Curve) -> tuple[float, float, float]:
+def _law_of(series: Series, points: Sequence[Point], axis: str) -> Candidate | None:
+    """The richest law that a rung can be left out of and leave `DOF` degrees of freedom to judge it by."""
+    distance, *_ = targets_of(series)
+    candidates, _ = find_candidates(series, points, axis)
+    able = [
+        one
+        for one in candidates
+        if one.target == distance and one.sizes - 1 - len(LAWS[one.law].parameters) >= DOF
+    ]
+    return max(able, key=lambda one: len(LAWS[one.law].parameters), default=None)
+
+
+def _most_unlikely(best: Candidate) -> tuple[float, float, float]:
     """The size that the others speak against most: itself, its p-value, how far its ln y lies off."""
-    sizes = np.unique(best.x)
+    law, sizes = LAWS[best.law], np.unique(best.x)
     log_y = np.array([np.log(best.y[best.x == size]).mean() for size in sizes])
+    without_one = 1.0 - np.eye(sizes.size)
+    rows = np.broadcast_to(np.exp(log_y), without_one.shape)
+    found = fit_many(law, sizes, rows, weights=without_one, loss=LEAST_SQUARES)
+    residuals = log_y - np.log(found.predict(sizes))  # (left out, at)
+    dof = sizes.size - 1 - len(law.parameters)
     told = []
     for i, size in enumerate(sizes):
-        others = np.arange(sizes.size) != i
-        found = fit(best.fit.law, sizes[others], np.exp(log_y[others]), loss="least-squares")
-        deviation = float(log_y[i] - np.log(found.predict(np.array([size])))[0])
-        slopes = _slopes(found, sizes)
-        dof = int(others.sum()) - len(found.parameters)
-        variance = float(np.square(found.log_residuals).sum()) / dof
-        leverage = slopes[i] @ np.linalg.pinv(slopes[others].T @ slopes[others]) @ slopes[i]
-        error = float(np.sqrt(variance * (1 + max(float(leverage), 0.0))))
+        others = without_one[i] > 0
+        slopes = _slopes(law, found.parameters[i], sizes)
+        variance = float(np.square(residuals[i, others]).sum()) / dof
+        leverage = float(slopes[i] @ np.linalg.pinv(slopes[others].T @ slopes[others]) @ slopes[i])
+        error = float(np.sqrt(variance * (1 + max(leverage, 0.0))))
+        deviation = float(residuals[i, i])
         t = abs(deviation) / error if error > 0 else np.inf if deviation else 0.0
         told.append((float(2 * stdtr(dof, -t)), float(size), deviation))
     p_value, size, deviation = min(told)
     return size, p_value, deviation
 
 
-def _slopes(found: FitResult, x: Array) -> Array:
+def _slopes(law: Law, parameters: Array, x: Array) -> Array:
     """Derivatives of ln y by the parameters (n, P), each scaled to its own size: central differences."""
-    law, center = LAWS[found.law], np.array(list(found.parameters.values()))
-    steps = np.maximum(np.abs(center), 1e-8) * 1e-5
     columns = []
-    for i, step in enumerate(steps):
-        shift = np.where(np.arange(center.size) == i, step, 0.0)
-        up, down = (np.log(law.predict(x, (center + side * shift)[None])[0]) for side in (1, -1))
-        columns.append((up - down) / (2 * step) * max(abs(center[i]), 1e-8))
+    for i, size in enumerate(np.maximum(np.abs(parameters), 1e-8)):
+        shift = np.where(np.arange(parameters.size) == i, 1e-5 * size, 0.0)
+        up, down = (np.log(law.predict(x, (parameters + side * shift)[None])[0]) for side in (1, -1))
+        columns.append((up - down) / 2e-5)
     return np.stack(columns, axis=1)
 
 
@@ -124,7 +134,7 @@ def find_evidence(run: Mapping[str, Any] | None, rung: str) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _sentence(series: Series, best: Curve, entry: Mapping[str, Any]) -> str:
+def _sentence(series: Series, best: Candidate, entry: Mapping[str, Any]) -> str:
     way = "above" if entry["deviation_percent"] > 0 else "below"
     symbol = "" if best.target.symbol == "y" else f" in {best.target.symbol}"
     why: Sequence[str] = entry["evidence"]

@@ -195,7 +195,11 @@ def _latency_at(size: float, latencies: Mapping[float, float]) -> float | None:
 
 
 def _no_latency(size: float, latencies: Mapping[float, float]) -> str:
-    return "no size reaches it" if not np.isfinite(size) else f"{count(len(latencies), 'size')} was timed"
+    return (
+        "no size reaches it"
+        if not np.isfinite(size)
+        else f"{count(len(latencies), 'size')} timed, and it takes two"
+    )
 
 
 def _finite(value: float) -> float | None:
