@@ -109,7 +109,7 @@ def _show(console: Console, found: Judgement | TwoStep, left_out: Sequence[str])
                 "value": significant(value, 6),
                 "± s.e.": significant(errors[name], 3) if name in errors else "",
                 f"{100 * found.level:.0f} % interval": " to ".join(
-                    significant(end) for end in intervals.get(name, ())
+                    significant(end) for end in intervals.get(name) or ()
                 ),
                 "least squares": significant(told["second_opinion"][name], 6),
             }

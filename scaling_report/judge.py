@@ -17,6 +17,7 @@ from scaling_report.inputs import find_inputs, order_by_size, times_beyond
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
+from scaling_report.shapes import find_absent
 from scaling_report.uncertainty import Bootstrap, resample
 from scaling_report.wording import count
 
@@ -27,7 +28,8 @@ FAR = 3.0  # times beyond what was fitted, either way
 class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
-    `law` is what was asked for; `dropped` the parameters that it was fitted without, since no data show them.
+    `law` is what was asked for; `dropped` are the parameters that it was fitted without, since the data cannot
+    show them, `absent` those that play no part in the curve at the data, whose refits say nothing.
     `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
     """
 
@@ -40,17 +42,20 @@ class Judgement:
     verdict: tuple[str, ...]
     law: str
     dropped: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: missing is None."""
         found, boot = self.fit, self.bootstrap
+        absent = dict.fromkeys(self.absent)
         condition = found.condition
         return {
             "law": self.law,
             "formula": LAWS[found.law].formula,
             "parameters": dict(found.parameters),
-            "standard_errors": boot and boot.standard_errors(),
-            "intervals": boot and {name: list(ends) for name, ends in boot.interval(self.level).items()},
+            "standard_errors": boot and boot.standard_errors() | absent,
+            "intervals": boot
+            and {name: list(ends) for name, ends in boot.interval(self.level).items()} | absent,
             "level": self.level,
             "loss": found.loss,
             "objective": found.objective,
@@ -109,7 +114,16 @@ def judge(
     verdict += [say_prediction(one, level) for one in predictions]
     identified = found.identified and not doubts
     return Judgement(
-        found, boot, level, predictions, tested, identified, tuple(verdict), law=law, dropped=left.dropped
+        found,
+        boot,
+        level,
+        predictions,
+        tested,
+        identified,
+        tuple(verdict),
+        law=law,
+        dropped=left.dropped,
+        absent=find_absent(found, np.atleast_2d(x)),
     )
 
 

@@ -77,6 +77,7 @@ def _broken(breaks: int) -> Law:
             *(one for i in range(1, breaks + 1) for one in _of_break(i)),
         ],
         grid=_grid(breaks),
+        patience=10,
     )
 
 

@@ -57,6 +57,7 @@ def build_law(
     grid: Grid | None = None,
     scaled_as: tuple[int, ...] | None = None,
     starts: Callable[[Array, Array, Array], Array] | None = None,
+    patience: int = 1,
 ) -> Law:
     """The law of `curve(*inputs, *parameters)`. `grid` replaces the product of the parameters' own grids."""
     names = tuple(one.name for one in parameters)
@@ -106,6 +107,7 @@ def build_law(
         inputs=inputs,
         link=link,
         scaled_as=scaled_as,
+        patience=patience,
     )
 
 
