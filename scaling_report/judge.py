@@ -28,8 +28,8 @@ FAR = 3.0  # times beyond what was fitted, either way
 class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
-    `law` is what was asked for; `dropped` are the parameters that it was fitted without, since the data cannot
-    show them, `absent` those that play no part in the curve at the data, whose refits say nothing.
+    `law` is what was asked for; `dropped` are the parameters that it was fitted without, since no data show
+    them, `absent` those that play no part in the curve at the data, whose refits say nothing.
     `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
     """
 
