@@ -1,4 +1,4 @@
-"""Every law: its formula by hand, derivatives, its own parameters from noiseless data, intervals from noisy."""
+"""Every law: its formula by hand, its own parameters from noiseless data, intervals from noisy data."""
 
 from __future__ import annotations
 
