@@ -43,12 +43,13 @@ def _descend(
     converged = np.zeros(len(theta), dtype=bool)
     enough = SMALLEST_OBJECTIVE * v.shape[-1]
     active = np.arange(len(theta))
-    for _ in range(steps):
+    for _ in range(steps * law.patience if steps >= MAX_STEPS else steps):
         now = theta[active]
         step = _step(law, u, v[active], weights[active], now, loss, damping[active])
         trial = np.clip(now + step, law.lower, law.upper)
         reached = objective_of(law, u, v[active], weights[active], trial, loss)
-        gain = objective[active] - reached
+        with np.errstate(invalid="ignore"):  # where neither is a number, which is no gain
+            gain = objective[active] - reached
         better = gain >= 0
         theta[active] = np.where(better[:, None], trial, now)
         done = better & (gain <= RELATIVE_GAIN * objective[active] + enough)
@@ -119,13 +120,13 @@ def _linear_step(
 
 def _residuals(law: Law, u: Array, v: Array, theta: Array, loss: Loss) -> Array:
     curve = law.log_curve(theta, u)
-    return curve - np.log(v) if loss.logarithm else np.exp(curve) - v
+    return curve - law.link.to(v) if loss.logarithm else law.link.back(curve) - v
 
 
 def _jacobian(law: Law, u: Array, theta: Array, loss: Loss) -> Array:
     """Derivatives of the residuals, (M, n, P)."""
     slopes = law.log_jacobian(theta, u)
-    return slopes if loss.logarithm else slopes * np.exp(law.log_curve(theta, u))[..., None]
+    return slopes if loss.logarithm else slopes * law.link.slope(law.log_curve(theta, u))[..., None]
 
 
 def _step(
