@@ -24,7 +24,8 @@ class Law:
     are of order one and weakly correlated. `log_curve(theta (..., P), u)` is ln v (..., n); `log_jacobian`
     its derivative by theta (..., n, P); `starts(u, v (R, n), weights (R, n))` gives theta (R, S, P);
     `natural(theta, x0, y0)` the formula's parameters (..., P) in the order of `parameters`. `grid(x0, y0)`
-    gives the starts (S, P) that a publication used, where there is one.
+    gives the starts (S, P) that a publication used, where there is one. `log_both` gives `log_curve` and the
+    derivatives as (..., P, n) in one go, where that saves time.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Law:
     natural: Callable[..., Array]
     inputs: tuple[str, ...] = ("x",)
     grid: Callable[..., Array] | None = None
+    log_both: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
     @property
     def sizes_needed(self) -> int:
