@@ -1,4 +1,4 @@
-"""Count how often a prediction band of a fitted law holds the new run: Chinchilla's surface and `power-floor`.
+"""Count how often a prediction band of a fitted law holds the new run.
 
     python benchmarks/band_coverage.py [--tables 200] [--bootstrap 200] [--level 0.9]
 

@@ -19,7 +19,10 @@ def chinchilla(n: Array, d: Array, E: float, A: float, B: float, alpha: float, b
 
 
 def _log_both(theta: Array, u: Array) -> tuple[Array, Array]:
-    """ln v (..., n) and its derivatives (..., P, n), theta being (e, a, b, alpha, beta), the first three logs."""
+    """ln v (..., n) and its derivatives (..., P, n).
+
+    theta is (e, a, b, alpha, beta), the first three being logarithms.
+    """
     e, a, b, alpha, beta = (theta[..., i, None] for i in range(5))
     log_n, log_d = np.log(u)
     slopes = np.empty((*theta.shape, u.shape[-1]))
