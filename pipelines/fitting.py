@@ -16,11 +16,17 @@ from eval.files import InputError
 from eval.printing import count
 from eval.tables import TABLES, file_kind, read_table
 from pipelines.cli_fit import parse_pair
+from scaling_report import two_step
+from scaling_report.inputs import MEANINGS
 from scaling_report.judge import Judgement, judge
 from scaling_report.laws import LAWS
 from scaling_report.losses import LOSSES
 
-_INPUTS = ("n", "d", "c")
+_TRIAD = ("n", "d", "c")  # two of them give the third
+_INPUTS_OF: Mapping[str, tuple[str, ...]] = {
+    **{name: law.inputs for name, law in LAWS.items()},
+    two_step.NAME: two_step.INPUTS,
+}
 _WHERE = re.compile(r"^(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<number>\S+)$")
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -42,38 +48,67 @@ def judge_table(
     y: str,
     where: Sequence[str] = (),
     predict: Sequence[str] = (),
+    via: str | None = None,
+    error: str | None = None,
     **how: Any,
-) -> tuple[Judgement, list[str]]:
+) -> tuple[Judgement | two_step.TwoStep, list[str]]:
     """The judgement of `scaling_report.judge.judge` on a file's columns, and what of it was left out.
+
+    `via` names the column of the task's loss, which the law two-step goes through; `error` that of y's
+    standard errors.
 
     Raises `InputError` for names that are not known, columns that are not there, text where numbers belong,
     and numbers that are not above zero.
     """
-    _known(law, LAWS, "--law")
+    _known(law, _INPUTS_OF, "--law")
     _known(how["loss"], LOSSES, "--loss")
-    columns = _unique([_input(one, law) for one in x], "--x")
+    columns = _unique([*(_input(one, law) for one in x), *_via(via, law)], "--x")
     points = [_point(one, law, columns) for one in predict]
-    rows, left_out = _read(table, (*columns.values(), y), where)
+    rows, left_out = _read(table, (*columns.values(), y), where, error)
     values = {name: np.array([row[column] for row in rows]) for name, column in columns.items()}
-    found = judge(law, values, np.array([row[y] for row in rows]), predict=points, **how)
-    return found, left_out
+    measured = np.array([row[y] for row in rows])
+    if law == two_step.NAME:
+        if error is not None:
+            raise InputError(f"--error: {law} does not weigh runs; leave it out")
+        return two_step.judge_two_step(values, measured, predict=points, **how), left_out
+    errors = None if error is None else np.array([row[error] for row in rows])
+    return judge(law, values, measured, error=errors, predict=points, **how), left_out
+
+
+def _via(column: str | None, law: str) -> list[tuple[str, str]]:
+    if law == two_step.NAME and column is None:
+        raise InputError(
+            f"{law}: needs the task's loss, which the accuracy is a function of; name it with --via COLUMN"
+        )
+    if law != two_step.NAME and column is not None:
+        raise InputError(f"--via: {law} goes through no loss; leave it out, or fit two-step")
+    return [] if column is None else [("l", column)]
+
+
+def _usable(law: str) -> tuple[str, ...]:
+    """What may be named: the law's inputs, and n, d and c, where two of them give one."""
+    inputs = _INPUTS_OF[law]
+    if law == two_step.NAME:
+        return _TRIAD
+    return (*_TRIAD, *(name for name in inputs if name not in _TRIAD)) if {*_TRIAD} & {*inputs} else inputs
 
 
 def _input(given: str, law: str) -> tuple[str, str]:
     """INPUT=COLUMN; of a law of one input the column alone will do."""
-    curve = LAWS[law].inputs == ("x",)
-    if curve and "=" not in given:
-        return "x", given
+    inputs = _INPUTS_OF[law]
+    if len(inputs) == 1 and "=" not in given:
+        return inputs[0], given
     name, column = parse_pair(given, "--x")
-    if not curve and name not in _INPUTS:
-        raise InputError(f"--x: {name!r} is no input of {law}; choose from {', '.join(_INPUTS)}")
+    if inputs != ("x",) and name not in _usable(law):
+        choices = ", ".join(f"{one} ({MEANINGS[one]})" for one in _usable(law))
+        raise InputError(f"--x: {name!r} is no input of {law}; choose from {choices}")
     return name, column
 
 
 def _point(given: str, law: str, columns: Mapping[str, str]) -> dict[str, float]:
-    """Where a run is to be predicted: n and d (or c), or the one input."""
+    """Where a run is to be predicted: the inputs by name, of n, d and c any two."""
     pairs = _unique([parse_pair(one, "--predict") for one in given.split(",")], "--predict")
-    known = tuple(columns) if LAWS[law].inputs == ("x",) else _INPUTS
+    known = tuple(columns) if _INPUTS_OF[law] == ("x",) else _usable(law)
     for name in pairs:
         if name not in known:
             raise InputError(f"--predict: {name!r} is no input here; choose from {', '.join(known)}")
@@ -91,12 +126,13 @@ def _unique(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
 
 
 def _read(
-    table: Path, columns: Sequence[str], where: Sequence[str]
+    table: Path, columns: Sequence[str], where: Sequence[str], error: str | None = None
 ) -> tuple[list[dict[str, float]], list[str]]:
     """The wanted rows' numbers by column, and in words the rows that have none."""
     if file_kind(table) not in TABLES:
         raise InputError(f"{table}: none of {', '.join(TABLES)} (or .gz); convert it")
     tests = [_condition(one) for one in where]
+    columns = (*columns, *([error] if error else []))
     wanted = (*columns, *(column for column, _ in tests))
     rows: list[dict[str, float]] = []
     empty: list[str] = []

@@ -74,7 +74,7 @@ def _bandwidth(residuals: Array) -> float:
     return float(np.quantile(np.abs(residuals), min(2 * reach, 0.9)))
 
 
-def covariance(found: FitResult, x: Array, weights: Array | None = None) -> Array | None:
+def measure_covariance(found: FitResult, x: Array, weights: Array | None = None) -> Array | None:
     """Covariance of the parameters, (P, P) in the order of `found.parameters`: spread · (JᵀWJ)⁻¹.
 
     J are the derivatives of ln y by the formula's parameters. None where a parameter is at its bound, where
@@ -88,7 +88,9 @@ def covariance(found: FitResult, x: Array, weights: Array | None = None) -> Arra
     steps = 1e-5 * np.diag(size)
     law = LAWS[found.law]
     with np.errstate(invalid="ignore", divide="ignore"):
-        slopes = (np.log(law.predict(x, at + steps)) - np.log(law.predict(x, at - steps))) / 2e-5  # (P, n)
+        slopes = (
+            law.link.to(law.predict(x, at + steps)) - law.link.to(law.predict(x, at - steps))
+        ) / 2e-5  # (P, n)
     if not np.isfinite(slopes).all():
         return None
     rows = slopes * np.sqrt(1.0 if weights is None else weights)

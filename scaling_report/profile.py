@@ -35,7 +35,7 @@ def profile_intervals(
     spread = measure_spread(found, weights)
     if spread is None or loss.absolute or found.at_bound or not found.theta:
         return None
-    scaled = scale(x, y[None])
+    scaled = scale(law, x, y[None])
     theta = np.array(found.theta)
     wanted = float(stdtrit(spread.dof, (1 + level) / 2))
     one = _Profile(law, loss, scaled.u, scaled.v, weight[None], theta, spread.per_unit)

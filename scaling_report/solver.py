@@ -40,15 +40,16 @@ def _descend(
     converged = np.zeros(len(theta), dtype=bool)
     enough = SMALLEST_OBJECTIVE * v.shape[-1]
     going = np.arange(len(theta))  # what follows is of these, the first axis being theirs
-    target, damping = _target(v, loss), np.ones(len(theta))
+    target, damping = _target(law, v, loss), np.ones(len(theta))
     residuals, slopes = _linearise(law, u, target, theta, loss)
     objective = _total(weights, residuals, loss)
-    for _ in range(steps):
+    for _ in range(steps * law.patience if steps >= MAX_STEPS else steps):
         step = _step(law, weights, residuals, slopes, theta, loss, damping)
         trial = np.clip(theta + step, law.lower, law.upper)
         tried, slopes_there = _linearise(law, u, target, trial, loss)
         value = _total(weights, tried, loss)
-        gain = objective - value
+        with np.errstate(invalid="ignore"):  # where neither is a number, which is no gain
+            gain = objective - value
         better = gain >= 0
         done = better & (gain <= RELATIVE_GAIN * objective + enough)
         damping = np.where(better, np.maximum(damping / 3, 1e-12), damping * 10)
@@ -94,7 +95,7 @@ def find_corner(
     best = float(objective_of(law, u, v[None], weights[None], theta[None], loss)[0])
     box = 0.1
     for _ in range(_CORNER_STEPS):
-        residuals, slopes = _linearise(law, u, _target(v[None], loss), theta[None], loss)
+        residuals, slopes = _linearise(law, u, _target(law, v[None], loss), theta[None], loss)
         step = _linear_step(
             residuals[0],
             slopes[0].T,
@@ -131,14 +132,14 @@ def _linear_step(
     return np.zeros(width) if found.x is None else np.asarray(found.x[:width])
 
 
-def _target(v: Array, loss: Loss) -> Array:
+def _target(law: Law, v: Array, loss: Loss) -> Array:
     """What the curve is held against."""
-    return np.log(v) if loss.logarithm else v
+    return law.link.to(v) if loss.logarithm else v
 
 
 def _residuals(law: Law, u: Array, v: Array, theta: Array, loss: Loss) -> Array:
     curve = law.log_curve(theta, u)
-    return (curve if loss.logarithm else np.exp(curve)) - _target(v, loss)
+    return (curve if loss.logarithm else law.link.back(curve)) - _target(law, v, loss)
 
 
 def _linearise(law: Law, u: Array, target: Array, theta: Array, loss: Loss) -> tuple[Array, Array]:
@@ -149,8 +150,8 @@ def _linearise(law: Law, u: Array, target: Array, theta: Array, loss: Loss) -> t
         else:
             curve, slopes = law.log_curve(theta, u), law.log_jacobian(theta, u).swapaxes(-1, -2)
         if not loss.logarithm:
-            curve = np.exp(curve)
-            slopes = slopes * curve[..., None, :]
+            slopes = slopes * law.link.slope(curve)[..., None, :]
+            curve = law.link.back(curve)
         return curve - target, slopes
 
 
@@ -165,14 +166,16 @@ def _step(
     Parameters at a bound that pull outwards are held there.
     """
     weights = weights * loss.sides(residuals) if loss.above != 1 else weights
-    gradient = (slopes @ (weights * residuals.clip(-loss.delta, loss.delta))[..., None])[..., 0]
+    with np.errstate(invalid="ignore"):  # from a start where the curve is no number there is no step
+        gradient = (slopes @ (weights * residuals.clip(-loss.delta, loss.delta))[..., None])[..., 0]
     curvature = weights
     if np.isfinite(loss.delta):
         size = np.abs(residuals)
         caution = np.minimum(1, damping)[:, None]
         touching = caution * (loss.delta / np.maximum(size, 1e-300))
         curvature = weights * np.where(size <= loss.delta, 1.0, touching)
-    normal = (slopes * curvature[..., None, :]) @ slopes.swapaxes(-1, -2)  # (M, P, P)
+    with np.errstate(invalid="ignore"):
+        normal = (slopes * curvature[..., None, :]) @ slopes.swapaxes(-1, -2)  # (M, P, P)
     held = ((theta <= law.lower) & (gradient > 0)) | ((theta >= law.upper) & (gradient < 0))
     gradient = np.where(held, 0, gradient)
     normal = np.where(held[:, :, None] | held[:, None, :], 0, normal)

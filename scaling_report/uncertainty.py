@@ -76,8 +76,9 @@ class Bootstrap:
         """Where the mean of `runs` seeds of a new rung at `x`, (n,) or one row an input, will lie: (n, 2)."""
         noise = np.outer(self.inflation * self.scatter.of_mean(runs), NOISE_QUANTILES)  # (R, Q)
         noise = noise.clip(-NOISE_LIMIT, NOISE_LIMIT)
-        drawn = np.log(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
-        return np.exp(np.quantile(drawn.reshape(-1, x.shape[-1]), _tails(level), axis=0).T)
+        link = self.solutions.law.link
+        drawn = link.to(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
+        return link.back(np.quantile(drawn.reshape(-1, x.shape[-1]), _tails(level), axis=0).T)
 
 
 def share_weights(x: Array) -> Array:
@@ -142,10 +143,10 @@ def resample(
     data = np.broadcast_to(y, weights.shape)
     kind = kind or ("rungs" if fit.sizes >= SIZES_FOR_RESAMPLING else "parametric")
     if kind == "rungs":
-        weights = weights * _draw_sizes(x, replicates, law.sizes_needed, rng)
+        weights = weights * draw_sizes(x, replicates, law.sizes_needed, rng)
     else:
-        noise = inflation[:, None] * _draw_noise(scatter, x, replicates, rng)
-        data = fit.predict(x) * np.exp(noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
+        noise = inflation[:, None] * draw_noise(scatter, x, replicates, rng)
+        data = law.link.back(law.link.to(fit.predict(x)) + noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
     solutions = fit_many(law, x, data, weights=weights, loss=loss)
     arrived = solutions.converged
     return Bootstrap(
@@ -158,7 +159,7 @@ def resample(
     )
 
 
-def _draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
+def draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
     """How often each run is drawn, (R, n): as often as its size; at least `sizes_needed` sizes are."""
     size_of_run, runs = sizes_of(x)
     equal = np.full(len(runs), 1 / len(runs))
@@ -168,7 +169,7 @@ def _draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Gen
     return drawn[:, size_of_run].astype(float)
 
 
-def _draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
+def draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
     """Noise of ln y, (R, n): one draw that the seeds of a size share, and one for each run."""
     size_of_run, runs = sizes_of(x)
     shared = scatter.between_rungs * rng.standard_normal((replicates, len(runs)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from scaling_report.fit import STARTS, fit
+from scaling_report.fit import fit
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import HUBER, Loss
+from scaling_report.notation import significant
 from scaling_report.uncertainty import share_weights, sizes_of
 
 _ROUNDS = 10
@@ -27,9 +29,26 @@ class RunWeights:
     between_rungs: float
     share: float
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """That weights were used, and what measuring adds to the scatter."""
+        scatter = f"by {significant(100 * self.between_rungs, 2)} %" if self.between_rungs else "no further"
+        return (
+            f"Runs weigh by 1 / (scatter² + measured error²): {significant(100 * self.share, 2)} % of the"
+            f" variance about the curve is measurement; beside it runs scatter {scatter}.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "scatter": self.between_rungs,
+            "measurement_share": self.share,
+            "of_runs": self.weights.tolist(),
+        }
+
 
 def weigh_runs(
-    law: str, x: Array, y: Array, error: Array, *, loss: Loss = HUBER, seeds_share: bool, starts: int = STARTS
+    law: str, x: Array, y: Array, error: Array, *, loss: Loss = HUBER, seeds_share: bool = False
 ) -> RunWeights:
     """Weights of runs whose y (n,) has standard errors `error` (n,), by the law that is being fitted.
 
@@ -39,14 +58,15 @@ def weigh_runs(
     settle. With `seeds_share` the runs of one size share a scatter: their mean counts once, with what the
     seeds differ by beside it, so that more seeds make a size surer but not several sizes.
     """
-    measured = error / y  # of ln y
+    link = LAWS[law].link
+    measured = error / link.slope(link.to(y))  # of ln y, or of a share's log-odds
     size_of_run, runs = sizes_of(x)
     if not seeds_share:
         size_of_run, runs = np.arange(y.size), np.ones(y.size, dtype=int)
     weights = share_weights(x) if seeds_share else np.ones_like(y)
     scatter = 0.0
     for _ in range(_ROUNDS):
-        found = fit(law, x, y, weights=weights, loss=loss, starts=starts)
+        found = fit(law, x, y, weights=weights, loss=loss, starts=0)
         residuals = np.array(found.log_residuals)
         own = measured**2 + _between_seeds(residuals, size_of_run, runs, measured)
         own = np.maximum(own, 1e-20)
