@@ -13,6 +13,7 @@ from scaling_report.curves import FAR, Curve, curve_entry, fit_axis
 from scaling_report.forecast import Forecast, hide_largest, predict_rung
 from scaling_report.frame import Point, Series, from_results
 from scaling_report.notation import significant
+from scaling_report.optimal.report import analyse_optimal
 from scaling_report.settings import ReportSettings
 from scaling_report.target import target_of
 from scaling_report.trend import Trend, find_trend
@@ -34,7 +35,8 @@ FORMAT = 1
 def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, Any]:
     """Fit, forecast and judge every metric of a table of results.
 
-    The value has the keys format, run, settings, series, verdict (sentences) and left_out. Fits and bands
+    The value has the keys format, run, settings, series, compute_optimal (and why there is none), verdict
+    (sentences) and left_out. Fits and bands
     never see the hidden rungs. No NaN stands in it, and None comes with its reason beside it. Errors are
     signed, in per cent of the measured value. The same results and settings give the same value. Raises
     `InputError` for a table that contradicts itself.
@@ -42,12 +44,15 @@ def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, An
     results = list(results)
     frame = from_results(results, settings.x[0])
     series = [_analyse_series(one, settings) for one in frame.series]
+    optimal, no_optimal = analyse_optimal(frame, settings)
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
         "run": ", ".join(runs) or None,
         "settings": settings.model_dump(mode="json"),
         "series": series,
+        "compute_optimal": optimal,
+        "no_compute_optimal_reason": no_optimal,
         "verdict": _verdict(frame.series, series),
         "left_out": [asdict(entry) for entry in frame.left_out],
     }

@@ -1,1 +1,1 @@
-"""Which size and how much data a budget of FLOPs is best spent on: three approaches, and what they are worth."""
+"""Which size and data a budget of FLOPs is best spent on: three approaches, and what they are worth."""

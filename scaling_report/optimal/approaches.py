@@ -21,8 +21,8 @@ POINTS_NEEDED = 2  # of a line
 class Line:
     """N* = exp(`n`[0])·C^`n`[1], D* likewise: (R, 2) each, the fit in row 0, the refits after it.
 
-    `kind` says what the refits are of, `failed` how many gave no line; `points` are (C, N*, D*) triples behind
-    the line, none for approach 3.
+    `kind` says what the refits are of, `failed` how many gave no line; `points` are the (C, N*, D*)
+    behind the line, none for approach 3.
     """
 
     n: Array
@@ -64,7 +64,7 @@ def by_parabolas(
     """Approach 2: a line through the vertices of the groups that have one; None where fewer than two do.
 
     Where each of those groups has eight sizes or more the refits draw its runs again. Below, noise is drawn
-    about each parabola, with the variance that all of them share; without any degree of freedom there is none.
+    about each parabola, with the variance that all of them share; without a degree of freedom there is none.
     """
     used = [group for group in groups if group.n is not None]
     if len(used) < POINTS_NEEDED:
@@ -110,7 +110,7 @@ def by_surface(parameters: Array, boot: Bootstrap | None, cost: Cost) -> Line:
 
 
 def _shared_noise(groups: Sequence[Group], n: Array, y: Array) -> tuple[float, int]:
-    """Standard deviation of loss about the parabolas, and the degrees of freedom behind it; NaN without any."""
+    """Standard deviation of loss about the parabolas, NaN without the degrees of freedom beside it."""
     squares, dof = 0.0, 0
     for group in groups:
         members = list(group.members)
@@ -161,8 +161,9 @@ def _lines(log_c: Array, log_best: Array, holds: np.ndarray) -> Array:
 
 
 def measure_bias(n: Array, d: Array, c: Array, surface: Surface) -> dict[str, float | None]:
-    """What the first two approaches would say of the exponent of N*, on the very runs, if the surface were true
-    and no run had noise, less what is true of it; None where they would say nothing.
+    """How far the first two approaches' exponents would be off if the surface were true and without noise.
+
+    Measured at the very runs (runs,) each; None where an approach would say nothing.
     """
     y = surface.loss(n, d)[0]
     true = float(surface.exponents[0][0])

@@ -1,4 +1,4 @@
-"""Approach 2: a parabola of loss in ln N through the runs of each FLOPs budget; its vertex is the best size."""
+"""Approach 2: a parabola of loss in ln N for each FLOPs budget; its vertex is the best size."""
 
 from __future__ import annotations
 

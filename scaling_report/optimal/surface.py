@@ -69,7 +69,7 @@ class Surface:
 
     @property
     def exponents(self) -> tuple[Array, Array]:
-        """How N* and D* grow with C, (R,) each: N* ∝ C^(beta/(alpha + p·beta)), Hoffmann 2022 eq. 4 at p = 1."""
+        """How N* and D* grow with C, (R,) each: beta/(alpha + p·beta), Hoffmann 2022 eq. 4 at p = 1."""
         _, _, _, alpha, beta = self._columns()
         of_n = (beta / (alpha + self.cost.p * beta))[:, 0]
         return of_n, 1 - self.cost.p * of_n
