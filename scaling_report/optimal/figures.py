@@ -80,8 +80,8 @@ def frontier_chart(value: Value) -> Spec:
     y_domain = _reach(
         [min(sizes), max(max(sizes), *(value["frontier"][name]["n"][-1] for name in known))], 1.4
     )
-    layers = [_layer(runs).mark_point(filled=False, opacity=0.55, size=26, strokeWidth=1.1, color=light("muted"))
-              .encode(tooltip=_tooltip("loss", "tokens"))]  # fmt: skip
+    mark = _layer(runs).mark_point(filled=False, opacity=0.55, size=26, strokeWidth=1.1, color=light("muted"))
+    layers = [mark.encode(tooltip=_tooltip("loss", "tokens"))]
     layers += [layer for name in known if (layer := _band(value, name, y_domain))]
     layers.append(_lines(value, known))
     layers += [_points(one) for one in value["approaches"] if one["exponent_n"] is not None and one["points"]]
@@ -89,7 +89,8 @@ def frontier_chart(value: Value) -> Spec:
     y = alt.Y(
         "y:Q", scale=alt.Scale(type="log", domain=y_domain, nice=False), axis=_size_axis(value["x"], y_domain)
     )
-    described = f"Best {AXIS_NAMES[value['x']]} against training FLOPs by {len(known)} approaches, for {value['title']}."
+    by = f"{len(known)} approaches, for {value['title']}"
+    described = f"Best {AXIS_NAMES[value['x']]} against training FLOPs by {by}."
     return _finish(alt.layer(*layers).encode(x=x, y=y), described)
 
 

@@ -12,6 +12,7 @@ from scaling_report.frame import CORPUS_TASKS, Frame
 from scaling_report.laws import Array
 from scaling_report.notation import power_of_ten, short
 from scaling_report.optimal.compute import compute_optimal
+from scaling_report.optimal.surface import EVEN, fit_cost
 from scaling_report.pooled import SIZE_AXES, Pooled, pool_lengths
 from scaling_report.settings import ReportSettings
 from scaling_report.wording import AXIS_NAMES, count, listed
@@ -31,31 +32,36 @@ def analyse_optimal(frame: Frame, settings: ReportSettings) -> tuple[list[dict[s
     An empty list comes with the reason, which names runs that would help; without language modelling, and
     without any reason, there is nothing to say.
     """
-    axis = next((name for name in settings.x if name in SIZE_AXES), SIZE_AXES[0])
-    chosen = _losses(pool_lengths(frame, axis))
+    wanted = next((name for name in settings.x if name in SIZE_AXES), SIZE_AXES[0])
+    axes = (wanted, *(name for name in SIZE_AXES if name != wanted))
+    by_axis = [{_kind(one): one for one in _losses(pool_lengths(frame, axis))} for axis in axes]
+    chosen = [_best_convention([found[kind] for found in by_axis if kind in found]) for kind in by_axis[0]]
     able = [one for one in chosen if one.varies and np.unique(one.n).size > 1]
     if not able:
-        return [], _what_it_takes(chosen[0]) if chosen else None
+        return [], _what_it_takes(next(iter(by_axis[0].values()))) if chosen else None
     return [_entry(one, settings) for one in able], None
 
 
+def _kind(one: Pooled) -> tuple[str | None, ...]:
+    return one.first.family, one.first.objective
+
+
+def _best_convention(conventions: Sequence[Pooled]) -> Pooled:
+    """The first one by which FLOPs go as k·N·D, else the one that comes nearest to a power of N."""
+    errors = [fit_cost(one.n, one.d, one.c).worst for one in conventions]
+    even = [one for one, worst in zip(conventions, errors, strict=True) if worst <= EVEN]
+    return even[0] if even else conventions[int(np.argmin(errors))]
+
+
 def _losses(pooled: Sequence[Pooled]) -> list[Pooled]:
-    chosen: dict[tuple[str | None, ...], Pooled] = {}
-    known = [
-        one
-        for one in pooled
-        if one.first.stage == "pretrain" and one.first.task in CORPUS_TASKS and one.first.metric in LOSSES
-    ]
-    for one in known:
-        kind = (one.first.family, one.first.objective)
-        if one.y.size and kind not in chosen:
-            metrics = [
-                other
-                for other in known
-                if (other.first.family, other.first.objective) == kind and other.y.size
-            ]
-            chosen[kind] = min(metrics, key=lambda other: list(LOSSES).index(other.first.metric))
-    return list(chosen.values())
+    """One a kind of model: its best known loss on the first split that has one."""
+    by_kind: dict[tuple[str | None, ...], list[Pooled]] = {}
+    for one in pooled:
+        first = one.first
+        if first.stage == "pretrain" and first.task in CORPUS_TASKS and first.metric in LOSSES and one.y.size:
+            by_kind.setdefault(_kind(one), []).append(one)
+    order = list(LOSSES)
+    return [min(found, key=lambda one: order.index(one.first.metric)) for found in by_kind.values()]
 
 
 def _entry(one: Pooled, settings: ReportSettings) -> dict[str, Any]:
@@ -89,18 +95,16 @@ def _what_it_takes(one: Pooled) -> str:
             "FLOPs budgets (`budget: {isoflop: […]}` in a recipe)."
         )
     return (
-        f"{first}: every size was trained to one length, or lengths grow with sizes, so size and data cannot be "
-        f"told apart. Two more budgets would do: {listed(_suggest(one, sizes))}."
+        f"{first}: every size was trained to one length, or lengths grow with sizes, so size and data cannot "
+        f"be told apart. Two more budgets would do: {listed(_suggest(one, sizes))}."
     )
 
 
 def _suggest(one: Pooled, sizes: Array) -> list[str]:
     """Two iso-FLOP groups of three neighbouring sizes, at the cost of the middle one's own run."""
-    places = sorted({1, max(1, sizes.size - 2)})
+    last = sizes.size - 2
     told = []
-    for place, factor in zip(
-        places if len(places) == 2 else [1, 1], (1.0, 1.0 if len(places) == 2 else 4.0), strict=True
-    ):
+    for place, factor in ((1, 1.0), (last, 1.0 if last > 1 else 4.0)):
         at = np.flatnonzero(one.n == sizes[place])[0]
         flops = one.c[at] * factor
         trio = sizes[place - 1 : place + 2]

@@ -17,7 +17,7 @@ SPOKEN = {
     "surface": "the fitted surface",
 }
 CAVEATS = {
-    "envelope": "Knows only the sizes tried, favours the dear end of each bin and lucky runs; interval too narrow.",
+    "envelope": "Knows only the sizes tried, favours a bin's dear end and lucky runs; interval too narrow.",
     "isoflop": "A parabola is only near its minimum right: wide or off-centre grids shift the vertex.",
     "surface": "Right where L = E + A/N^alpha + B/D^beta is; then without bias.",
 }
@@ -79,10 +79,10 @@ def _of_bias(value: Value, known: Sequence[Value]) -> list[str]:
     off = [one for one in known if one["name"] != "surface" and one["bias"] is not None]
     if not off:
         return []
-    parts = [f"{SPOKEN[one['name']]} {signed(one['bias'])}" for one in off]
+    parts = [f"{signed(one['bias'])} by {SPOKEN[one['name']]}" for one in off]
     return [
-        "At these very runs, were the fitted surface true and no run noisy, the exponent would come out wrong by: "
-        f"{listed(parts)}."
+        "Were the fitted surface true and no run noisy, at these very runs the exponent would come out wrong "
+        f"all the same, {listed(parts)}."
     ]
 
 
@@ -134,7 +134,8 @@ def _of_groups(value: Value) -> list[str]:
     if value["alone"]:
         stand = "stands" if value["alone"] == 1 else "stand"
         told.append(
-            f"{capital(count(value['alone'], 'run'))} {stand} at FLOPs that fewer than three sizes share (within 10 %)."
+            f"{capital(count(value['alone'], 'run'))} {stand} at FLOPs that fewer than three sizes share "
+            "(within 10 %)."
         )
     return told
 
@@ -164,7 +165,7 @@ def _approaches(value: Value) -> Table:
 def _approach(one: Value) -> tuple[str, ...]:
     if one["exponent_n"] is None:
         return (one["title"], *[MISSING] * 6, f"Not told: {one['reason']}.")
-    points = f"{count(len(one['points']), 'point')}. " if one["points"] else ""
+    points = f"{capital(count(len(one['points']), 'point'))}. " if one["points"] else ""
     refits = f"Interval: {one['refits']} refits, {one['refits_of']}" if one["refits"] else one["refits_of"]
     failed = f", {one['failed']} failed" if one["failed"] else ""
     less = None if one["bias"] is None else one["exponent_n"] - one["bias"]
