@@ -34,7 +34,7 @@ def analyse_optimal(frame: Frame, settings: ReportSettings) -> tuple[list[dict[s
     """
     wanted = next((name for name in settings.x if name in SIZE_AXES), SIZE_AXES[0])
     axes = (wanted, *(name for name in SIZE_AXES if name != wanted))
-    by_axis = [{_kind(one): one for one in _losses(pool_lengths(frame, axis))} for axis in axes]
+    by_axis = [{_kind(one): one for one in losses_of(pool_lengths(frame, axis))} for axis in axes]
     chosen = [_best_convention([found[kind] for found in by_axis if kind in found]) for kind in by_axis[0]]
     able = [one for one in chosen if one.varies and np.unique(one.n).size > 1]
     if not able:
@@ -53,8 +53,8 @@ def _best_convention(conventions: Sequence[Pooled]) -> Pooled:
     return even[0] if even else conventions[int(np.argmin(errors))]
 
 
-def _losses(pooled: Sequence[Pooled]) -> list[Pooled]:
-    """One a kind of model: its best known loss on the first split that has one."""
+def losses_of(pooled: Sequence[Pooled]) -> list[Pooled]:
+    """One a kind of model (family, objective): its best known loss on the first split that has one."""
     by_kind: dict[tuple[str | None, ...], list[Pooled]] = {}
     for one in pooled:
         first = one.first

@@ -111,8 +111,7 @@ def test_the_vertex_of_a_wide_or_off_centre_grid_is_biased_as_measured() -> None
         assert bias is not None
         assert group.n == pytest.approx(bias * SURFACE.best(group.c)[0][0, 0])
         biases.append(abs(bias - 1))
-    assert min(biases) > 5 * 2e-3
-    assert max(biases) > 0.05
+    assert min(biases) > 0.02  # ten times what a narrow grid about the minimum has
 
 
 def test_hoffmanns_runs_give_the_published_exponent_and_error() -> None:
