@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines import cli_eval, cli_fit, cli_using
+from pipelines import cli_eval, cli_fit, cli_next, cli_using
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -27,6 +27,7 @@ app = typer.Typer(
 cli_using.register(app)
 cli_eval.register(app)
 cli_fit.register(app)
+cli_next.register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")

@@ -17,6 +17,7 @@ from scaling_report.frame import Point, Series, from_results
 from scaling_report.notation import significant
 from scaling_report.off_trend import find_off_trend
 from scaling_report.outlook import look_ahead
+from scaling_report.optimal.report import analyse_optimal
 from scaling_report.settings import ReportSettings
 from scaling_report.surfaces import fit_surfaces
 from scaling_report.trend import Trend, find_trend
@@ -36,16 +37,17 @@ def analyse(
 ) -> dict[str, Any]:
     """Fit, forecast and judge every metric of a table of results.
 
-    The value has the keys format, run, settings, series, verdict (sentences) and left_out. Fits and bands
-    never see the hidden rungs; only the `outlook` does. `run`, run.json's content, may say why a rung is off
-    the trend. No NaN stands in it, and None comes with its reason beside it. Errors are
-    signed, in per cent of the measured value. The same results and settings give the same value. Raises
-    `InputError` for a table that contradicts itself.
+    The value has the keys format, run, settings, series, surfaces and compute_optimal (each with the reason
+    why there is none), verdict (sentences) and left_out. Fits and bands never see the hidden rungs; only the
+    `outlook` does. `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and
+    None comes with its reason beside it. Errors are signed, in per cent of the measured value. The same
+    results and settings give the same value. Raises `InputError` for a table that contradicts itself.
     """
     results = list(results)
     frame = from_results(results, settings.x[0])
     series = [_analyse_series(one, settings, run) for one in frame.series]
     surfaces, no_surface = fit_surfaces(frame, settings)
+    optimal, no_optimal = analyse_optimal(frame, settings)
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
@@ -54,7 +56,9 @@ def analyse(
         "series": series,
         "surfaces": surfaces,
         "no_surface_reason": no_surface,
-        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_surface)],
+        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
+        "compute_optimal": optimal,
+        "no_compute_optimal_reason": no_optimal,
         "left_out": [asdict(entry) for entry in frame.left_out],
     }
 

@@ -52,6 +52,7 @@ def caption(figure: Figure) -> Raw:
         "truth": "diamond",
         "predicted": "open circle",
         "baseline": "dotted line",
+        "hollow": "hollow dots",
     }
     return Raw("*" + "; ".join(f"{names[mark]}: {escape(words)}" for mark, words in figure.key) + ".*")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scaling_report.figures import learning_curves
 from scaling_report.notation import moment, short, significant
+from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.provenance import (
     fact_tables,
@@ -46,6 +47,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         glance=glance(laws["series"]) if laws["series"] else None,
         sections=(
             *surfaces,
+            *_optimal(laws),
             *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
         ),
         curves=_curves(run.get("curves") or []),
@@ -56,6 +58,13 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         command=run.get("command"),
         recipe=run.get("recipe_yaml"),
     )
+
+
+def _optimal(laws: Mapping[str, Any]) -> tuple[Section, ...]:
+    """What budgets are best spent on, or in a sentence why that cannot be told."""
+    if reason := laws["no_compute_optimal_reason"]:
+        return (tell_no_optimal(reason),)
+    return tuple(tell_optimal(one) for one in laws["compute_optimal"])
 
 
 def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
