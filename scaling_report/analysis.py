@@ -10,9 +10,11 @@ import numpy as np
 
 from eval.results import Result
 from scaling_report.curves import FAR, Curve, curve_entry, fit_axis
+from scaling_report.families import compare_families
 from scaling_report.forecast import Forecast, hide_largest, predict_rung
 from scaling_report.frame import Point, Series, from_results
 from scaling_report.notation import significant
+from scaling_report.overlays import overlay_entries
 from scaling_report.settings import ReportSettings
 from scaling_report.target import target_of
 from scaling_report.trend import Trend, find_trend
@@ -31,16 +33,17 @@ from scaling_report.wording import (
 FORMAT = 1
 
 
-def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, Any]:
+def analyse(results: Iterable[Result], settings: ReportSettings, *, by_run: bool = False) -> dict[str, Any]:
     """Fit, forecast and judge every metric of a table of results.
 
-    The value has the keys format, run, settings, series, verdict (sentences) and left_out. Fits and bands
+    The value has the keys format, run, settings, series, comparisons (with no_comparison_reason), overlays,
+    verdict (sentences) and left_out. With `by_run`, results of different runs are kept apart. Fits and bands
     never see the hidden rungs. No NaN stands in it, and None comes with its reason beside it. Errors are
     signed, in per cent of the measured value. The same results and settings give the same value. Raises
     `InputError` for a table that contradicts itself.
     """
     results = list(results)
-    frame = from_results(results, settings.x[0])
+    frame = from_results(results, settings.x[0], by_run=by_run)
     series = [_analyse_series(one, settings) for one in frame.series]
     runs = sorted({result.run for result in results if result.run is not None})
     return {
@@ -48,6 +51,8 @@ def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, An
         "run": ", ".join(runs) or None,
         "settings": settings.model_dump(mode="json"),
         "series": series,
+        **compare_families(frame.series, settings),
+        "overlays": overlay_entries(settings, frame.series),
         "verdict": _verdict(frame.series, series),
         "left_out": [asdict(entry) for entry in frame.left_out],
     }
@@ -98,6 +103,8 @@ def _identity(series: Series) -> dict[str, Any]:
         "ceiling",
         "unit",
         "length",
+        "run",
+        "apart",
     )
     return {name: getattr(series, name) for name in names}
 

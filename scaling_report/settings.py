@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from scaling_report.published import OverlayName
+
 Axis = Literal["non_embedding", "total", "matmul", "flops", "tokens"]
 
 
@@ -31,6 +33,11 @@ class ReportSettings(BaseModel):
     seed: int = Field(0, ge=0, description="Seed of the resampling.")
     level: float = Field(
         0.9, ge=0.5, le=0.999, description="Level of the confidence and prediction intervals."
+    )
+
+    overlay: tuple[OverlayName, ...] = Field(
+        (),
+        description="Published ladders to draw over the series of the same metric; never fitted with them.",
     )
 
     @field_validator("x")
