@@ -45,6 +45,10 @@ def analyse(results: Iterable[Result], settings: ReportSettings, *, by_run: bool
     results = list(results)
     frame = from_results(results, settings.x[0], by_run=by_run)
     series = [_analyse_series(one, settings) for one in frame.series]
+    overlays = overlay_entries(settings, frame.series)
+    not_drawn = [
+        {"what": one["title"], "reason": one["not_drawn_reason"]} for one in overlays if not one["drawn_over"]
+    ]
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
@@ -52,9 +56,9 @@ def analyse(results: Iterable[Result], settings: ReportSettings, *, by_run: bool
         "settings": settings.model_dump(mode="json"),
         "series": series,
         **compare_families(frame.series, settings),
-        "overlays": overlay_entries(settings, frame.series),
+        "overlays": overlays,
         "verdict": _verdict(frame.series, series),
-        "left_out": [asdict(entry) for entry in frame.left_out],
+        "left_out": [*(asdict(entry) for entry in frame.left_out), *not_drawn],
     }
 
 

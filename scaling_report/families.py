@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.exponents import Ladder, compare_exponents, find_crossing, holm
+from scaling_report.comparison_words import compare_sentences, quantity_of_both
 from scaling_report.exponents import ExponentTest as Test
+from scaling_report.exponents import Ladder, compare_exponents, find_crossing, holm
 from scaling_report.forecast import choose_law
 from scaling_report.frame import Series
 from scaling_report.laws import LAWS
@@ -18,10 +19,10 @@ from scaling_report.settings import ReportSettings
 from scaling_report.target import Target, target_of
 from scaling_report.titles import data_name, family_name, stage_name
 from scaling_report.trend import find_trend
-from scaling_report.wording import AXIS_NAMES, capital, compare_sentences, count, quantity_of_both
+from scaling_report.wording import AXIS_NAMES, capital, count
 
 REPLICATES = 1000  # refits behind each p-value: the smallest that can come of them is 0.002
-# Of text, the same for every tokenizer. Perplexities are the same loss by another name, so they are not tested.
+# Of text, the same for every tokenizer. Perplexities are the same loss by another name: not tested again.
 TEXT_METRICS = ("bits_per_byte", "answer_bits_per_byte")
 TOKEN_METRICS = (
     "masked_lm_loss",

@@ -83,8 +83,8 @@ _RADFORD = "Radford et al. 2019, table 3, zero-shot"
 _TURC = "SST-2, GLUE test: tiny to medium Turc et al. 2019, base and large Devlin et al. 2018"
 _OTHER_TEXT = "the text is another, and so are the tokenizer and the training data"
 _WORDS = (
-    "its words are those of the tokenised text with signs apart, after the authors' detokenisers; ours are split "
-    "at white space; the text, the tokenizer and the training data are others"
+    "its words are those of the tokenised text with signs apart, after the authors' detokenisers; ours are "
+    "split at white space; the text, the tokenizer and the training data are others"
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
 from scaling_report.notation import moment, short, significant
 from scaling_report.parts import Column, Figure, Section, Story, Table
@@ -42,7 +43,10 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         failures=failure_table(run),
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
-        sections=tuple(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+        sections=(
+            *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+            *tell_compared(laws),
+        ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
         rungs=rung_tables(run),

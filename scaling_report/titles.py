@@ -1,4 +1,4 @@
-"""Series that would have the same title, told apart in words: by family, stage, objective, run, data, signature."""
+"""Series of the same title, told apart in words: by family, stage, objective, run, data, signature."""
 
 from __future__ import annotations
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from scaling_report.forecast import Forecast
 from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES, Series
-from scaling_report.notation import significant, with_error
+from scaling_report.notation import significant
 from scaling_report.trend import ALPHA, FALLS, RISES, Trend
 
 AXIS_NAMES = {
@@ -64,7 +63,7 @@ def trend_sentence(series: Series, trend: Trend, visible: Trend, axis: str) -> s
     low, high = trend.interval
     change = (
         f"{signed(trend.slope)} for every tenfold of {AXIS_NAMES[axis]}"
-        f" (95 % interval {signed(low)} to {signed(high)}, {_p_text(trend.p_value)})"
+        f" (95 % interval {signed(low)} to {signed(high)}, {p_text(trend.p_value)})"
     )
     if trend.moves:
         return f"{what} {_verb(series, trend.verdict)} with size: on average {change}."
@@ -162,64 +161,8 @@ def _naive_sentence(forecast: Forecast) -> str:
     return f"{capital(told)}{end}."
 
 
-def _p_text(p_value: float) -> str:
+def p_text(p_value: float) -> str:
+    """ "p = 0.03", with as many digits as matter."""
     return (
         "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}" if p_value < ALPHA else f"p = {p_value:.2f}"
-    )
-
-
-def quantity_of_both(series: Series) -> str:
-    """What two compared series measure: the metric, of the task where it is not running text."""
-    name = METRIC_NAMES[series.metric]
-    return name if series.task in CORPUS_TASKS else f"{name} of {series.task}"
-
-
-def compare_sentences(found: Mapping[str, Any]) -> list[str]:
-    """Exponents and their test; how far apart the two are; where they cross. `found` is a comparison's entry."""
-    first, second = found["names"]
-    exponents = [
-        f"{with_error(value, error)} ({name})"
-        for value, error, name in zip(
-            found["exponents"], found["standard_errors"], found["names"], strict=True
-        )
-    ]
-    low, high = (signed(end) for end in found["interval"])
-    adjusted = ""
-    if found["comparisons_in_all"] > 1:
-        adjusted = f", {_p_text(found['p_holm'])} after Holm over {found['comparisons_in_all']} comparisons"
-    how = f"paired over {count(found['sizes'][0], 'rung')}" if found["paired"] else "not paired"
-    steeper = first if found["difference"] > 0 else second
-    told = (
-        f"the difference is shown: {steeper} falls faster to its floor"
-        if found["law"] == "power-floor"
-        else f"the difference is shown: {steeper} has the steeper law"
-    )
-    return [
-        f"{capital(found['what'])} against {AXIS_NAMES[found['x']]}: exponents {listed(exponents)},"
-        f" difference {signed(found['difference'])} (95 % interval {low} to {high}, {how},"
-        f" {_p_text(found['p_value'])}{adjusted});"
-        f" {told if found['p_holm'] < ALPHA else 'no difference of exponents is shown'}.",
-        _offset_sentence(found),
-        *([_crossing_sentence(found)] if found["crossing"] else []),
-    ]
-
-
-def _offset_sentence(found: Mapping[str, Any]) -> str:
-    offset, (first, second) = found["offset"], found["names"]
-    values = [significant(value) for value in offset["values"]]
-    low, high = (signed(end) for end in offset["interval"])
-    share = f"{100 * found['level']:g} %"
-    return (
-        f"At {significant(offset['x'], 3)} {AXIS_NAMES[found['x']]}, the most that both reach, the curves are at"
-        f" {values[0]} ({first}) and {values[1]} ({second}), {signed(offset['difference'])} apart"
-        f" ({share} interval {low} to {high})."
-    )
-
-
-def _crossing_sentence(found: Mapping[str, Any]) -> str:
-    crossing = found["crossing"]
-    low, high = (significant(end, 2) for end in crossing["interval"])
-    return (
-        f"The curves cross at {significant(crossing['x'], 2)} {AXIS_NAMES[found['x']]}"
-        f" ({100 * found['level']:g} % interval {low} to {high}, in {per_cent(100 * crossing['share'])} of the refits)."
     )
