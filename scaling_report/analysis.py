@@ -12,12 +12,14 @@ from eval.results import Result
 from scaling_report.backtests import backtest_series, predict_hidden
 from scaling_report.curves import Curve, curve_entry, fit_axis
 from scaling_report.expectations import find_surprises
+from scaling_report.families import compare_families
 from scaling_report.forecast import hide_largest
 from scaling_report.frame import Point, Series, from_results
 from scaling_report.notation import significant
 from scaling_report.off_trend import find_off_trend
-from scaling_report.outlook import look_ahead
 from scaling_report.optimal.report import analyse_optimal
+from scaling_report.outlook import look_ahead
+from scaling_report.overlays import overlay_entries
 from scaling_report.settings import ReportSettings
 from scaling_report.surfaces import fit_surfaces
 from scaling_report.trend import Trend, find_trend
@@ -33,21 +35,29 @@ FORMAT = 1
 
 
 def analyse(
-    results: Iterable[Result], settings: ReportSettings, run: Mapping[str, Any] | None = None
+    results: Iterable[Result],
+    settings: ReportSettings,
+    run: Mapping[str, Any] | None = None,
+    *,
+    by_run: bool = False,
 ) -> dict[str, Any]:
     """Fit, forecast and judge every metric of a table of results.
 
-    The value has the keys format, run, settings, series, surfaces and compute_optimal (each with the reason
-    why there is none), verdict (sentences) and left_out. Fits and bands never see the hidden rungs; only the
-    `outlook` does. `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and
+    The value has the keys format, run, settings, series, surfaces, compute_optimal and comparisons (each
+    with the reason why there is none), overlays, verdict (sentences) and left_out. With `by_run`, results of
+    different runs are kept apart. Fits and bands never see the hidden rungs; only the `outlook` does. `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and
     None comes with its reason beside it. Errors are signed, in per cent of the measured value. The same
     results and settings give the same value. Raises `InputError` for a table that contradicts itself.
     """
     results = list(results)
-    frame = from_results(results, settings.x[0])
+    frame = from_results(results, settings.x[0], by_run=by_run)
     series = [_analyse_series(one, settings, run) for one in frame.series]
     surfaces, no_surface = fit_surfaces(frame, settings)
     optimal, no_optimal = analyse_optimal(frame, settings)
+    overlays = overlay_entries(settings, frame.series)
+    not_drawn = [
+        {"what": one["title"], "reason": one["not_drawn_reason"]} for one in overlays if not one["drawn_over"]
+    ]
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
@@ -56,10 +66,12 @@ def analyse(
         "series": series,
         "surfaces": surfaces,
         "no_surface_reason": no_surface,
-        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
         "compute_optimal": optimal,
         "no_compute_optimal_reason": no_optimal,
-        "left_out": [asdict(entry) for entry in frame.left_out],
+        **compare_families(frame.series, settings),
+        "overlays": overlays,
+        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
+        "left_out": [*(asdict(entry) for entry in frame.left_out), *not_drawn],
     }
 
 
@@ -120,6 +132,8 @@ def _identity(series: Series) -> dict[str, Any]:
         "ceiling",
         "unit",
         "length",
+        "run",
+        "apart",
     )
     return {name: getattr(series, name) for name in names}
 

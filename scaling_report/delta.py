@@ -117,12 +117,11 @@ def compare_errors(delta: Mapping[str, float], refits: Mapping[str, float], dof:
 
     wider = float(stdtrit(dof, _NORMAL.cdf(1.0)))
     pairs = {name: (wider * delta[name], refits[name]) for name in delta}
-    apart = {
-        name: pair for name, pair in pairs.items() if max(pair) > APART * min(pair) and max(pair) > 1e-9
-    }
+    apart = {name: pair for name, pair in pairs.items() if max(pair) > APART * min(pair) and max(pair) > 1e-9}
     if not apart:
         return []
     told = ", ".join(
-        f"of {name} {significant(own, 2)} beside {significant(other, 2)}" for name, (own, other) in apart.items()
+        f"of {name} {significant(own, 2)} beside {significant(other, 2)}"
+        for name, (own, other) in apart.items()
     )
     return [f"The delta method's errors differ from the refits' ({told}): trust the intervals, not ± errors."]

@@ -96,6 +96,7 @@ def _grouped(series: Sequence[Series], by: Callable[[Series], str | None]) -> di
     for one in series:
         names = groups.setdefault(by(one), [])
         of = f" of {one['task']}" if len(tasks[one["metric"]]) > 1 else ""
+        of += f" ({one['apart']})" if one.get("apart") else ""
         if (name := METRIC_NAMES[one["metric"]] + of) not in names:
             names.append(name)
     return groups
@@ -110,7 +111,8 @@ def _share_above(series: Series) -> str:
 def metric_title(series: Series) -> str:
     """The metric and split as a heading, its task being the heading above: "ROUGE-L, test"."""
     length = f", at {series['length']}" if series["length"] else ""
-    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}"
+    which = f" ({series['apart']})" if series.get("apart") else ""
+    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}{which}"
 
 
 def best_baseline(series: Series) -> Mapping[str, Any] | None:

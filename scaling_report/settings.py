@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from eval.results import METRICS
+from scaling_report.published import OverlayName
 
 Axis = Literal["non_embedding", "total", "matmul", "flops", "tokens"]
 
@@ -52,6 +53,11 @@ class ReportSettings(BaseModel):
         if twice := [metric for metric in metrics if metrics.count(metric) > 1]:
             raise ValueError(f"{twice[0]} is given twice; leave one out")
         return target
+
+    overlay: tuple[OverlayName, ...] = Field(
+        (),
+        description="Published ladders to draw over the series of the same metric; never fitted with them.",
+    )
 
     @field_validator("x")
     @classmethod

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
 from scaling_report.notation import moment, short, significant
 from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
@@ -49,6 +50,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
             *surfaces,
             *_optimal(laws),
             *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+            *tell_compared(laws),
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),

@@ -35,9 +35,10 @@ def listed(words: Sequence[str]) -> str:
 
 
 def quantity(series: Series) -> str:
-    """What is measured, in running text: "bits per byte", "accuracy of module-classification"."""
+    """What is measured, in running text: "bits per byte", "accuracy of module-classification (BERT)"."""
     name = METRIC_NAMES[series.metric]
-    return name if series.task in CORPUS_TASKS else f"{name} of {series.task}"
+    which = f" ({series.apart})" if series.apart else ""
+    return (name if series.task in CORPUS_TASKS else f"{name} of {series.task}") + which
 
 
 def capital(sentence: str) -> str:
@@ -62,7 +63,7 @@ def trend_sentence(series: Series, trend: Trend, visible: Trend, axis: str) -> s
     low, high = trend.interval
     change = (
         f"{signed(trend.slope)} for every tenfold of {AXIS_NAMES[axis]}"
-        f" (95 % interval {signed(low)} to {signed(high)}, {_p_text(trend.p_value)})"
+        f" (95 % interval {signed(low)} to {signed(high)}, {p_text(trend.p_value)})"
     )
     if trend.moves:
         return f"{what} {_verb(series, trend.verdict)} with size: on average {change}."
@@ -160,7 +161,8 @@ def _naive_sentence(forecast: Forecast) -> str:
     return f"{capital(told)}{end}."
 
 
-def _p_text(p_value: float) -> str:
+def p_text(p_value: float) -> str:
+    """ "p = 0.03", with as many digits as matter."""
     return (
         "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}" if p_value < ALPHA else f"p = {p_value:.2f}"
     )
