@@ -16,7 +16,7 @@ from scaling_report.forecast import choose_law
 from scaling_report.frame import Series
 from scaling_report.laws import LAWS
 from scaling_report.settings import ReportSettings
-from scaling_report.target import Target, target_of
+from scaling_report.target import Target, targets_of
 from scaling_report.titles import data_name, family_name, stage_name
 from scaling_report.trend import find_trend
 from scaling_report.wording import AXIS_NAMES, capital, count
@@ -134,7 +134,7 @@ def _name(one: Series, other: Series, differs: str) -> str:
 
 def _test(a: Series, b: Series, settings: ReportSettings) -> Test | str:
     """The test, or in words why there is none."""
-    axis, target = settings.x[0], target_of(a)
+    axis, target = settings.x[0], targets_of(a)[0]
     ladders = [_ladder(one, axis, target) for one in (a, b)]
     fewest = min(len(one.rungs) for one in ladders)
     if fewest < LAWS["power"].sizes_needed:
@@ -166,7 +166,7 @@ def _ladder(series: Series, axis: str, target: Target) -> Ladder:
 def _entry(
     a: Series, b: Series, differs: str, test: Test, p_holm: float, of: int, settings: ReportSettings
 ) -> dict[str, Any]:
-    target, names = target_of(a), _names(a, b, differs)
+    target, names = targets_of(a)[0], _names(a, b, differs)
     crossing = find_crossing(test, settings.level)
     entry: dict[str, Any] = {
         "a": a.id,
