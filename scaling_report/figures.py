@@ -11,10 +11,12 @@ import altair as alt
 from scaling_report.axes import log_axis, metric_axis, y_axis
 from scaling_report.notation import axis_value, significant, with_error
 from scaling_report.palette import light, rung_colours
+from scaling_report.parts import Control
 from scaling_report.wording import AXIS_NAMES
 
 WIDTH, HEIGHT = 720, 400  # of the static figure, in pixels; on the page the width is the column's
 NUDGE = 9  # pixels that a prediction stands to the right of its truth, so that neither hides the other
+BANDS, HIDDEN = "bands", "hidden"  # parameters of charts: whether bands show, and which rungs do not
 CURVE_POINTS = 90  # of a learning curve: more cannot be told apart in print
 Row = dict[str, Any]
 Spec = dict[str, Any]
@@ -36,7 +38,7 @@ def metric_chart(series: Mapping[str, Any], axis: str) -> Spec:
         *_forecast_layers(series, axis),
     ]
     described = f"{series['title']} against {AXIS_NAMES[axis]}. {series['trend']['sentence']}"
-    return _finish(alt.layer(*layers).encode(x=x, y=y), described)
+    return finish(alt.layer(*layers).encode(x=x, y=y), described, {BANDS: True} if fit else {})
 
 
 def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
@@ -70,8 +72,20 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
             color=colour,
             detail="run:N",
         )
+        .transform_filter(f"indexof({HIDDEN}, datum.rung) < 0")
     )
-    return _finish(chart, "Training loss against tokens seen, a line for each rung.")
+    return finish(chart, "Training loss against tokens seen, a line for each rung.", {HIDDEN: []})
+
+
+def chart_controls(spec: Spec, rungs: Sequence[str] = ()) -> tuple[Control, ...]:
+    """The checkboxes that suit a chart: its bands, each of its `rungs`, and y logarithmic where y is above 0."""
+    parameters = {parameter["name"] for parameter in spec.get("params", ())}
+    controls = [Control("bands", BANDS)] if BANDS in parameters else []
+    if spec["encoding"]["y"]["scale"].get("domain", [1])[0] > 0:
+        controls.append(Control("logarithmic y", "log", on=False))
+    if len(rungs) > 1:
+        controls += [Control(rung, HIDDEN, value=rung) for rung in rungs]
+    return tuple(controls)
 
 
 def chosen_fit(series: Mapping[str, Any], axis: str) -> Mapping[str, Any] | None:
@@ -100,7 +114,7 @@ def _fit_layers(
                 for x, band in zip(grid["x"], grid[name], strict=True)
             ],
         )
-        .mark_area(color=light("measured"), opacity=opacity)
+        .mark_area(color=light("measured"), opacity=alt.ExprRef(f"{BANDS} ? {opacity} : 0"))
         .encode(x="x:Q", y="low:Q", y2="high:Q")
         for name, opacity in (("prediction", 0.13), ("confidence", 0.25))
     ]
@@ -262,7 +276,10 @@ def _thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return list(kept.values())
 
 
-def _finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
+def finish(
+    chart: alt.Chart | alt.LayerChart, description: str, parameters: Mapping[str, Any] | None = None
+) -> Spec:
+    """The chart as Vega-Lite in the report's look, with the parameters that its controls set."""
     text, muted = light("ink"), light("muted")
     font = {
         "labelColor": muted,
@@ -285,4 +302,6 @@ def _finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
         )
         .to_dict()
     )
+    if parameters:
+        spec["params"] = [{"name": name, "value": value} for name, value in parameters.items()]
     return spec

@@ -11,7 +11,7 @@ from eval.files import InputError, hash_file, hash_json, read_text, write_atomic
 from eval.results import read_results
 from scaling_report.settings import ReportSettings
 
-VERSION = 1  # raised when the same results should be told otherwise; reports made before are then made again
+VERSION = 2  # raised when the same results should be told otherwise; reports made before are then made again
 MANIFEST = "manifest.json"
 
 

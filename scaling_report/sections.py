@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from scaling_report.figures import chosen_fit, has_axis, metric_chart
+from scaling_report.figures import chart_controls, chosen_fit, has_axis, metric_chart
 from scaling_report.frame import METRIC_NAMES
 from scaling_report.notation import (
     MISSING,
@@ -131,12 +131,14 @@ def _sentences(series: Series) -> tuple[str, ...]:
 
 
 def _figure(series: Series, axis: str, level: float) -> Figure:
+    spec = metric_chart(series, axis)
     return Figure(
         id=f"{slug(series['id'])}-{slug(axis)}",
         tab=TABS[axis],
         description=f"{series['title']} against {AXIS_NAMES[axis]}",
-        spec=metric_chart(series, axis),
+        spec=spec,
         key=_key(series, axis, level),
+        controls=chart_controls(spec),
     )
 
 

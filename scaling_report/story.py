@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from scaling_report.figures import learning_curves
+from scaling_report.figures import chart_controls, learning_curves
 from scaling_report.notation import moment, short, significant
 from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.provenance import (
@@ -86,11 +86,14 @@ def _facts(hero: Mapping[str, Any] | None, run: Mapping[str, Any]) -> tuple[tupl
 def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not any(curve["points"] for curve in curves):
         return None
+    spec = learning_curves(curves)
+    rungs = dict.fromkeys(str(curve["rung"]) for curve in curves if curve["points"])
     return Figure(
         id="learning-curves",
         tab="by tokens",
         description="training loss against tokens seen, a line for each run",
-        spec=learning_curves(curves),
+        spec=spec,
+        controls=chart_controls(spec, tuple(rungs)),
     )
 
 
