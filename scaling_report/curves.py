@@ -110,6 +110,7 @@ def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSett
         "at_bound": list(one.fit.at_bound),
         "identified": not _loose(one, settings) and one.fit.identified,
         "notes": notes,
+        "residuals": _residuals(one.fit, series.points, one.axis, target),
         "grid": _grid(one, series, target, settings.level),
         "bootstrap": {
             "kind": one.bootstrap.kind,
@@ -165,6 +166,19 @@ def _grid(one: Curve, series: Series, target: Target, level: float) -> dict[str,
         "confidence": _rounded(target.band_from_law(one.bootstrap.confidence(x, level))),
         "prediction": _rounded(target.band_from_law(one.bootstrap.prediction(x, level))),
     }
+
+
+def _residuals(found: FitResult, points: Sequence[Point], axis: str, target: Target) -> list[float | None]:
+    """ln y - ln of the law for each point, the hidden ones too; y is what `target` says of the value.
+
+    None for a point without a size on this axis, or whose y is not above zero.
+    """
+    away: list[float | None] = []
+    for point in points:
+        size, y = point.x[axis], float(target.to_law(np.array(point.value)))
+        fitted = None if size is None else float(found.predict(np.array([size]))[0])
+        away.append(float(np.log(y / fitted)) if fitted is not None and min(fitted, y) > 0 else None)
+    return away
 
 
 def _rounded(values: Array) -> list[Any]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from scaling_report.figures import chart_controls, learning_curves
+from scaling_report.figures import learning_curves
+from scaling_report.marks import chart_controls
 from scaling_report.notation import moment, short, significant
 from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.provenance import (

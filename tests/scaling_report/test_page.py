@@ -123,7 +123,7 @@ def test_the_hero_is_bits_per_byte_and_every_other_series_follows_once(story, se
 def test_every_figure_has_a_still_picture_and_its_live_chart(story, seen, html):
     charts = [json.loads(text) for a, text in seen.scripts if a.get("type") == "application/json"]
     assert charts == [figure.spec for figure in story.figures]
-    assert html.count('<div class="still" aria-hidden="true"><svg') == len(story.figures) == 15
+    assert html.count('<div class="still" aria-hidden="true"><svg') == len(story.figures) == 21
 
 
 def test_every_table_row_is_as_long_as_its_head(html):

@@ -1,4 +1,4 @@
-"""The page in a headless Chromium without network: drawn, driven by keyboard, hostile names shown, accessible.
+"""The page in a headless Chromium without network: drawn, used by keyboard, accessible, names as text.
 
 The accessibility check takes axe-core's script from the file that `STEPLADDER_AXE` names (`npm pack axe-core`
 gives one, package/axe.min.js), and is skipped without it.
