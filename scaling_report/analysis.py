@@ -12,6 +12,7 @@ from eval.results import Result
 from scaling_report.curves import FAR, Curve, curve_entry, fit_axis
 from scaling_report.forecast import Forecast, hide_largest, predict_rung
 from scaling_report.frame import Point, Series, from_results
+from scaling_report.loss_to_task import loss_to_task
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
 from scaling_report.target import target_of
@@ -34,7 +35,8 @@ FORMAT = 1
 def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, Any]:
     """Fit, forecast and judge every metric of a table of results.
 
-    The value has the keys format, run, settings, series, verdict (sentences) and left_out. Fits and bands
+    The value has the keys format, run, settings, series, verdict (sentences), left_out and
+    loss_to_task. Fits and bands
     never see the hidden rungs. No NaN stands in it, and None comes with its reason beside it. Errors are
     signed, in per cent of the measured value. The same results and settings give the same value. Raises
     `InputError` for a table that contradicts itself.
@@ -50,6 +52,7 @@ def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, An
         "series": series,
         "verdict": _verdict(frame.series, series),
         "left_out": [asdict(entry) for entry in frame.left_out],
+        "loss_to_task": loss_to_task(series),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from scaling_report.figures import learning_curves
+from scaling_report.loss_sections import tell_loss_to_task
 from scaling_report.marks import chart_controls
 from scaling_report.notation import moment, short, significant
 from scaling_report.parts import Column, Figure, Section, Story, Table
@@ -43,7 +44,10 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         failures=failure_table(run),
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
-        sections=tuple(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+        sections=(
+            *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+            *tell_loss_to_task(laws["loss_to_task"]),
+        ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
         rungs=rung_tables(run),
