@@ -15,8 +15,8 @@ from pipelines import fitting
 from pipelines.cli_fit import parse_pair
 from scaling_report.doubts import find_doubts
 from scaling_report.fit import fit
-from scaling_report.forecast import choose_law
-from scaling_report.judge import find_inputs
+from scaling_report.forecast import choose_curve
+from scaling_report.inputs import find_inputs
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import short
 from scaling_report.optimal.design import design
@@ -145,7 +145,7 @@ def _has_surface(runs: Runs, notes: list[str]) -> bool:
 
 
 def _curve(runs: Runs) -> str:
-    law = choose_law(runs.n, runs.y)
+    law = choose_curve(runs.n, runs.y)
     if law is None:
         sizes = np.unique(runs.n).size
         raise InputError(f"{runs.what}: {sizes} sizes have no law to narrow; train three or more first")

@@ -15,6 +15,7 @@ from scaling_report.expectations import find_surprises
 from scaling_report.families import compare_families
 from scaling_report.forecast import hide_largest
 from scaling_report.frame import Point, Series, from_results
+from scaling_report.loss_to_task import loss_to_task
 from scaling_report.notation import significant
 from scaling_report.off_trend import find_off_trend
 from scaling_report.optimal.report import analyse_optimal
@@ -44,10 +45,11 @@ def analyse(
     """Fit, forecast and judge every metric of a table of results.
 
     The value has the keys format, run, settings, series, surfaces, compute_optimal and comparisons (each
-    with the reason why there is none), overlays, verdict (sentences) and left_out. With `by_run`, results of
-    different runs are kept apart. Fits and bands never see the hidden rungs; only the `outlook` does. `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and
-    None comes with its reason beside it. Errors are signed, in per cent of the measured value. The same
-    results and settings give the same value. Raises `InputError` for a table that contradicts itself.
+    with the reason why there is none), overlays, loss_to_task, verdict (sentences) and left_out. With
+    `by_run`, results of different runs are kept apart. Only the `outlook` sees the hidden rungs.
+    `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and None comes with
+    its reason beside it. Errors are signed, in per cent of the measured value. The same results and settings
+    give the same value. Raises `InputError` for a table that contradicts itself.
     """
     results = list(results)
     frame = from_results(results, settings.x[0], by_run=by_run)
@@ -71,6 +73,7 @@ def analyse(
         **compare_families(frame.series, settings),
         "overlays": overlays,
         "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
+        "loss_to_task": loss_to_task(series),
         "left_out": [*(asdict(entry) for entry in frame.left_out), *not_drawn],
     }
 

@@ -8,7 +8,8 @@ from typing import Any
 import altair as alt
 
 from scaling_report.axes import log_axis, metric_axis
-from scaling_report.figures import Row, Spec, chosen_fit, finish, layer
+from scaling_report.figures import chosen_fit
+from scaling_report.marks import Row, Spec, data_layer, finish
 from scaling_report.notation import axis_value, significant, with_error
 from scaling_report.palette import light
 from scaling_report.wording import AXIS_NAMES
@@ -83,11 +84,11 @@ def _measured(rows: list[Row], names: Sequence[str]) -> list[alt.Chart]:
         "series:N", sort=None, scale=alt.Scale(domain=list(names), range=colours), legend=legend
     )
     shape = alt.Shape("series:N", sort=None, scale=alt.Scale(domain=list(names), range=shapes), legend=legend)
-    bars = layer([row for row in rows if row["low"] < row["high"]]).mark_rule(strokeWidth=1.4)
-    marks = layer(rows).mark_point(filled=True, opacity=1, size=70)
+    bars = data_layer([row for row in rows if row["low"] < row["high"]]).mark_rule(strokeWidth=1.4)
+    marks = data_layer(rows).mark_point(filled=True, opacity=1, size=70)
     return [
         bars.encode(x="x:Q", y="low:Q", y2="high:Q", color=colour),
-        marks.encode(color=colour, shape=shape, tooltip=_tooltip()),
+        marks.encode(color=colour, shape=shape, tooltip=tooltip()),
     ]
 
 
@@ -99,13 +100,15 @@ def _overlay_layers(overlays: Sequence[Mapping[str, Any]], axis: str) -> list[al
         fit = overlay["fit"]
         if fit and fit["x"] == axis:
             grid = [{"x": x, "y": y} for x, y in zip(fit["grid"]["x"], fit["grid"]["fit"], strict=True)]
-            layers.append(layer(grid).mark_line(color=light("muted"), strokeWidth=1.2, strokeDash=[1, 3]))
+            layers.append(
+                data_layer(grid).mark_line(color=light("muted"), strokeWidth=1.2, strokeDash=[1, 3])
+            )
         shape = OVERLAY_SHAPES[place % len(OVERLAY_SHAPES)]
-        marks = layer(rows).mark_point(
+        marks = data_layer(rows).mark_point(
             filled=False, shape=shape, size=64, stroke=light("muted"), strokeWidth=1.6, opacity=1
         )
-        last = layer(rows[-1:]).mark_text(align="right", dy=-12, color=light("muted"))
-        layers += [marks.encode(tooltip=_tooltip()), last.encode(text="series:N")]
+        last = data_layer(rows[-1:]).mark_text(align="right", dy=-12, color=light("muted"))
+        layers += [marks.encode(tooltip=tooltip()), last.encode(text="series:N")]
     return layers
 
 
@@ -117,7 +120,7 @@ def _band(
         {"x": x, "low": min(max(band[0], low), high), "high": min(max(band[1], low), high)}
         for x, band in zip(fit["grid"]["x"], fit["grid"]["confidence"], strict=True)
     ]
-    band = layer(rows).mark_area(color=_colour(name, named), opacity=0.16)
+    band = data_layer(rows).mark_area(color=_colour(name, named), opacity=0.16)
     return band.encode(x="x:Q", y="low:Q", y2="high:Q")
 
 
@@ -127,7 +130,7 @@ def _line(
     low, high = y_domain
     grid = zip(fit["grid"]["x"], fit["grid"]["fit"], strict=True)
     rows = [{"x": x, "y": y} for x, y in grid if low <= y <= high]
-    return layer(rows).mark_line(color=_colour(name, named), strokeWidth=2)
+    return data_layer(rows).mark_line(color=_colour(name, named), strokeWidth=2)
 
 
 def _colour(name: str, named: Sequence[tuple[str, Series]]) -> str:
@@ -147,5 +150,5 @@ def _y_domain(rows: Sequence[Row], curves: Sequence[tuple[str, Mapping[str, Any]
     return [low - air, high + air]
 
 
-def _tooltip() -> list[alt.Tooltip]:
+def tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N") for field in ("series", "rung", "at", "value")]

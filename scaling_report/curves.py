@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scaling_report.fit import FitResult, fit
-from scaling_report.forecast import Candidate, choose_law
+from scaling_report.forecast import FITTED, Candidate, choose_law
 from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
@@ -23,10 +23,6 @@ GRID_POINTS = 60
 GRID_REACH = 1.5  # the curve is drawn to this multiple of the largest size
 FAR = 3.0  # multiple of the largest fitted size: extrapolation beyond it is said to be one
 DISAGREEMENT = 0.01  # relative difference of the two opinions at FAR that is worth a note
-FITTED = (
-    "power",
-    "power-floor",
-)  # to every metric; what has more parameters wants more sizes than ladders have
 FAILED_SHARE = 0.1  # of refits: beyond it the bands are not to be trusted
 
 
@@ -148,6 +144,7 @@ def curve_entry(one: Curve, series: Series, settings: ReportSettings) -> dict[st
         "at_bound": list(one.fit.at_bound),
         "identified": not _loose(one, settings) and one.fit.identified,
         "notes": notes,
+        "residuals": _residuals(one, series.points),
         "grid": _grid(one, series, settings.level),
         "bootstrap": {
             "kind": one.bootstrap.kind,
@@ -208,6 +205,19 @@ def _grid(one: Curve, series: Series, level: float) -> dict[str, Any]:
         "confidence": _rounded(one.target.band_from_law(one.bootstrap.confidence(x, level))),
         "prediction": _rounded(one.target.band_from_law(one.bootstrap.prediction(x, level))),
     }
+
+
+def _residuals(one: Curve, points: Sequence[Point]) -> list[float | None]:
+    """ln y - ln of the law for each point, the hidden ones too; y is what the curve's target says of it.
+
+    None for a point without a size on this axis, or whose y is not above zero.
+    """
+    away: list[float | None] = []
+    for point in points:
+        size, y = point.x[one.axis], float(one.target.to_law(np.array(point.value)))
+        fitted = None if size is None else float(one.fit.predict(np.array([size]))[0])
+        away.append(float(np.log(y / fitted)) if fitted is not None and min(fitted, y) > 0 else None)
+    return away
 
 
 def _rounded(values: Array) -> list[Any]:

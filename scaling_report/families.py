@@ -12,7 +12,7 @@ import numpy as np
 from scaling_report.comparison_words import compare_sentences, quantity_of_both
 from scaling_report.exponents import ExponentTest as Test
 from scaling_report.exponents import Ladder, compare_exponents, find_crossing, holm
-from scaling_report.forecast import choose_law
+from scaling_report.forecast import choose_curve
 from scaling_report.frame import Series
 from scaling_report.laws import LAWS
 from scaling_report.settings import ReportSettings
@@ -142,7 +142,7 @@ def _test(a: Series, b: Series, settings: ReportSettings) -> Test | str:
     if not any(find_trend(one.points, axis).moves for one in (a, b)):
         return "Neither shows a trend with size, so neither has an exponent."
     # the simplest unless both are better forecast by the other: exponents of two laws are not comparable
-    chosen = {choose_law(one.x, np.exp(one.log_y)) for one in ladders}
+    chosen = {choose_curve(one.x, np.exp(one.log_y)) for one in ladders}
     law = chosen.pop() if len(chosen) == 1 else "power"
     seed = zlib.crc32(f"{settings.seed} {a.id} {b.id} {axis}".encode())
     return compare_exponents(ladders[0], ladders[1], law or "power", replicates=REPLICATES, seed=seed)

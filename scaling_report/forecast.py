@@ -14,6 +14,8 @@ from scaling_report.target import Target
 from scaling_report.trend import average_by_size
 from scaling_report.uncertainty import Bootstrap, share_weights
 
+# to every metric: what has more parameters wants more sizes than ladders have
+FITTED = ("power", "power-floor")
 NOTHING = 1e-7  # of a backtest's error: rounding wins no law its parameter
 
 
@@ -108,6 +110,12 @@ def choose_law(candidates: Sequence[Candidate]) -> Candidate | None:
         if mean < means[best] - NOTHING:
             best = place
     return able[best]
+
+
+def choose_curve(x: Array, y: Array) -> str | None:
+    """The same for y as it is, (n,): the name of the law."""
+    found = choose_law([Candidate(law, Target(None, None), x, y) for law in FITTED])
+    return None if found is None else found.law
 
 
 def predict_rung(

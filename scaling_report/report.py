@@ -12,7 +12,7 @@ from eval.results import Result, read_results
 from scaling_report.settings import ReportSettings
 from scaling_report.several import Source, merge_results, merge_runs, name_sources
 
-VERSION = 1  # raised when the same results should be told otherwise; reports made before are then made again
+VERSION = 2  # raised when the same results should be told otherwise; reports made before are then made again
 MANIFEST = "manifest.json"
 
 

@@ -1,35 +1,30 @@
-"""One series of laws.json -> its section of the report: sentences, charts with their keys, tables."""
+"""One series of laws.json -> its section of the report: sentences, charts, tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from scaling_report.figures import chosen_fit, has_axis, metric_chart
+from scaling_report.figures import chosen_fit, has_axis
 from scaling_report.frame import METRIC_NAMES
 from scaling_report.notation import (
     MISSING,
     axis_value,
+    fixed,
     integer,
     signed_percent,
     significant,
     slug,
     with_error,
 )
-from scaling_report.parts import Column, Figure, Section, Table
+from scaling_report.parts import Column, Section, Table
+from scaling_report.series_figures import series_figures
 from scaling_report.wording import AXIS_NAMES, capital, listed
 
 TASK_TITLES = {
     "perplexity": "Language modelling",
     "code-to-docstring": "Code to docstring",
     "module-classification": "Module classification",
-}
-TABS = {
-    "non_embedding": "by size",
-    "total": "by total size",
-    "matmul": "by matmul size",
-    "flops": "by compute",
-    "tokens": "by tokens",
 }
 Series = Mapping[str, Any]
 
@@ -42,7 +37,7 @@ def tell_series(series: Series, settings: Mapping[str, Any]) -> Section:
         group=TASK_TITLES.get(series["task"], str(series["task"])),
         title=metric_title(series),
         sentences=_sentences(series),
-        figures=tuple(_figure(series, axis, settings["level"]) for axis in axes),
+        figures=series_figures(series, axes, settings["level"]),
         tables=tuple(table for table in (_forecasts(series), _points(series, axes), _fits(series)) if table),
         small_print=_small_print(series),
     )
@@ -135,38 +130,6 @@ def _sentences(series: Series) -> tuple[str, ...]:
     return tuple(sentence for sentence in told if sentence)
 
 
-def _figure(series: Series, axis: str, level: float) -> Figure:
-    return Figure(
-        id=f"{slug(series['id'])}-{slug(axis)}",
-        tab=TABS[axis],
-        description=f"{series['title']} against {AXIS_NAMES[axis]}",
-        spec=metric_chart(series, axis),
-        key=_key(series, axis, level),
-    )
-
-
-def _key(series: Series, axis: str, level: float) -> tuple[tuple[str, str], ...]:
-    """What each kind of mark on the chart means, for the kinds that are there."""
-    fit, forecast = chosen_fit(series, axis), series["forecast"]
-    share = f"{100 * level:g} %"
-    points = [point for point in series["points"] if point["x"].get(axis)]
-    bars = ", ± one standard error" if any(point["stderr"] for point in points) else ""
-    key = [("measured", f"measured{bars}")]
-    if fit:
-        key += [
-            ("fit", f"{fit['name']}, dashed beyond the rungs it was fitted to"),
-            ("confidence", f"{share} confidence band of the curve"),
-            ("prediction", f"{share} prediction band of a new run"),
-        ]
-    if any(point["held_out"] for point in points):
-        key.append(("truth", "hidden rung, measured"))
-    if forecast and forecast["x"] == axis:
-        key.append(("predicted", f"its prediction with {share} interval, drawn a little to the right"))
-    if series["baselines"]:
-        key.append(("baseline", "baseline"))
-    return tuple(key)
-
-
 def _forecasts(series: Series) -> Table | None:
     forecast = series["forecast"]
     if forecast is None:
@@ -206,6 +169,8 @@ def _forecast_rows(one: Mapping[str, Any], law: str) -> list[tuple[str, ...]]:
 
 
 def _points(series: Series, axes: Sequence[str]) -> Table:
+    fit = chosen_fit(series, axes[0]) if axes else None
+    away = fit["residuals"] if fit else [None] * len(series["points"])
     rows = [
         (
             point["rung"],
@@ -213,9 +178,10 @@ def _points(series: Series, axes: Sequence[str]) -> Table:
             *(axis_value(axis, point["x"].get(axis)) for axis in axes),
             with_error(point["value"], point["stderr"]),
             integer(point["n"]),
+            MISSING if residual is None else fixed(residual, 4),
             _point_note(series, point),
         )
-        for point in series["points"]
+        for point, residual in zip(series["points"], away, strict=True)
     ]
     rows += [
         (
@@ -224,6 +190,7 @@ def _points(series: Series, axes: Sequence[str]) -> Table:
             *(MISSING for _ in axes),
             with_error(base["value"], base["stderr"]),
             integer(base["n"]),
+            MISSING,
             "baseline",
         )
         for base in series["baselines"]
@@ -234,7 +201,8 @@ def _points(series: Series, axes: Sequence[str]) -> Table:
         *(Column(capital(AXIS_NAMES[axis])) for axis in axes),
         Column("Value ± s.e."),
         Column("n"),
-        Column("", numeric=False),
+        Column("ln residual"),
+        Column("Note", numeric=False),
     )
     return Table("Measured", columns, tuple(rows))
 

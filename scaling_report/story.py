@@ -8,6 +8,8 @@ from typing import Any
 
 from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
+from scaling_report.loss_sections import tell_loss_to_task
+from scaling_report.marks import chart_controls
 from scaling_report.notation import moment, short, significant
 from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
@@ -51,6 +53,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
             *_optimal(laws),
             *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
             *tell_compared(laws),
+            *tell_loss_to_task(laws["loss_to_task"]),
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
@@ -102,11 +105,14 @@ def _facts(hero: Mapping[str, Any] | None, run: Mapping[str, Any]) -> tuple[tupl
 def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not any(curve["points"] for curve in curves):
         return None
+    spec = learning_curves(curves)
+    rungs = dict.fromkeys(str(curve["rung"]) for curve in curves if curve["points"])
     return Figure(
         id="learning-curves",
         tab="by tokens",
         description="training loss against tokens seen, a line for each run",
-        spec=learning_curves(curves),
+        spec=spec,
+        controls=chart_controls(spec, tuple(rungs)),
     )
 
 

@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 
 from scaling_report.axes import log_axis, y_axis
-from scaling_report.figures import Row, Spec, finish, layer
 from scaling_report.laws import LAWS
+from scaling_report.marks import Row, Spec, data_layer, finish
 from scaling_report.notation import integer, short, signed_percent, significant, slug, with_error
 from scaling_report.palette import rung_colours
 from scaling_report.parts import Column, Figure, Section, Table
@@ -81,8 +81,8 @@ def surface_chart(surface: Mapping[str, Any]) -> Spec:
     )
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("rung", "tokens", "value")]
     chart = alt.layer(
-        layer(curves).mark_line(strokeWidth=1.6, strokeDash=[5, 4]).encode(detail="rung:N"),
-        layer(rows).mark_point(filled=True, opacity=1, size=60).encode(tooltip=tooltip),
+        data_layer(curves).mark_line(strokeWidth=1.6, strokeDash=[5, 4]).encode(detail="rung:N"),
+        data_layer(rows).mark_point(filled=True, opacity=1, size=60).encode(tooltip=tooltip),
     ).encode(x=x, y=y_channel, color=colour)
     return finish(chart, f"{surface['title']} against training tokens, a line for each rung.")
 

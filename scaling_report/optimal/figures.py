@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from scaling_report.axes import log_axis, y_axis
-from scaling_report.figures import Row, Spec, _finish, _layer, _tooltip
+from scaling_report.marks import Row, Spec, data_layer, finish, tooltip
 from scaling_report.notation import power_of_ten, short, significant
 from scaling_report.palette import light, rung_colours
 from scaling_report.wording import AXIS_NAMES, capital
@@ -41,16 +41,16 @@ def isoflop_chart(value: Value) -> Spec:
     ]  # fmt: skip
     colour = _budget_colour(names)
     layers = [
-        _layer(curves).mark_line(strokeWidth=1.8).encode(color=colour, detail="budget:N"),
-        _layer([row for row in runs if not row["hollow"]])
+        data_layer(curves).mark_line(strokeWidth=1.8).encode(color=colour, detail="budget:N"),
+        data_layer([row for row in runs if not row["hollow"]])
         .mark_point(filled=True, opacity=1, size=42)
-        .encode(color=colour, tooltip=_tooltip("budget", "size", "loss")),
-        _layer([row for row in runs if row["hollow"]])
+        .encode(color=colour, tooltip=tooltip("budget", "size", "loss")),
+        data_layer([row for row in runs if row["hollow"]])
         .mark_point(filled=False, opacity=1, size=36, strokeWidth=1.4)
-        .encode(color=colour, tooltip=_tooltip("budget", "size", "loss")),
-        _layer(vertices)
+        .encode(color=colour, tooltip=tooltip("budget", "size", "loss")),
+        data_layer(vertices)
         .mark_point(filled=True, opacity=1, shape="diamond", size=90, color=light("predicted"))
-        .encode(tooltip=_tooltip("budget", "best", "tokens", "loss")),
+        .encode(tooltip=tooltip("budget", "best", "tokens", "loss")),
     ]
     domain = [min(row["x"] for row in runs) / 1.2, max(row["x"] for row in runs) * 1.2]
     x = alt.X(
@@ -65,7 +65,7 @@ def isoflop_chart(value: Value) -> Spec:
     described = (
         f"{value['title']}: loss against size at {len(groups)} FLOPs budgets, {len(vertices)} with a vertex."
     )
-    return _finish(chart, described)
+    return finish(chart, described)
 
 
 def frontier_chart(value: Value) -> Spec:
@@ -80,8 +80,10 @@ def frontier_chart(value: Value) -> Spec:
     y_domain = _reach(
         [min(sizes), max(max(sizes), *(value["frontier"][name]["n"][-1] for name in known))], 1.4
     )
-    mark = _layer(runs).mark_point(filled=False, opacity=0.55, size=26, strokeWidth=1.1, color=light("muted"))
-    layers = [mark.encode(tooltip=_tooltip("loss", "tokens"))]
+    mark = data_layer(runs).mark_point(
+        filled=False, opacity=0.55, size=26, strokeWidth=1.1, color=light("muted")
+    )
+    layers = [mark.encode(tooltip=tooltip("loss", "tokens"))]
     layers += [layer for name in known if (layer := _band(value, name, y_domain))]
     layers.append(_lines(value, known))
     layers += [_points(one) for one in value["approaches"] if one["exponent_n"] is not None and one["points"]]
@@ -91,7 +93,7 @@ def frontier_chart(value: Value) -> Spec:
     )
     by = f"{len(known)} approaches, for {value['title']}"
     described = f"Best {AXIS_NAMES[value['x']]} against training FLOPs by {by}."
-    return _finish(alt.layer(*layers).encode(x=x, y=y), described)
+    return finish(alt.layer(*layers).encode(x=x, y=y), described)
 
 
 def _band(value: Value, name: str, y_domain: Sequence[float]) -> alt.Chart | None:
@@ -105,7 +107,7 @@ def _band(value: Value, name: str, y_domain: Sequence[float]) -> alt.Chart | Non
     if not rows:
         return None
     return (
-        _layer(rows)
+        data_layer(rows)
         .mark_area(color=light(STYLES[name][1]), opacity=0.13)
         .encode(x="x:Q", y="low:Q", y2="high:Q")
     )
@@ -123,7 +125,7 @@ def _lines(value: Value, known: Sequence[str]) -> alt.Chart:
     )
     colours = alt.Scale(domain=list(words), range=[light(role) for role in roles])
     return (
-        _layer(rows)
+        data_layer(rows)
         .mark_line(strokeWidth=2, clip=True)
         .encode(
             color=alt.Color("approach:N", sort=None, scale=colours, legend=legend),
@@ -145,8 +147,8 @@ def _points(approach: Value) -> alt.Chart:
         for c, n, d in approach["points"]
     ]
     shape = "diamond" if approach["name"] == "isoflop" else "cross"
-    mark = _layer(rows).mark_point(filled=True, opacity=1, size=46, shape=shape, color=light(role))
-    return mark.encode(tooltip=_tooltip("approach", "size", "tokens"))
+    mark = data_layer(rows).mark_point(filled=True, opacity=1, size=46, shape=shape, color=light(role))
+    return mark.encode(tooltip=tooltip("approach", "size", "tokens"))
 
 
 def _size_axis(name: str, domain: Sequence[float]) -> alt.Axis:

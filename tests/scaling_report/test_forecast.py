@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaling_report.curves import FITTED
 from scaling_report.fit import fit
 from scaling_report.forecast import (
     Candidate,
     backtest,
-    choose_law,
+    choose_curve,
     hide_largest,
     last_value,
     log_log_line,
@@ -31,11 +30,6 @@ PLAIN = Target(None, 0.0)
 
 def candidate(law: str, x: Array, y: Array) -> Candidate:
     return Candidate(law, PLAIN, x, y)
-
-
-def chosen(x: Array, y: Array) -> str | None:
-    found = choose_law([candidate(law, x, y) for law in FITTED])
-    return None if found is None else found.law
 
 
 def bits(**changes: object) -> Series:
@@ -79,22 +73,22 @@ def test_a_law_forecasts_its_own_data_without_error() -> None:
     assert max(errors.values()) < 1e-8
 
 
-def test_the_law_that_the_data_follow_is_chosen() -> None:
+def test_the_law_that_the_data_follow_is_choose_curve() -> None:
     rng = np.random.default_rng(0)
     floors = powers = 0
     for _ in range(20):
         noise = np.exp(0.002 * rng.standard_normal(7))
-        floors += chosen(X, LAWS["power-floor"].curve(X, **FLOOR) * noise) == "power-floor"
-        powers += chosen(X, LAWS["power"].curve(X, 4.2, 0.06) * noise) == "power"
+        floors += choose_curve(X, LAWS["power-floor"].curve(X, **FLOOR) * noise) == "power-floor"
+        powers += choose_curve(X, LAWS["power"].curve(X, 4.2, 0.06) * noise) == "power"
     assert floors == 20
     assert powers >= 15
 
 
 def test_laws_without_a_backtest_leave_the_simplest_and_too_few_sizes_leave_none() -> None:
     y = LAWS["power-floor"].curve(X, **FLOOR)
-    assert chosen(X[:4], y[:4]) == "power"
-    assert chosen(X[:3], y[:3]) == "power"
-    assert chosen(X[:2], y[:2]) is None
+    assert choose_curve(X[:4], y[:4]) == "power"
+    assert choose_curve(X[:3], y[:3]) == "power"
+    assert choose_curve(X[:2], y[:2]) is None
 
 
 def test_the_last_value_is_the_mean_of_the_largest_rung_in_sight() -> None:
