@@ -19,6 +19,7 @@ from scaling_report.local import LocalErrors, doubt_errors, measure_local
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
 from scaling_report.shapes import find_absent
+from scaling_report.symptoms import find_symptoms
 from scaling_report.uncertainty import Bootstrap, resample
 from scaling_report.weights import RunWeights, weigh_runs
 from scaling_report.wording import count
@@ -115,10 +116,11 @@ def judge(
     found = fit(left.law, x, y, weights=weights, loss=loss, starts=starts)
     boot, why = _errors(found, x, y, weights, bootstrap, seed)
     local = measure_local(found, x, y, level, weights)
-    doubts = [*left.sentences, *find_doubts(found, x, boot, level)]
+    against, beside = find_symptoms(found, x, y)
+    doubts = [*left.sentences, *against, *find_doubts(found, x, boot, level)]
     predictions = tuple(_predict(found, boot, x, at, level) for at in places)
     tested = _test_on(found, x, y, weights, holdout, starts) if holdout else None
-    verdict = [say_fitted(found), *(weighing.sentences if weighing else ()), *doubts, *why]
+    verdict = [say_fitted(found), *(weighing.sentences if weighing else ()), *doubts, *beside, *why]
     if tested:
         verdict.append(say_tested(tested))
     if not doubts:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import fdtrc
 
 from scaling_report.fit import FitResult
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
-from scaling_report.trend import ALPHA, ROUNDING, measure_slope
+from scaling_report.trend import ALPHA, ROUNDING
 from scaling_report.wording import count, listed
 
 PLATEAU_SHARE = 0.05  # of all it moved: what moves less over the largest sizes has ended
@@ -18,31 +19,45 @@ PLATEAU_REACH = 3.0  # times from the first to the last of them: closer ones are
 APART = 6.0  # robust standard deviations of the residuals; of 1,000 normal ones none lies so far off
 SMALLEST_APART = 1e-6  # of ln y: rounding
 NAMED = 3
+BENT = ("bnsl",)  # may fall and rise again, which no plane sees
 
 
-def find_symptoms(found: FitResult, x: Array, y: Array) -> list[str]:
-    """Sentences about data of a law, x (n,) or one row an input, that its parameters do not tell."""
+def find_symptoms(found: FitResult, x: Array, y: Array) -> tuple[list[str], list[str]]:
+    """Sentences about a law's data, x (n,) or one row an input: why they show no law, and what beside."""
     if np.ptp(y) <= ROUNDING * np.abs(y).max():
-        return [f"Flat: it is {significant(float(y[0]))} in every run, so there is no trend and no law."]
-    law = LAWS[found.law]
-    told = []
-    if len(law.inputs) == 1:
-        told = _of_curve(x.reshape(-1), y)
-    return told + _apart(found, law.inputs, np.atleast_2d(x))
+        value = significant(float(y[0]))
+        return [f"Not identified: flat, {value} in every run, so there is no trend and no law."], []
+    inputs, rows = LAWS[found.law].inputs, np.atleast_2d(x)
+    against = [] if found.law in BENT else _no_trend(*_means(rows, y))
+    beside = _apart(found, inputs, rows)
+    if len(inputs) == 1:
+        sizes, means = _means(rows, y)
+        beside = [*_saturation(sizes[0], means), *beside]
+    return against, beside
 
 
-def _of_curve(x: Array, y: Array) -> list[str]:
-    sizes, means = _means(x, y)
-    if sizes.size < 3:
-        return [
-            f"{count(sizes.size, 'size').capitalize()} cannot show a trend, still less a law; measure more."
-        ]
-    *_, p_value = measure_slope(np.log10(sizes), np.log(means))
-    if p_value >= ALPHA:
-        return [
-            f"No trend: over {count(sizes.size, 'size')} its logarithm shows no slope (p = {p_value:.2f}), "
-            "so the parameters describe noise."
-        ]
+def _no_trend(places: Array, means: Array) -> list[str]:
+    """Whether anything moves with `places` (inputs, n): the F test of a plane of ln y over their logarithms."""
+    varied = places[np.ptp(places, axis=1) > 0]
+    dof = means.size - 1 - len(varied)
+    if dof < 1:
+        return [f"Not identified: {count(means.size, 'size')} cannot show a trend, still less a law."]
+    design = np.vstack([np.ones_like(means), np.log(varied)]).T
+    log_y = np.log(means)
+    fitted = design @ np.linalg.lstsq(design, log_y, rcond=None)[0]
+    left, total = float(np.square(log_y - fitted).sum()), float(np.square(log_y - log_y.mean()).sum())
+    if left <= ROUNDING * total:
+        return []
+    p_value = float(fdtrc(len(varied), dof, (total - left) / len(varied) / (left / dof)))
+    if p_value < ALPHA:
+        return []
+    return [
+        f"Not identified: no trend; over {count(means.size, 'size')} its logarithm shows no slope "
+        f"(p = {p_value:.2f}), so the parameters describe noise."
+    ]
+
+
+def _saturation(sizes: Array, means: Array) -> list[str]:
     start = find_plateau(sizes, means)
     if start is None:
         return []
@@ -92,5 +107,7 @@ def _apart(found: FitResult, names: Sequence[str], x: Array) -> list[str]:
 
 
 def _means(x: Array, y: Array) -> tuple[Array, Array]:
-    sizes = np.unique(x)
-    return sizes, np.array([y[x == size].mean() for size in sizes])
+    """The distinct places (inputs, places), and the mean y at each."""
+    places, place_of_run = np.unique(x, axis=1, return_inverse=True)
+    of_run = place_of_run.reshape(-1)
+    return places, np.bincount(of_run, y) / np.bincount(of_run)

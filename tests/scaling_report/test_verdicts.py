@@ -12,6 +12,7 @@ from scaling_report.analysis import analyse
 from scaling_report.curves import fit_axis
 from scaling_report.fit import fit
 from scaling_report.frame import Series, from_results
+from scaling_report.judge import judge
 from scaling_report.laws import Array
 from scaling_report.off_trend import find_evidence, find_off_trend
 from scaling_report.outlook import find_size, next_sizes
@@ -179,19 +180,49 @@ def test_odds_over_chance_win_where_accuracy_bends_towards_its_ceiling() -> None
 
 
 @pytest.mark.parametrize(
-    ("y", "words"),
+    ("y", "law_name", "identified", "words"),
     [
-        (np.full(7, 2.0), "Flat: it is 2.000 in every run"),
-        (2 + 0.02 * np.random.default_rng(1).standard_normal(7), "No trend: over seven sizes"),
-        (1 - np.array([0.6, 0.25, 0.08, 0.015, 0.010, 0.008, 0.009]), "Saturated: from 1.15"),
-        (np.where(np.arange(7) == 3, 1.05, 1.0) * law(0.0005), "Off the law: one run lies"),
+        (np.full(7, 2.0), "power", False, "Not identified: flat, 2.000 in every run"),
+        (
+            2 + 0.02 * np.random.default_rng(1).standard_normal(7),
+            "power",
+            False,
+            "Not identified: no trend; over seven sizes its logarithm shows no slope (p = 0.",
+        ),
+        (
+            np.array([0.40, 0.75, 0.92, 0.985, 0.990, 0.992, 0.991]),
+            "power",
+            True,
+            "Saturated: from 114,944 on it moves by less than 5 %",
+        ),
+        (
+            np.where(np.arange(7) == 3, 1.05, 1.0) * 3 * X**-0.1,
+            "power",
+            True,
+            "Off the law: one run lies beyond 6 robust standard deviations, the farthest at x = 114,944 (5.0 %)",
+        ),
+        (np.array([2.2, 2.0]), "power", False, "Not identified: two sizes cannot show a trend"),
     ],
+    ids=["flat", "noise", "saturated", "outlier", "two sizes"],
 )
-def test_a_table_shows_the_same_symptoms(y: Array, words: str) -> None:
-    told = " ".join(find_symptoms(fit("power-floor" if "Off" in words else "power", X, y), X, y))
-    assert words in told.replace("114,944", "1.15")
+def test_a_table_gets_the_verdict_that_an_expert_would_give(
+    y: Array, law_name: str, identified: bool, words: str
+) -> None:
+    found = judge(law_name, {"n": X[: y.size]}, y, bootstrap=100)
+    assert found.identified is identified
+    assert words in " ".join(found.verdict)
+
+
+def test_noise_over_size_and_data_is_noise() -> None:
+    n, d = np.repeat([1e8, 1e9, 1e10], 4), np.tile([1e9, 1e10, 1e11, 1e12], 3)
+    noise = 2 + 0.02 * np.random.default_rng(2).standard_normal(12)
+    assert any("no trend" in one for one in judge("chinchilla", {"n": n, "d": d}, noise, bootstrap=0).verdict)
+    fallen = 1.8 + 480 / n**0.35 + 2100 / d**0.37
+    assert not any(
+        "no trend" in one for one in judge("chinchilla", {"n": n, "d": d}, fallen, bootstrap=0).verdict
+    )
 
 
 def test_a_law_without_symptoms_has_none() -> None:
-    assert find_symptoms(fit("power-floor", X, law()), X, law()) == []
+    assert find_symptoms(fit("power-floor", X, law()), X, law()) == ([], [])
     assert find_plateau(X, 1.6 + 16.5 * X**-0.35) is None
