@@ -41,6 +41,9 @@ def fit(
         ),
     ],
     y: Annotated[str, typer.Option(metavar="COLUMN", help="The metric, above zero.")],
+    error: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Standard error of y: what runs weigh by.")
+    ] = None,
     via: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="two-step: the task's loss, which accuracy follows.")
     ] = None,
@@ -76,6 +79,7 @@ def fit(
             x=x,
             y=y,
             via=via,
+            error=error,
             where=where or (),
             loss=loss,
             starts=starts,

@@ -49,11 +49,13 @@ def judge_table(
     where: Sequence[str] = (),
     predict: Sequence[str] = (),
     via: str | None = None,
+    error: str | None = None,
     **how: Any,
 ) -> tuple[Judgement | two_step.TwoStep, list[str]]:
     """The judgement of `scaling_report.judge.judge` on a file's columns, and what of it was left out.
 
-    `via` names the column of the task's loss, which the law two-step goes through.
+    `via` names the column of the task's loss, which the law two-step goes through; `error` that of y's
+    standard errors.
 
     Raises `InputError` for names that are not known, columns that are not there, text where numbers belong,
     and numbers that are not above zero.
@@ -62,12 +64,15 @@ def judge_table(
     _known(how["loss"], LOSSES, "--loss")
     columns = _unique([*(_input(one, law) for one in x), *_via(via, law)], "--x")
     points = [_point(one, law, columns) for one in predict]
-    rows, left_out = _read(table, (*columns.values(), y), where)
+    rows, left_out = _read(table, (*columns.values(), y), where, error)
     values = {name: np.array([row[column] for row in rows]) for name, column in columns.items()}
     measured = np.array([row[y] for row in rows])
     if law == two_step.NAME:
+        if error is not None:
+            raise InputError(f"--error: {law} does not weigh runs; leave it out")
         return two_step.judge_two_step(values, measured, predict=points, **how), left_out
-    return judge(law, values, measured, predict=points, **how), left_out
+    errors = None if error is None else np.array([row[error] for row in rows])
+    return judge(law, values, measured, error=errors, predict=points, **how), left_out
 
 
 def _via(column: str | None, law: str) -> list[tuple[str, str]]:
@@ -121,12 +126,13 @@ def _unique(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
 
 
 def _read(
-    table: Path, columns: Sequence[str], where: Sequence[str]
+    table: Path, columns: Sequence[str], where: Sequence[str], error: str | None = None
 ) -> tuple[list[dict[str, float]], list[str]]:
     """The wanted rows' numbers by column, and in words the rows that have none."""
     if file_kind(table) not in TABLES:
         raise InputError(f"{table}: none of {', '.join(TABLES)} (or .gz); convert it")
     tests = [_condition(one) for one in where]
+    columns = (*columns, *([error] if error else []))
     wanted = (*columns, *(column for column, _ in tests))
     rows: list[dict[str, float]] = []
     empty: list[str] = []

@@ -15,10 +15,12 @@ from scaling_report.doubts import find_doubts
 from scaling_report.fit import STARTS, FitResult, fit
 from scaling_report.inputs import find_inputs, order_by_size, times_beyond
 from scaling_report.laws import LAWS, Array
+from scaling_report.local import LocalErrors, doubt_errors, measure_local
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
 from scaling_report.shapes import find_absent
 from scaling_report.uncertainty import Bootstrap, resample
+from scaling_report.weights import RunWeights, weigh_runs
 from scaling_report.wording import count
 
 FAR = 3.0  # times beyond what was fitted, either way
@@ -28,9 +30,10 @@ FAR = 3.0  # times beyond what was fitted, either way
 class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
-    `law` is what was asked for; `dropped` are the parameters that it was fitted without, since no data show
-    them, `absent` those that play no part in the curve at the data, whose refits say nothing.
-    `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
+    `law` is what was asked for; `dropped` are the parameters that it was fitted without, since the data cannot
+    show them, `absent` those that play no part in the curve at the data, whose refits say nothing.
+    `local` are errors without refits; `weighing` what runs weighed by their measured errors, None where all
+    weighed one. `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
     """
 
     fit: FitResult
@@ -41,6 +44,8 @@ class Judgement:
     identified: bool
     verdict: tuple[str, ...]
     law: str
+    local: LocalErrors
+    weighing: RunWeights | None = None
     dropped: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
 
@@ -57,6 +62,8 @@ class Judgement:
             "intervals": boot
             and {name: list(ends) for name, ends in boot.interval(self.level).items()} | absent,
             "level": self.level,
+            **self.local.to_dict(),
+            "weights": self.weighing and self.weighing.to_dict(),
             "loss": found.loss,
             "objective": found.objective,
             "n": found.n,
@@ -79,6 +86,7 @@ def judge(
     columns: Mapping[str, Array],
     y: Array,
     *,
+    error: Array | None = None,
     loss: str = "huber",
     starts: int = STARTS,
     bootstrap: int = 400,
@@ -91,8 +99,8 @@ def judge(
 
     Of n, d and c (FLOPs) two give the third by C = 6·N·D. Of a product, inputs that say nothing beside others
     are dropped. `holdout` hides that many of the largest places (of a surface: those of the most compute, of
-    a law of loss: those of the least loss) from a second fit, which then predicts them. Raises `InputError`
-    for an input that is not given, for `bootstrap` of 1, and as `fit` does.
+    a law of loss: those of the least loss) from a second fit, which then predicts them. `error` (n,) are
+    standard errors of y, by which runs are weighed (`weigh_runs`). Raises `InputError` for an input that is not given, for `bootstrap` of 1, and as `fit` does.
     """
     x = find_inputs(law, columns)
     if bootstrap == 1:
@@ -101,16 +109,19 @@ def judge(
     left = reduce_product(law, x)
     if left.dropped:
         x, places = x[list(left.rows)], [at[list(left.rows)] for at in places]
-    found = fit(left.law, x, y, loss=loss, starts=starts)
-    boot, why = _errors(found, x, y, bootstrap, seed)
+    weighing = None if error is None else weigh_runs(left.law, x, y, error, loss=LOSSES[loss])
+    weights = np.ones_like(y) if weighing is None else weighing.weights
+    found = fit(left.law, x, y, weights=weights, loss=loss, starts=starts)
+    boot, why = _errors(found, x, y, weights, bootstrap, seed)
+    local = measure_local(found, x, y, level, weights)
     doubts = [*left.sentences, *find_doubts(found, x, boot, level)]
     predictions = tuple(_predict(found, boot, x, at, level) for at in places)
-    tested = _test_on(found, x, y, holdout, starts) if holdout else None
-    verdict = [say_fitted(found), *doubts, *why]
+    tested = _test_on(found, x, y, weights, holdout, starts) if holdout else None
+    verdict = [say_fitted(found), *(weighing.sentences if weighing else ()), *doubts, *why]
     if tested:
         verdict.append(say_tested(tested))
     if not doubts:
-        verdict += _exponents(found, boot, level)
+        verdict += [*doubt_errors(local, boot, found, weights), *_exponents(found, boot, level)]
     verdict += [say_prediction(one, level) for one in predictions]
     identified = found.identified and not doubts
     return Judgement(
@@ -122,13 +133,15 @@ def judge(
         identified,
         tuple(verdict),
         law=law,
+        local=local,
+        weighing=weighing,
         dropped=left.dropped,
         absent=find_absent(found, np.atleast_2d(x)),
     )
 
 
 def _errors(
-    found: FitResult, x: Array, y: Array, replicates: int, seed: int
+    found: FitResult, x: Array, y: Array, weights: Array, replicates: int, seed: int
 ) -> tuple[Bootstrap | None, list[str]]:
     """The refits, or None, and in words which they are or why there are none."""
     law, loss = LAWS[found.law], LOSSES[found.loss]
@@ -137,9 +150,7 @@ def _errors(
     if found.sizes < law.sizes_needed:
         return None, ["No errors: the law goes through its points, so nothing says how far runs scatter."]
     kind = "rungs" if loss.above != 1 else None  # noise about a curve that hugs a floor has no middle
-    boot = resample(
-        found, x, y, replicates=replicates, seed=seed, kind=kind, weights=np.ones_like(y), loss=loss
-    )
+    boot = resample(found, x, y, replicates=replicates, seed=seed, kind=kind, weights=weights, loss=loss)
     if boot.replicates - boot.failed < 2:
         return None, [f"No errors: {boot.failed} of {boot.replicates} refits failed."]
     ways = {"rungs": "runs drawn again", "parametric": "noise drawn about the fit, for want of eight sizes"}
@@ -166,7 +177,9 @@ def _typical(found: FitResult) -> str:
     )
 
 
-def _test_on(found: FitResult, x: Array, y: Array, holdout: int, starts: int) -> dict[str, Any]:
+def _test_on(
+    found: FitResult, x: Array, y: Array, weights: Array, holdout: int, starts: int
+) -> dict[str, Any]:
     """What a fit without the largest places says of the runs there, beside the last value that it saw."""
     rows = np.atleast_2d(x)
     places, place_of_run = np.unique(rows, axis=1, return_inverse=True)
@@ -177,7 +190,14 @@ def _test_on(found: FitResult, x: Array, y: Array, holdout: int, starts: int) ->
         raise InputError(
             f"holdout: {holdout} of {places.shape[1]} places leaves {max(left, 0)} to fit; hide fewer"
         )
-    again = fit(found.law, x[..., ~hidden], y[~hidden], loss=found.loss, starts=starts)
+    again = fit(
+        found.law,
+        x[..., ~hidden],
+        y[~hidden],
+        weights=weights[~hidden],
+        loss=found.loss,
+        starts=starts,
+    )
     predicted, measured = again.predict(x[..., hidden]), y[hidden]
     last = y[np.flatnonzero(place_of_run.reshape(-1) == order[-holdout - 1])].mean()
     return {
