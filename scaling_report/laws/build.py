@@ -90,6 +90,7 @@ def build_law(
         found = project(curve, names, points, u, v, weights, low, high, link)
         return np.where(logs, np.log(np.where(logs, found, 1)), found)
 
+    both = differentiate(log_curve)
     with np.errstate(invalid="ignore"):
         bounds = [np.where(logs, np.log(np.where(logs, ends, 1)), ends) for ends in (low, high)]
     return Law(
@@ -101,7 +102,8 @@ def build_law(
         upper=bounds[1],
         curve=curve,
         log_curve=log_curve,
-        log_jacobian=differentiate(log_curve),
+        log_jacobian=lambda theta, u: both(theta, u)[1].swapaxes(-1, -2),
+        log_both=both,
         starts=starts or own_starts,
         natural=natural,
         inputs=inputs,
@@ -111,15 +113,20 @@ def build_law(
     )
 
 
-def differentiate(log_curve: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """d log_curve / d theta (..., n, P), exact to rounding: the complex step (Squire & Trapp 1998)."""
+def differentiate(
+    log_curve: Callable[[Array, Array], Array],
+) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """log_curve (..., n) and its derivatives (..., P, n), exact to rounding: the complex step.
 
-    def jacobian(theta: Array, u: Array) -> Array:
+    Squire & Trapp 1998. The step is so small that the curve it is taken from keeps its digits.
+    """
+
+    def both(theta: Array, u: Array) -> tuple[Array, Array]:
         steps = theta[..., None, :] + 1j * _STEP * np.eye(theta.shape[-1])  # (..., P, P)
-        slopes: Array = log_curve(steps, u).imag / _STEP
-        return slopes.swapaxes(-1, -2)
+        there = log_curve(steps, u)  # (..., P, n)
+        return there[..., 0, :].real.copy(), there.imag / _STEP
 
-    return jacobian
+    return both
 
 
 def cross(grids: Mapping[str, Array | Sequence[float]]) -> dict[str, Array]:
