@@ -13,10 +13,12 @@ from scaling_report.fit import FitResult, fit
 from scaling_report.forecast import choose_law
 from scaling_report.frame import Point, Series
 from scaling_report.laws import CURVES, LAWS, Array
+from scaling_report.local import LocalErrors, measure_local
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
 from scaling_report.target import Target
 from scaling_report.uncertainty import Bootstrap, Scatter, resample, share_weights
+from scaling_report.weights import RunWeights, weigh_runs
 from scaling_report.wording import AXIS_NAMES, SMALL_NUMBERS, count, per_cent
 
 GRID_POINTS = 60
@@ -36,13 +38,15 @@ class Curve:
     fit: FitResult
     bootstrap: Bootstrap
     chosen: bool
+    local: LocalErrors
+    weighing: RunWeights | None
 
 
 def fit_axis(
     series_id: str, visible: Sequence[Point], axis: str, target: Target, settings: ReportSettings
 ) -> tuple[list[Curve], list[str]]:
     """Every law that the visible runs suffice for, on one axis, and in words what they do not suffice for."""
-    x, y, notes = _law_data(visible, axis, target)
+    x, y, error, notes = _law_data(visible, axis, target)
     sizes = np.unique(x).size
     if sizes < 2:
         return [], [*notes, f"No law is fitted against {AXIS_NAMES[axis]}: {count(sizes, 'size')} to fit."]
@@ -56,19 +60,27 @@ def fit_axis(
                 f" {count(len(law.parameters), 'parameter')} need {SMALL_NUMBERS[law.sizes_needed]} or more."
             )
             continue
-        found = fit(name, x, y, weights=share_weights(x))
+        weighing = None if error is None else weigh_runs(name, x, y, error, seeds_share=True)
+        weights = share_weights(x) if weighing is None else weighing.weights
+        found = fit(name, x, y, weights=weights)
         # each fit has its own seed, so a metric more or less leaves the other bands as they are
         seed = zlib.crc32(f"{settings.seed} {series_id} {axis} {name}".encode())
-        bootstrap = resample(found, x, y, replicates=settings.bootstrap, seed=seed)
+        bootstrap = resample(found, x, y, replicates=settings.bootstrap, seed=seed, weights=weights)
         if bootstrap.failed == bootstrap.replicates:
             notes.append(f"Against {AXIS_NAMES[axis]} {law.formula} is not shown: every refit of it failed.")
             continue
-        fitted.append(Curve(axis, x, y, found, bootstrap, name == chosen))
+        local = measure_local(found, x, y, settings.level, weights)
+        fitted.append(Curve(axis, x, y, found, bootstrap, name == chosen, local, weighing))
     return fitted, notes
 
 
-def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array, Array, list[str]]:
-    """x and the law's y (n,) of the points that can be fitted, and what cannot."""
+def _law_data(
+    points: Sequence[Point], axis: str, target: Target
+) -> tuple[Array, Array, Array | None, list[str]]:
+    """x, the law's y and its standard errors (n,) of the points that can be fitted, and what cannot.
+
+    No errors where one is not known: runs then weigh alike.
+    """
     usable = []
     notes = []
     for point in points:
@@ -82,9 +94,10 @@ def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array
                 f"{point.rung} is in no fit: {target.symbol} is {significant(y)}, and laws need it above 0."
             )
         else:
-            usable.append((size, y))
-    table = np.array(usable, dtype=float).reshape(-1, 2)
-    return table[:, 0], table[:, 1], notes
+            usable.append((size, y, point.stderr))
+    table = np.array(usable, dtype=float).reshape(-1, 3)
+    error = None if np.isnan(table[:, 2]).any() else table[:, 2]
+    return table[:, 0], table[:, 1], error, notes
 
 
 def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSettings) -> dict[str, Any]:
@@ -101,6 +114,8 @@ def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSett
         "parameters": dict(one.fit.parameters),
         "standard_errors": one.bootstrap.standard_errors(),
         "intervals": {name: list(interval) for name, interval in intervals.items()},
+        **one.local.to_dict(),
+        "weights": one.weighing and one.weighing.to_dict(),
         "second_opinion": dict(one.fit.second_opinion),
         "n": one.fit.n,
         "sizes": one.fit.sizes,
@@ -126,7 +141,7 @@ def _loose(one: Curve, settings: ReportSettings) -> list[str]:
 
 
 def _notes(one: Curve, target: Target, settings: ReportSettings) -> list[str]:
-    notes = [_scatter_note(one.bootstrap.scatter, target)]
+    notes = [_scatter_note(one.bootstrap.scatter, target), *(one.weighing.sentences if one.weighing else ())]
     loose = _loose(one, settings)
     if "e" in loose:
         share = per_cent(100 * one.bootstrap.share_at_bound()["e"])
