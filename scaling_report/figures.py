@@ -36,7 +36,7 @@ def metric_chart(series: Mapping[str, Any], axis: str) -> Spec:
         *_forecast_layers(series, axis),
     ]
     described = f"{series['title']} against {AXIS_NAMES[axis]}. {series['trend']['sentence']}"
-    return _finish(alt.layer(*layers).encode(x=x, y=y), described)
+    return finish(alt.layer(*layers).encode(x=x, y=y), described)
 
 
 def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
@@ -58,7 +58,7 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
         legend=alt.Legend(orient="bottom", title=None, symbolType="stroke", symbolStrokeWidth=3, columns=4),
     )
     chart = (
-        _layer(rows)
+        layer(rows)
         .mark_line(strokeWidth=1.8, interpolate="monotone")
         .encode(
             x=alt.X(
@@ -71,7 +71,7 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
             detail="run:N",
         )
     )
-    return _finish(chart, "Training loss against tokens seen, a line for each rung.")
+    return finish(chart, "Training loss against tokens seen, a line for each rung.")
 
 
 def chosen_fit(series: Mapping[str, Any], axis: str) -> Mapping[str, Any] | None:
@@ -94,7 +94,7 @@ def _fit_layers(
         point["x"][axis] for point in series["points"] if point["x"].get(axis) and not point["held_out"]
     )
     bands = [
-        _layer(
+        layer(
             [
                 {"x": x, "low": min(max(band[0], low), high), "high": min(max(band[1], low), high)}
                 for x, band in zip(grid["x"], grid[name], strict=True)
@@ -108,7 +108,7 @@ def _fit_layers(
     beyond = [row for row in curve if row["x"] >= seen]
     within = [row for row in curve if row["x"] < seen] + beyond[:1]
     lines = [
-        _layer(rows).mark_line(color=light("measured"), strokeWidth=2, strokeDash=dash)
+        layer(rows).mark_line(color=light("measured"), strokeWidth=2, strokeDash=dash)
         for rows, dash in ((within, [1, 0]), (beyond, [5, 4]))
     ]
     return [*bands, *lines]
@@ -123,12 +123,12 @@ def _baseline_layers(series: Mapping[str, Any]) -> list[alt.Chart]:
     if not rows:
         return []
     rule = (
-        _layer(rows)
+        layer(rows)
         .mark_rule(color=light("muted"), strokeDash=[2, 3], strokeWidth=1.4)
         .encode(x=alt.value(0), x2=alt.value("width"), y="y:Q")
     )
     label = (
-        _layer(rows)
+        layer(rows)
         .mark_text(align="right", dx=-4, dy=12 if series["higher_is_better"] else -8, color=light("muted"))
         .encode(x=alt.value("width"), y="y:Q", text="name:N")
     )
@@ -148,7 +148,7 @@ def _measured_layers(series: Mapping[str, Any], axis: str) -> list[alt.Chart]:
             layers.append(_bar(bars, role))
         if rows:
             layers.append(
-                _layer(rows)
+                layer(rows)
                 .mark_point(filled=True, opacity=1, shape=shape, size=size, color=light(role))
                 .encode(tooltip=_tooltip("rung", "seed", "at", "value"))
             )
@@ -174,7 +174,7 @@ def _forecast_layers(series: Mapping[str, Any], axis: str) -> list[alt.Chart]:
         for one in forecast["rungs"]
     ]
     marker = (
-        _layer(rows)
+        layer(rows)
         .mark_point(
             filled=True, opacity=1, shape="circle", size=74, xOffset=NUDGE,
             fill=light("paper"), stroke=light("predicted"), strokeWidth=2,
@@ -190,7 +190,7 @@ def _forecast_note(series: Mapping[str, Any], largest: Row) -> alt.Chart:
     predicted = f"{largest['rung']} hidden: predicted {largest['predicted']}"
     text = f"{predicted}\n({largest['interval']}), measured {largest['measured']}"
     return (
-        _layer([{"text": text}])
+        layer([{"text": text}])
         .mark_text(
             align="right" if falls else "left", baseline="top", dx=-4 if falls else 8, dy=2,
             lineBreak="\n", lineHeight=17, color=light("predicted"),
@@ -200,7 +200,7 @@ def _forecast_note(series: Mapping[str, Any], largest: Row) -> alt.Chart:
 
 
 def _bar(rows: list[Row], role: str, offset: int = 0) -> alt.Chart:
-    bar = _layer(rows).mark_rule(color=light(role), strokeWidth=1.6, xOffset=offset)
+    bar = layer(rows).mark_rule(color=light(role), strokeWidth=1.6, xOffset=offset)
     return bar.encode(x="x:Q", y="low:Q", y2="high:Q")
 
 
@@ -248,7 +248,8 @@ def _tooltip(*fields: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N") for field in fields]
 
 
-def _layer(rows: list[Row]) -> alt.Chart:
+def layer(rows: list[Row]) -> alt.Chart:
+    """A chart of these rows alone."""
     return alt.Chart(alt.InlineData(values=rows))
 
 
@@ -262,7 +263,8 @@ def _thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return list(kept.values())
 
 
-def _finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
+def finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
+    """The chart as Vega-Lite, its type and colours those of the report."""
     text, muted = light("ink"), light("muted")
     font = {
         "labelColor": muted,

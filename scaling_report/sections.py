@@ -17,7 +17,7 @@ from scaling_report.notation import (
     with_error,
 )
 from scaling_report.parts import Column, Figure, Section, Table
-from scaling_report.wording import AXIS_NAMES, LAW_NAMES, capital, listed
+from scaling_report.wording import AXIS_NAMES, capital, listed
 
 TASK_TITLES = {
     "perplexity": "Language modelling",
@@ -96,6 +96,7 @@ def _grouped(series: Sequence[Series], by: Callable[[Series], str | None]) -> di
     for one in series:
         names = groups.setdefault(by(one), [])
         of = f" of {one['task']}" if len(tasks[one["metric"]]) > 1 else ""
+        of += f" ({one['apart']})" if one.get("apart") else ""
         if (name := METRIC_NAMES[one["metric"]] + of) not in names:
             names.append(name)
     return groups
@@ -110,7 +111,8 @@ def _share_above(series: Series) -> str:
 def metric_title(series: Series) -> str:
     """The metric and split as a heading, its task being the heading above: "ROUGE-L, test"."""
     length = f", at {series['length']}" if series["length"] else ""
-    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}"
+    which = f" ({series['apart']})" if series.get("apart") else ""
+    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}{which}"
 
 
 def best_baseline(series: Series) -> Mapping[str, Any] | None:
@@ -124,6 +126,9 @@ def _sentences(series: Series) -> tuple[str, ...]:
     told = (
         series["trend"]["sentence"],
         forecast["sentence"] if forecast else series["no_forecast_reason"],
+        *series["outlook"].get("sentences", ()),
+        *series["surprises"],
+        *(one["sentence"] for one in series["off_trend"]),
         series["baseline_sentence"],
         *series["notes"],
     )
@@ -149,7 +154,7 @@ def _key(series: Series, axis: str, level: float) -> tuple[tuple[str, str], ...]
     key = [("measured", f"measured{bars}")]
     if fit:
         key += [
-            ("fit", f"{LAW_NAMES[fit['law']]}, dashed beyond the rungs it was fitted to"),
+            ("fit", f"{fit['name']}, dashed beyond the rungs it was fitted to"),
             ("confidence", f"{share} confidence band of the curve"),
             ("prediction", f"{share} prediction band of a new run"),
         ]
@@ -173,7 +178,7 @@ def _forecasts(series: Series) -> Table | None:
         Column(f"{100 * forecast['level']:g} % interval"),
         Column("Error"),
     )
-    rows = [row for one in forecast["rungs"] for row in _forecast_rows(one, LAW_NAMES[forecast["law"]])]
+    rows = [row for one in forecast["rungs"] for row in _forecast_rows(one, forecast["law_name"])]
     return Table("The hidden rung, predicted and measured", columns, tuple(rows))
 
 
@@ -244,7 +249,7 @@ def _point_note(series: Series, point: Mapping[str, Any]) -> str:
 def _fits(series: Series) -> Table | None:
     rows = tuple(
         (
-            f"{fit['formula']} ({LAW_NAMES[fit['law']]}{', chosen' if fit['chosen'] else ''})",
+            f"{fit['formula']} ({fit['name']}{', chosen' if fit['chosen'] else ''})",
             AXIS_NAMES[fit["x"]],
             ", ".join(_parameter(fit, name) for name in fit["parameters"]),
             f"{fit['n']} at {fit['sizes']}",

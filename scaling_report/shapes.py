@@ -49,7 +49,7 @@ def _repeated(p: Mapping[str, float], x: Array) -> dict[str, str]:
 
 def _broken(p: Mapping[str, float], x: Array) -> dict[str, str]:
     sizes = np.unique(x[0])
-    hidden = {}
+    hidden: dict[str, str] = {}
     for one in range(1, sum(name.startswith("d") for name in p) + 1):
         place = p[f"d{one}"]
         beside = min(int((sizes < place).sum()), int((sizes > place).sum()))

@@ -43,7 +43,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReportSettings]:
     """Stand-ins for what takes long (fits, charts, script); the list says how often a report was made."""
     calls: list[ReportSettings] = []
 
-    def analyse(results: object, settings: ReportSettings) -> Any:
+    def analyse(results: object, settings: ReportSettings, run: object = None) -> Any:
         calls.append(settings)
         return json.loads(_laws(settings))
 
