@@ -31,8 +31,8 @@ FAR = 3.0  # times beyond what was fitted, either way
 class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
-    `law` is what was asked for; `dropped` are the parameters that it was fitted without, since no data show
-    them, `absent` those that play no part in the curve at the data, whose refits say nothing.
+    `law` is what was asked for; `dropped` are the parameters that it was fitted without, for the data cannot
+    show them, `absent` those that play no part in the curve at the data, whose refits say nothing.
     `local` are errors without refits; `weighing` what runs weighed by their measured errors, None where all
     weighed one. `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
     """
@@ -99,10 +99,10 @@ def judge(
     """Fit a law to a table's columns (each (n,), by input: n, d, c, u, l or, for a curve, as it is called).
 
     Of n, d and c (FLOPs) two give the third by C = 6·N·D. Of a product, inputs that say nothing beside others
-    are dropped. `holdout` hides that many of the largest places (of a surface: those of the most compute, of
-    a law of loss: those of the least loss) from a second fit, which then predicts them. `error` (n,) are
-    standard errors of y, by which runs are weighed (`weigh_runs`). Raises `InputError` for an input that is
-    not given, for `bootstrap` of 1, and as `fit` does.
+    are dropped. `error` (n,) are standard errors of y, by which runs are weighed (`weigh_runs`). `holdout`
+    hides that many of the largest places (of a surface: those of the most compute, of a law of loss: those of
+    the least loss) from a second fit, which then predicts them. Raises `InputError` for an input that is not
+    given, for `bootstrap` of 1, and as `fit` does.
     """
     x = find_inputs(law, columns)
     if bootstrap == 1:

@@ -37,7 +37,7 @@ def find_symptoms(found: FitResult, x: Array, y: Array) -> tuple[list[str], list
 
 
 def _no_trend(places: Array, means: Array) -> list[str]:
-    """Whether anything moves with `places` (inputs, n): the F test of a plane of ln y over their logarithms."""
+    """Whether anything moves with `places` (inputs, n): the F test of a plane in logarithms."""
     varied = places[np.ptp(places, axis=1) > 0]
     dof = means.size - 1 - len(varied)
     if dof < 1:
