@@ -8,7 +8,7 @@ from typing import Any
 from scaling_report.compared_chart import compared_chart
 from scaling_report.figures import has_axis
 from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES
-from scaling_report.notation import axis_value, fixed, significant, slug, with_error
+from scaling_report.notation import axis_value, fixed, integer, significant, slug, with_error
 from scaling_report.parts import Column, Figure, Section, Table
 from scaling_report.sections import TABS
 from scaling_report.wording import AXIS_NAMES, LAW_NAMES, SMALL_NUMBERS, capital, signed
@@ -19,7 +19,7 @@ Entry = Mapping[str, Any]
 
 
 def tell_compared(laws: Laws) -> tuple[Section, ...]:
-    """A section for every set of series that were compared, and for those that are beside published ones alone.
+    """A section for every set of series that were compared, and for those beside published ones alone.
 
     Where series were there to be compared, but none could be, a section says why.
     """
@@ -204,8 +204,8 @@ def _overlay_sentence(overlay: Entry) -> str:
     fit = overlay["fit"]
     error, many = fit["standard_errors"]["b"], len(overlay["points"])
     return (
-        f"{overlay['title']} ({overlay['source']}): a power law through these {SMALL_NUMBERS[many]} figures alone"
-        f" has exponent {with_error(fit['parameters']['b'], error)} by {AXIS_NAMES[fit['x']]}."
+        f"{overlay['title']} ({overlay['source']}): a power law through these {SMALL_NUMBERS[many]} figures"
+        f" alone has exponent {with_error(fit['parameters']['b'], error)} by {AXIS_NAMES[fit['x']]}."
         f" They are in no fit here, and not the same measure: {overlay['caveat']}."
     )
 
@@ -213,10 +213,11 @@ def _overlay_sentence(overlay: Entry) -> str:
 def _small_print(pairs: Sequence[Entry]) -> str:
     if not pairs:
         return ""
+    refits = integer(pairs[0]["refits"])
     return (
-        f"Exponents here are by least squares of ln y over all rungs, each rung's seeds averaged, so they may"
-        f" differ from those of the laws above; p-values from {pairs[0]['refits']} refits to draws about the"
-        " curves, paired draws with the residuals' own covariance."
+        "Exponents here are by least squares of ln y over all rungs, each rung's seeds averaged, so they may"
+        f" differ from those of the laws above; p-values from {refits} refits to draws about the curves,"
+        " paired draws with the residuals' own covariance."
     )
 
 

@@ -62,8 +62,9 @@ def _offset_sentence(found: Mapping[str, Any]) -> str:
 def _crossing_sentence(found: Mapping[str, Any]) -> str:
     crossing = found["crossing"]
     low, high = (significant(end, 2) for end in crossing["interval"])
+    beyond = "" if crossing["within"] else ", beyond the sizes that both measured"
     level, share = f"{100 * found['level']:g} %", per_cent(100 * crossing["share"])
     return (
         f"The curves cross at {significant(crossing['x'], 2)} {AXIS_NAMES[found['x']]}"
-        f" ({level} interval {low} to {high}, in {share} of the refits)."
+        f" ({level} interval {low} to {high}, in {share} of the refits){beyond}."
     )

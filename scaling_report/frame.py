@@ -126,8 +126,8 @@ def from_results(results: Iterable[Result], x: str = "non_embedding", *, by_run:
     A rung that was trained to several lengths has a point in a series for each, the longest first: a law over
     size must not mix them. With `by_run` different runs have series of their own. `x` is the axis that orders
     the rungs. Series that would have the same title say what differs. Left out and listed: missing values,
-    runs whose learning rate had not decayed, results without a rung, exact repeats. Raises `InputError` where one
-    run has two different values.
+    runs whose learning rate had not decayed, results without a rung, exact repeats. Raises `InputError` where
+    one run has two different values.
     """
     left_out: Counter[LeftOut] = Counter()
     groups: dict[tuple[str | None, ...], list[Result]] = defaultdict(list)
