@@ -21,14 +21,14 @@ Entry = Mapping[str, Any]
 def tell_compared(laws: Laws) -> tuple[Section, ...]:
     """A section for every set of series that were compared, and for those beside published ones alone.
 
-    Where series were there to be compared, but none could be, a section says why.
+    Where several runs were to be compared, and nothing of them could be, a section says why.
     """
     groups = _groups(laws["comparisons"])
     compared = {one for group in groups for one in group}
     groups += _beside([one for one in laws["series"] if one["id"] not in compared], laws["overlays"])
     sections = [_section(laws, group) for group in groups]
-    asked = laws["not_compared"] or any(one["run"] for one in laws["series"])
-    if not laws["comparisons"] and asked:
+    several = len({one["run"] for one in laws["series"]}) > 1
+    if several and not laws["comparisons"]:
         sections.append(_why_none(laws))
     return tuple(sections)
 

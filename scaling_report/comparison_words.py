@@ -11,10 +11,10 @@ from scaling_report.trend import ALPHA
 from scaling_report.wording import AXIS_NAMES, capital, count, listed, p_text, per_cent, signed
 
 
-def quantity_of_both(series: Series) -> str:
-    """What two compared series measure: the metric, of the task where it is not running text."""
-    name = METRIC_NAMES[series.metric]
-    return name if series.task in CORPUS_TASKS else f"{name} of {series.task}"
+def quantity_of_both(a: Series, b: Series) -> str:
+    """What two compared series measure: the metric, and the task where both have one of their own."""
+    name = METRIC_NAMES[a.metric]
+    return name if a.task != b.task or a.task in CORPUS_TASKS else f"{name} of {a.task}"
 
 
 def compare_sentences(found: Mapping[str, Any]) -> list[str]:

@@ -35,7 +35,9 @@ ANSWER_METRICS = (
     "bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum", "pearson", "spearman",
 )  # fmt: skip
 # What two models may be measured with each in its own way, the value meaning the same; said where it differs.
-FREE_PARTS = ("context", "stride", "dtype", "errors", "words", "begin", "shots", "max_new_tokens", "stop")
+FREE_PARTS = (
+    "context", "stride", "dtype", "errors", "words", "begin", "shots", "max_new_tokens", "stop", "label", "likelihood",
+)  # fmt: skip
 NOTHING_TO_COMPARE = (
     "No two series measure the same thing and differ in one of family, stage, data, objective or run alone."
 )
@@ -52,7 +54,7 @@ def compare_families(series: Sequence[Series], settings: ReportSettings) -> dict
     for a, b, differs in pairs:
         tested = _test(a, b, settings, max(REPLICATES, REPLICATES_A_PAIR * len(pairs)))
         if isinstance(tested, str):
-            what = f"{quantity_of_both(a)}: {' and '.join(_names(a, b, differs))}"
+            what = f"{quantity_of_both(a, b)}: {' and '.join(_names(a, b, differs))}"
             skipped.append({"what": what, "reason": tested})
         else:
             compared.append((a, b, differs, tested))
@@ -171,7 +173,7 @@ def _entry(
         "b": b.id,
         "names": list(names),
         "differs_in": differs,
-        "what": quantity_of_both(a),
+        "what": quantity_of_both(a, b),
         "metric": a.metric,
         "x": settings.x[0],
         "law": test.law,

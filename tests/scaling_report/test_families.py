@@ -102,6 +102,7 @@ def test_several_pairs_are_adjusted_together():
         (_text("bert", "masked_lm_loss"), _text("bert", "masked_lm_loss", stage="fetch"), "stage"),
         (accuracies("gpt2", 0.1), accuracies("bert", 0.1, split="validation"), None),
         (accuracies("gpt2", 0.1), accuracies("bert", 0.1, signature="accuracy|context:32"), "family"),
+        (accuracies("gpt2", 0.1), accuracies("bert", 0.1, signature="accuracy|likelihood:all"), "family"),
         (accuracies("gpt2", 0.1), accuracies("bert", 0.1, signature="accuracy|items:half"), None),
     ],
 )  # fmt: skip
