@@ -8,7 +8,7 @@ from typing import Any
 from scaling_report.compared_chart import compared_chart
 from scaling_report.figures import has_axis
 from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES
-from scaling_report.notation import axis_value, fixed, significant, slug, with_error
+from scaling_report.notation import axis_value, fixed, integer, significant, slug, with_error
 from scaling_report.parts import Column, Figure, Section, Table
 from scaling_report.series_figures import TABS
 from scaling_report.wording import AXIS_NAMES, LAW_NAMES, SMALL_NUMBERS, capital, signed
@@ -21,14 +21,14 @@ Entry = Mapping[str, Any]
 def tell_compared(laws: Laws) -> tuple[Section, ...]:
     """A section for every set of series that were compared, and for those beside published ones alone.
 
-    Where series were there to be compared, but none could be, a section says why.
+    Where several runs were to be compared, and nothing of them could be, a section says why.
     """
     groups = _groups(laws["comparisons"])
     compared = {one for group in groups for one in group}
     groups += _beside([one for one in laws["series"] if one["id"] not in compared], laws["overlays"])
     sections = [_section(laws, group) for group in groups]
-    asked = laws["not_compared"] or any(one["run"] for one in laws["series"])
-    if not laws["comparisons"] and asked:
+    several = len({one["run"] for one in laws["series"]}) > 1
+    if several and not laws["comparisons"]:
         sections.append(_why_none(laws))
     return tuple(sections)
 
@@ -213,10 +213,11 @@ def _overlay_sentence(overlay: Entry) -> str:
 def _small_print(pairs: Sequence[Entry]) -> str:
     if not pairs:
         return ""
+    refits = integer(pairs[0]["refits"])
     return (
-        f"Exponents here are by least squares of ln y over all rungs, each rung's seeds averaged, so they may"
-        f" differ from those of the laws above; p-values from {pairs[0]['refits']} refits to draws about the"
-        " curves, paired draws with the residuals' own covariance."
+        "Exponents here are by least squares of ln y over all rungs, each rung's seeds averaged, so they may"
+        f" differ from those of the laws above; p-values from {refits} refits to draws about the curves,"
+        " paired draws with the residuals' own covariance."
     )
 
 

@@ -34,7 +34,7 @@ def compared_chart(
     layers = [
         *(_band(name, fit, named, y_domain) for name, fit in curves),
         *(_line(name, fit, named, y_domain) for name, fit in curves),
-        *_overlay_layers(overlays, axis),
+        *_overlay_layers(overlays, axis, rises=named[0][1]["higher_is_better"]),
         *_measured(rows, [name for name, _ in named]),
     ]
     x = alt.X("x:Q", scale=alt.Scale(type="log", domain=x_domain, nice=False), axis=log_axis(axis, x_domain))
@@ -92,8 +92,8 @@ def _measured(rows: list[Row], names: Sequence[str]) -> list[alt.Chart]:
     ]
 
 
-def _overlay_layers(overlays: Sequence[Mapping[str, Any]], axis: str) -> list[alt.Chart]:
-    """Hollow marks joined by the published figures' own law, named at their right end."""
+def _overlay_layers(overlays: Sequence[Mapping[str, Any]], axis: str, *, rises: bool) -> list[alt.Chart]:
+    """Hollow marks joined by the published figures' own law, named above their upper end."""
     layers = []
     for place, overlay in enumerate(overlays):
         rows = _published(overlay, axis)
@@ -107,8 +107,10 @@ def _overlay_layers(overlays: Sequence[Mapping[str, Any]], axis: str) -> list[al
         marks = data_layer(rows).mark_point(
             filled=False, shape=shape, size=64, stroke=light("muted"), strokeWidth=1.6, opacity=1
         )
-        last = data_layer(rows[-1:]).mark_text(align="right", dy=-12, color=light("muted"))
-        layers += [marks.encode(tooltip=tooltip()), last.encode(text="series:N")]
+        label = data_layer(rows[-1:] if rises else rows[:1]).mark_text(
+            align="right" if rises else "left", dy=-12, color=light("muted")
+        )
+        layers += [marks.encode(tooltip=tooltip()), label.encode(text="series:N")]
     return layers
 
 

@@ -11,10 +11,10 @@ from scaling_report.trend import ALPHA
 from scaling_report.wording import AXIS_NAMES, capital, count, listed, p_text, per_cent, signed
 
 
-def quantity_of_both(series: Series) -> str:
-    """What two compared series measure: the metric, of the task where it is not running text."""
-    name = METRIC_NAMES[series.metric]
-    return name if series.task in CORPUS_TASKS else f"{name} of {series.task}"
+def quantity_of_both(a: Series, b: Series) -> str:
+    """What two compared series measure: the metric, and the task where both have one of their own."""
+    name = METRIC_NAMES[a.metric]
+    return name if a.task != b.task or a.task in CORPUS_TASKS else f"{name} of {a.task}"
 
 
 def compare_sentences(found: Mapping[str, Any]) -> list[str]:
@@ -62,8 +62,9 @@ def _offset_sentence(found: Mapping[str, Any]) -> str:
 def _crossing_sentence(found: Mapping[str, Any]) -> str:
     crossing = found["crossing"]
     low, high = (significant(end, 2) for end in crossing["interval"])
+    beyond = "" if crossing["within"] else ", beyond the sizes that both measured"
     level, share = f"{100 * found['level']:g} %", per_cent(100 * crossing["share"])
     return (
         f"The curves cross at {significant(crossing['x'], 2)} {AXIS_NAMES[found['x']]}"
-        f" ({level} interval {low} to {high}, in {share} of the refits)."
+        f" ({level} interval {low} to {high}, in {share} of the refits){beyond}."
     )

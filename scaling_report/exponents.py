@@ -39,9 +39,13 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where two curves meet; `share` of the refits meet there too, and `interval` is theirs."""
+    """Where two curves meet; `share` of the refits meet somewhere, too, and `interval` is theirs.
+
+    `within`: among the sizes that both ladders measured.
+    """
 
     x: float
+    within: bool
     interval: tuple[float, float]
     share: float
 
@@ -123,11 +127,11 @@ def compare_exponents(
 
 def find_crossing(test: ExponentTest, level: float) -> Crossing | None:
     """Where the two curves meet within three times what both ladders measured; None where they do not."""
-    low = max(float(test.a.x.min()), float(test.b.x.min())) / REACH
-    high = min(float(test.a.x.max()), float(test.b.x.max())) * REACH
+    low = max(float(test.a.x.min()), float(test.b.x.min()))
+    high = min(float(test.a.x.max()), float(test.b.x.max()))
     if low >= high:
         return None
-    grid = np.geomspace(low, high, CROSSING_GRID)
+    grid = np.geomspace(low / REACH, high * REACH, CROSSING_GRID)
     gap = np.log(test.fits[0].predict(grid)) - np.log(test.fits[1].predict(grid))
     seen = _zeros(grid, gap[None])
     if np.isnan(seen[0]):
@@ -136,7 +140,8 @@ def find_crossing(test: ExponentTest, level: float) -> Crossing | None:
     met = zeros[~np.isnan(zeros)]
     tails = ((1 - level) / 2, (1 + level) / 2)
     ends = np.quantile(met, tails) if met.size else np.array([seen[0], seen[0]])
-    return Crossing(float(seen[0]), (float(ends[0]), float(ends[1])), met.size / zeros.size)
+    within = low <= float(seen[0]) <= high
+    return Crossing(float(seen[0]), within, (float(ends[0]), float(ends[1])), met.size / zeros.size)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
@@ -22,6 +23,7 @@ from scaling_report.trend import find_trend
 from scaling_report.wording import AXIS_NAMES, capital, count
 
 REPLICATES = 1000  # refits behind each p-value: the smallest that can come of them is 0.002
+REPLICATES_A_PAIR = 100  # so that after Holm, too, the smallest is below 0.05
 # Of text, the same for every tokenizer. Perplexities are the same loss by another name: not tested again.
 TEXT_METRICS = ("bits_per_byte", "answer_bits_per_byte")
 TOKEN_METRICS = (
@@ -33,7 +35,9 @@ ANSWER_METRICS = (
     "bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum", "pearson", "spearman",
 )  # fmt: skip
 # What two models may be measured with each in its own way, the value meaning the same; said where it differs.
-FREE_PARTS = ("context", "stride", "dtype", "errors", "words", "begin", "shots", "max_new_tokens", "stop")
+FREE_PARTS = (
+    "context", "stride", "dtype", "errors", "words", "begin", "shots", "max_new_tokens", "stop", "label", "likelihood",
+)  # fmt: skip
 NOTHING_TO_COMPARE = (
     "No two series measure the same thing and differ in one of family, stage, data, objective or run alone."
 )
@@ -45,17 +49,13 @@ def compare_families(series: Sequence[Series], settings: ReportSettings) -> dict
     Pairs are tested on the first axis of `settings`, over all rungs, hidden ones included: a comparison says
     what was measured and forecasts nothing. p-values are adjusted by Holm over all pairs of the report.
     """
-    compared, skipped, pairs = [], [], 0
-    for a, b in combinations(series, 2):
-        differs = differs_in(a, b)
-        if differs is None:
-            continue
-        pairs += 1
-        tested = _test(a, b, settings)
+    pairs = [(a, b, found) for a, b in combinations(series, 2) if (found := differs_in(a, b))]
+    compared, skipped = [], []
+    for a, b, differs in pairs:
+        tested = _test(a, b, settings, max(REPLICATES, REPLICATES_A_PAIR * len(pairs)))
         if isinstance(tested, str):
-            skipped.append(
-                {"what": f"{quantity_of_both(a)}: {' and '.join(_names(a, b, differs))}", "reason": tested}
-            )
+            what = f"{quantity_of_both(a, b)}: {' and '.join(_names(a, b, differs))}"
+            skipped.append({"what": what, "reason": tested})
         else:
             compared.append((a, b, differs, tested))
     adjusted = holm([test.p_value for *_, test in compared])
@@ -132,7 +132,7 @@ def _name(one: Series, other: Series, differs: str) -> str:
     return one.run if one.run and one.run != other.run else data_name(one.data_fingerprint)
 
 
-def _test(a: Series, b: Series, settings: ReportSettings) -> Test | str:
+def _test(a: Series, b: Series, settings: ReportSettings, replicates: int) -> Test | str:
     """The test, or in words why there is none."""
     axis, target = settings.x[0], targets_of(a)[0]
     ladders = [_ladder(one, axis, target) for one in (a, b)]
@@ -145,7 +145,7 @@ def _test(a: Series, b: Series, settings: ReportSettings) -> Test | str:
     chosen = {choose_curve(one.x, np.exp(one.log_y)) for one in ladders}
     law = chosen.pop() if len(chosen) == 1 else "power"
     seed = zlib.crc32(f"{settings.seed} {a.id} {b.id} {axis}".encode())
-    return compare_exponents(ladders[0], ladders[1], law or "power", replicates=REPLICATES, seed=seed)
+    return compare_exponents(ladders[0], ladders[1], law or "power", replicates=replicates, seed=seed)
 
 
 def _ladder(series: Series, axis: str, target: Target) -> Ladder:
@@ -173,7 +173,7 @@ def _entry(
         "b": b.id,
         "names": list(names),
         "differs_in": differs,
-        "what": quantity_of_both(a),
+        "what": quantity_of_both(a, b),
         "metric": a.metric,
         "x": settings.x[0],
         "law": test.law,
@@ -190,9 +190,7 @@ def _entry(
         "refits": test.replicates,
         "level": settings.level,
         "offset": _offset(test, target, settings.level),
-        "crossing": None
-        if crossing is None
-        else {"x": crossing.x, "interval": list(crossing.interval), "share": crossing.share},
+        "crossing": {**asdict(crossing), "interval": list(crossing.interval)} if crossing else None,
         "notes": _notes(a, b, differs, test, settings),
     }
     return {**entry, "sentences": compare_sentences(entry)}

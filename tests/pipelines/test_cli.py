@@ -32,6 +32,12 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (("plan", "smok"), "did you mean 'smoke'?"),
         (("status", "/nowhere"), "not a run folder"),
         (("report", "/nowhere"), "/nowhere: neither a run (plan.json) nor evaluations (results.jsonl)"),
+        (
+            ("report", __file__, "--overlay", "gpt5"),
+            "no published ladder of this name; there are gpt2-zero-shot",
+        ),
+        (("report", __file__, "/tmp"), "/tmp: neither a run"),
+        (("report", __file__, __file__), "add --out FOLDER"),
     ],
 )
 def test_a_misuse_is_one_line(

