@@ -35,7 +35,7 @@ def main() -> None:
 def _draw(
     sizes: int, law: str, floor: float, rng: np.random.Generator, seed: int
 ) -> tuple[list[bool], list[float]]:
-    """Of one pair of ladders of equal exponents: called different, and the interval's width, by both tests."""
+    """Two ladders of equal exponents: whether called different, and the interval's width, by both tests."""
     x = np.geomspace(1e4, 1e6, sizes)
     shared = SHARED * rng.standard_normal(sizes)
     ladders = [
