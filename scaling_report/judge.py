@@ -20,7 +20,7 @@ from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
 from scaling_report.shapes import find_absent
 from scaling_report.symptoms import find_symptoms
-from scaling_report.uncertainty import Bootstrap, resample
+from scaling_report.uncertainty import Bootstrap, resample, sizes_to_draw
 from scaling_report.weights import RunWeights, weigh_runs
 from scaling_report.wording import count
 
@@ -156,7 +156,8 @@ def _errors(
     boot = resample(found, x, y, replicates=replicates, seed=seed, kind=kind, weights=weights, loss=loss)
     if boot.replicates - boot.failed < 2:
         return None, [f"No errors: {boot.failed} of {boot.replicates} refits failed."]
-    ways = {"rungs": "runs drawn again", "parametric": "noise drawn about the fit, for want of eight sizes"}
+    few = f"noise drawn about the fit, for want of {count(sizes_to_draw(law), 'size')}"
+    ways = {"rungs": "runs drawn again", "parametric": few}
     failed = f"; {boot.failed} of them failed and are in no interval" if boot.failed else ""
     return boot, [f"Errors are of {boot.replicates} refits to {ways[boot.kind]}{failed}."]
 

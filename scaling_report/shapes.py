@@ -14,6 +14,7 @@ CHANGES = ("c1", "c2")  # of the exponent at each break: zero where there is non
 _OF_REPEATS = ("RD", "RN")
 _SIZES_BESIDE = 2  # on either side of a break: fewer show no slope there
 _LEAST_REPEATED = 0.01  # repeats, below which data were seen once
+_LEAST_STEP = 1e-6  # of accuracy
 _LEAST_DECAY = 0.5  # e-foldings of an exponential over the data: below, it is a straight line
 
 
@@ -67,6 +68,8 @@ def _broken(p: Mapping[str, float], x: Array) -> dict[str, str]:
 
 def _sigmoid(p: Mapping[str, float], x: Array) -> dict[str, str]:
     low, high = float(x.min()), float(x.max())
+    if abs(p["a"]) < _LEAST_STEP:
+        return dict.fromkeys(("k", "x0"), "accuracy does not move with loss, so nothing shows k and x0.")
     if low < p["x0"] < high:
         return {}
     end = ("b + a", "high") if p["x0"] >= high else ("b", "low")

@@ -22,12 +22,13 @@ from scaling_report.losses import LOSSES
 from scaling_report.uncertainty import (
     NOISE_LIMIT,
     NOISE_QUANTILES,
-    SIZES_FOR_RESAMPLING,
     Bootstrap,
     draw_noise,
     draw_sizes,
     measure_scatter,
+    sizes_to_draw,
 )
+from scaling_report.wording import count
 
 NAME = "two-step"
 INPUTS = ("n", "d", "l")
@@ -148,7 +149,8 @@ def _errors(
     boots = resample_both(fits, x, losses, y, replicates=replicates, seed=seed)
     if replicates - boots[0].failed < 2:
         return None, [f"No errors: {boots[0].failed} of {replicates} refits failed."]
-    ways = {"rungs": "runs drawn again", "parametric": "noise drawn about the fits, for want of eight sizes"}
+    few = f"noise drawn about the fits, for want of {count(sizes_to_draw(LAWS[STEPS[0]]), 'size')}"
+    ways = {"rungs": "runs drawn again", "parametric": few}
     failed = f"; {boots[0].failed} of them failed and are in no interval" if boots[0].failed else ""
     return boots, [f"Errors are of {replicates} refits of both steps to {ways[boots[0].kind]}{failed}."]
 
@@ -164,13 +166,13 @@ def resample_both(
 ) -> tuple[Bootstrap, Bootstrap]:
     """Refits of both steps to the same draws; a refit counts as failed where either step did not arrive.
 
-    From eight places on runs are drawn, below it noise about each fit, the losses of the second step staying
+    From ten places on runs are drawn, below it noise about each fit, the losses of the second step staying
     those that were measured.
     """
     rng = np.random.default_rng(seed)
     loss = LOSSES[fits[0].loss]
     laws = [LAWS[name] for name in STEPS]
-    kind = "rungs" if fits[0].sizes >= SIZES_FOR_RESAMPLING or loss.above != 1 else "parametric"
+    kind = "rungs" if fits[0].sizes >= sizes_to_draw(laws[0]) or loss.above != 1 else "parametric"
     scatters = [measure_scatter(one, x) for one in fits]
     inflation = [np.sqrt(one.dof / rng.chisquare(one.dof, size=replicates)) for one in scatters]
     weights = np.ones((replicates, y.size))

@@ -8,10 +8,11 @@ from statistics import NormalDist
 import numpy as np
 
 from scaling_report.fit import FitResult, Solutions, fit_many
-from scaling_report.laws import LAWS, Array
+from scaling_report.laws import LAWS, Array, Law
 from scaling_report.losses import HUBER, Loss
 
 SIZES_FOR_RESAMPLING = 8  # below, resampled runs stand at too few distinct sizes to fit a curve through
+SIZES_A_SIZE_NEEDED = 1.6  # of n sizes drawn again some 0.63·n are distinct: so many must do for the law
 NOISE_LIMIT = 50.0  # of ln y: with one degree of freedom a draw may be wild, its exponential must stay finite
 # the new run's own noise, without Monte Carlo error
 NOISE_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 25) for i in range(25)])
@@ -130,8 +131,8 @@ def resample(
 
     Without `weights` every size counts once, as in `share_weights`.
 
-    From eight sizes on, "rungs": sizes drawn with replacement, each with all its runs, redrawn where too few
-    distinct ones are left for the law. Below, "parametric": noise between rungs and between seeds drawn about
+    From as many sizes on as `sizes_to_draw` says, "rungs": sizes drawn with replacement, each with all its
+    runs, redrawn where too few distinct ones are left for the law. Below, "parametric": noise between rungs and between seeds drawn about
     the fitted curve. Either way each refit's scatter is drawn from its scaled inverse chi-square, which makes
     the bands of a straight line as wide as Student's t.
     """
@@ -141,7 +142,7 @@ def resample(
     inflation = np.sqrt(scatter.dof / rng.chisquare(scatter.dof, size=replicates))
     weights = np.broadcast_to(share_weights(x) if weights is None else weights, (replicates, y.size))
     data = np.broadcast_to(y, weights.shape)
-    kind = kind or ("rungs" if fit.sizes >= SIZES_FOR_RESAMPLING else "parametric")
+    kind = kind or ("rungs" if fit.sizes >= sizes_to_draw(law) else "parametric")
     if kind == "rungs":
         weights = weights * draw_sizes(x, replicates, law.sizes_needed, rng)
     else:
@@ -157,6 +158,11 @@ def resample(
         scatter=scatter,
         inflation=inflation[arrived],
     )
+
+
+def sizes_to_draw(law: Law) -> int:
+    """Distinct sizes from which runs are drawn again; of fewer the draws could hardly differ."""
+    return max(SIZES_FOR_RESAMPLING, int(np.ceil(SIZES_A_SIZE_NEEDED * law.sizes_needed)))
 
 
 def draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:

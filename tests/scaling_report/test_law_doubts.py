@@ -164,3 +164,21 @@ def test_the_least_loss_is_what_a_law_of_loss_hides_and_distance_is_told_in_span
 def test_a_law_names_the_input_it_lacks(law: str, given: tuple[str, ...], said: str) -> None:
     with pytest.raises(InputError, match=said):
         find_inputs(law, dict.fromkeys(given, N))
+
+
+def test_runs_are_drawn_again_where_draws_can_differ() -> None:
+    """Eight sizes for a law that needs eight: every draw would be the same runs, and every error none."""
+    truth = [np.array(one) for one in (1.87, 521.0, 1488.0, 0.353, 0.353, 15.4, 5.3)]
+    chosen = [0, 4, 8, 12, 17, 20, 22, 24]
+    n, d = N[chosen], D[chosen] * 30
+    u = d / np.array([1, 2, 50, 10, 20, 1, 5, 30])
+    found = judge("repeated", {"n": n, "d": d, "u": u}, repeated(n, d, u, *truth) * noise(8), bootstrap=20)
+    assert found.bootstrap is not None
+    assert found.bootstrap.kind == "parametric"
+    assert any("for want of 13 sizes" in one for one in found.verdict)
+    assert found.bootstrap.standard_errors()["E"] > 1e-6
+
+
+def test_an_accuracy_that_never_moves_shows_no_sigmoid() -> None:
+    found = judge("sigmoid", {"l": np.linspace(1, 2, 20)}, np.full(20, 0.25), bootstrap=0)
+    assert any("nothing shows" in one for one in doubts(found))
