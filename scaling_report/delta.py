@@ -125,4 +125,7 @@ def compare_errors(delta: Mapping[str, float], refits: Mapping[str, float], dof:
         f"of {name} {significant(own, 2)} beside {significant(other, 2)}"
         for name, (own, other) in apart.items()
     )
-    return [f"Errors by the delta method differ from the refits' ({told}): go by intervals, not by ± s.e."]
+    return [
+        f"Errors by the delta method, for which all runs scatter alike, differ from the refits' ({told}): "
+        "go by the intervals of the refits."
+    ]
