@@ -44,8 +44,9 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
         sections=(
-            *_optimal(laws),
+            *(tell_optimal(one) for one in laws["compute_optimal"]),
             *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+            *([tell_no_optimal(reason)] if (reason := laws["no_compute_optimal_reason"]) else []),
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
@@ -55,13 +56,6 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         command=run.get("command"),
         recipe=run.get("recipe_yaml"),
     )
-
-
-def _optimal(laws: Mapping[str, Any]) -> tuple[Section, ...]:
-    """What budgets are best spent on, or in a sentence why that cannot be told."""
-    if reason := laws["no_compute_optimal_reason"]:
-        return (tell_no_optimal(reason),)
-    return tuple(tell_optimal(one) for one in laws["compute_optimal"])
 
 
 def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
