@@ -165,6 +165,8 @@ def _budget_colour(names: Sequence[str]) -> alt.Color:
         orient="bottom",
         title="FLOPs",
         titleFontWeight="normal",
+        titleFontSize=12,
+        titleColor=light("muted"),
         symbolType="circle",
         columns=6,
         values=list(shown),

@@ -105,6 +105,7 @@ def test_charts_keep_to_the_palette_and_show_every_run(chart: Any, value: dict[s
     spec = chart(value)
     svg = draw(spec)
     assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= {on_light for on_light, _ in PALETTE.values()}
+    assert '"#000"' not in svg  # would be black on dark paper
     assert not re.search(r"""\bid=|url\(|href=["']""", svg)
     assert "NaN" not in svg
     sets = [spec["datasets"][layer["data"]["name"]] for layer in spec["layer"]]
