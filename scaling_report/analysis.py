@@ -36,8 +36,8 @@ def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, An
     """Fit, forecast and judge every metric of a table of results.
 
     The value has the keys format, run, settings, series, compute_optimal (and why there is none), verdict
-    (sentences) and left_out. Fits and bands
-    never see the hidden rungs. No NaN stands in it, and None comes with its reason beside it. Errors are
+    (sentences) and left_out. Fits and bands of series never see the hidden rungs; compute_optimal, which
+    forecasts none, sees all. No NaN stands in it, and None comes with its reason beside it. Errors are
     signed, in per cent of the measured value. The same results and settings give the same value. Raises
     `InputError` for a table that contradicts itself.
     """

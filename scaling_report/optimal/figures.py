@@ -121,7 +121,7 @@ def _lines(value: Value, known: Sequence[str], y_domain: Sequence[float]) -> alt
     ]
     words, roles, dashes = zip(*(STYLES[name] for name in known), strict=True)
     legend = alt.Legend(
-        orient="bottom", title=None, symbolType="stroke", symbolStrokeWidth=2.4, columns=3, labelLimit=260
+        orient="bottom", title=None, symbolType="stroke", symbolStrokeWidth=2.4, columns=2, labelLimit=260
     )
     colours = alt.Scale(domain=list(words), range=[light(role) for role in roles])
     return (
@@ -168,7 +168,7 @@ def _budget_colour(names: Sequence[str]) -> alt.Color:
         titleFontSize=12,
         titleColor=light("muted"),
         symbolType="circle",
-        columns=6,
+        columns=3,
         values=list(shown),
     )
     scale = alt.Scale(domain=list(names), range=rung_colours(len(names)))
