@@ -50,10 +50,11 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         glance=glance(laws["series"]) if laws["series"] else None,
         sections=(
             *surfaces,
-            *_optimal(laws),
+            *(tell_optimal(one) for one in laws["compute_optimal"]),
             *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
-            *tell_compared(laws),
             *tell_loss_to_task(laws["loss_to_task"]),
+            *tell_compared(laws),
+            *([tell_no_optimal(reason)] if (reason := laws["no_compute_optimal_reason"]) else []),
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
@@ -63,13 +64,6 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         command=run.get("command"),
         recipe=run.get("recipe_yaml"),
     )
-
-
-def _optimal(laws: Mapping[str, Any]) -> tuple[Section, ...]:
-    """What budgets are best spent on, or in a sentence why that cannot be told."""
-    if reason := laws["no_compute_optimal_reason"]:
-        return (tell_no_optimal(reason),)
-    return tuple(tell_optimal(one) for one in laws["compute_optimal"])
 
 
 def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

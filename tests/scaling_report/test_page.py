@@ -112,7 +112,9 @@ def test_the_hero_is_bits_per_byte_and_every_other_series_follows_once(story, se
     ids = [series["id"] for series in json.loads(_laws())["series"]]
     assert story.hero is not None
     assert story.hero.title == "Bits per byte, test"
-    assert sorted([story.hero.id, *(section.id for section in story.sections)]) == sorted(ids)
+    *others, optimal = story.sections
+    assert sorted([story.hero.id, *(section.id for section in others)]) == sorted(ids)
+    assert optimal.id == "compute-optimal"
     anchors = [attributes["id"] for _, attributes in seen.elements if attributes.get("id")]
     assert len(anchors) == len(set(anchors))
     links = [attributes["href"] for tag, attributes in seen.elements if tag == "a"]
@@ -284,3 +286,24 @@ def test_inline_json_cannot_end_its_script_and_reads_back():
 )
 def test_numbers_are_written_as_people_write_them(written, wanted):
     assert written == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page with")
+def test_a_browser_without_network_draws_every_visible_chart(story, html, tmp_path: Path):
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    offline = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]
+    quiet = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    size = ["--window-size=1280,20000", "--virtual-time-budget=20000"]
+    page = (tmp_path / "index.html").as_uri()
+    command = ["chromium", *quiet, *offline, *size, "--dump-dom", page]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    with_charts = [section for section in story.sections if section.figures]
+    visible = len(with_charts) + 2  # the first tab of each section, the hero and the learning curves
+    assert dom.count('class="chart drawing drawn"') == visible
