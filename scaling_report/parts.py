@@ -74,6 +74,34 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A token's text, what it cost in words, and how hot that is: 0 to 5."""
+
+    text: str
+    cost: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A passage as one rung read it."""
+
+    rung: str
+    mean: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of one document, token by token, under every rung; `legend` has a piece for each level."""
+
+    document: str
+    legend: tuple[Piece, ...]
+    strips: tuple[Strip, ...]
+    table: Table | None
+
+
+@dataclass(frozen=True)
 class Story:
     """The whole report in reading order; what is empty is left out. `facts` are (number, words) pairs."""
 
@@ -88,6 +116,7 @@ class Story:
     sections: tuple[Section, ...]
     curves: Figure | None
     samples: tuple[Sample, ...]
+    passage: Passage | None
     rungs: tuple[Table, ...]
     left_out: Table | None
     provenance: tuple[Table, ...]

@@ -11,6 +11,7 @@ from scaling_report.loss_sections import tell_loss_to_task
 from scaling_report.marks import chart_controls
 from scaling_report.notation import moment, short, significant
 from scaling_report.parts import Column, Figure, Section, Story, Table
+from scaling_report.passage import read_passage
 from scaling_report.provenance import (
     fact_tables,
     failure_table,
@@ -50,6 +51,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
+        passage=read_passage(run),
         rungs=rung_tables(run),
         left_out=_left_out(laws["left_out"]),
         provenance=(*fact_tables(run), *((stages,) if stages else ())),
