@@ -39,7 +39,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart: file name without suffix, what its tab says, Vega-Lite, and its key as (mark, words) pairs."""
+    """A chart: file name without suffix, what its tab says, Vega-Lite, its key as (mark, words) pairs.
+
+    `again` is Python that makes `chart`, the same Vega-Lite, in the report's folder.
+    """
 
     id: str
     tab: str
@@ -47,6 +50,7 @@ class Figure:
     spec: dict[str, Any]
     key: tuple[tuple[str, str], ...] = ()
     controls: tuple[Control, ...] = ()
+    again: str = ""
 
 
 @dataclass(frozen=True)

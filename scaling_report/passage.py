@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from scaling_report.notation import fixed
@@ -45,7 +46,7 @@ def _level(nats: float) -> int:
 
 def _legend() -> tuple[Piece, ...]:
     edges = [f"{edge:g}" for edge in HEAT_EDGES]
-    words = [f"under {edges[0]}", *(f"{a} to {b}" for a, b in zip(edges, edges[1:], strict=False))]
+    words = [f"under {edges[0]}", *(f"{a} to {b}" for a, b in pairwise(edges))]
     return tuple(Piece(text, "nats", level) for level, text in enumerate([*words, f"{edges[-1]} or more"]))
 
 
