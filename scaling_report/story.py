@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from altair.utils.schemapi import debug_mode
+
 from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
 from scaling_report.loss_sections import tell_loss_to_task
-from scaling_report.marks import chart_controls
+from scaling_report.marks import chart_controls, recipe_of
 from scaling_report.notation import moment, short, significant
 from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
+from scaling_report.passage import read_passage
 from scaling_report.provenance import (
+    cost_facts,
     fact_tables,
     failure_table,
     read_samples,
@@ -30,7 +34,13 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
 
     Such a table may hold models of several runs, so the report has its own `name`, not theirs.
     """
-    run = run or {}
+    # altair checks every part against its schema as it is made, which takes longer than all the fits;
+    # the tests draw every kind of chart, and what is wrong fails there
+    with debug_mode(False):
+        return _tell(laws, run or {}, name)
+
+
+def _tell(laws: Mapping[str, Any], run: Mapping[str, Any], name: str) -> Story:
     hero = _hero(laws["series"])
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
     surfaces = tuple(tell_surface(one) for one in laws["surfaces"])
@@ -44,7 +54,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         made=moment(run.get("made")),
         headline=headline,
         lede=lede,
-        facts=_facts(hero, run),
+        facts=(*_facts(hero, run), *cost_facts(run, laws["settings"])),
         failures=failure_table(run),
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
@@ -58,6 +68,7 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
+        passage=read_passage(run),
         rungs=rung_tables(run),
         left_out=_left_out(laws["left_out"]),
         provenance=(*fact_tables(run), *((stages,) if stages else ())),
@@ -107,6 +118,7 @@ def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
         description="training loss against tokens seen, a line for each run",
         spec=spec,
         controls=chart_controls(spec, tuple(rungs)),
+        again=recipe_of("figures", "learning_curves(told['curves'])", "", "../run.json"),
     )
 
 
