@@ -112,10 +112,11 @@ def test_a_curve_takes_one_column(
             "runs.csv: has no column 'token'; did you mean 'tokens'? there are params, tokens",
         ),
         (("runs.csv", *SURFACE[:6], "--y", "who"), "runs.csv: row 1: who: 'me' is no number; write one"),
-        (("runs.csv", *SURFACE, "--where", "loss=3"), "--where: 'loss=3'; COLUMN<NUMBER is wanted"),
+        (("runs.csv", *SURFACE, "--where", "loss~3"), "--where: 'loss~3'; COLUMN<NUMBER is wanted"),
+        (("runs.csv", *SURFACE, "--where", "loss<low"), "--where: 'low' is no number; write one"),
         (
             ("runs.csv", *SURFACE, "--where", "loss<0"),
-            "runs.csv: no rows to fit; give some, or another --where",
+            "runs.csv: no rows to fit (17 rows by --where; 1 row without a number (row 17)); give some, or",
         ),
         (("runs.csv", *SURFACE, "--where", "loss<2.5"), "distinct pairs of n and d for 5 parameters"),
         (("zero.csv", *SURFACE), "zero.csv: row 1: params: 0; laws need finite numbers above zero"),
