@@ -24,8 +24,8 @@ class FitResult:
     """A law on data. `converged`: the solver arrived. `identified`: the data pin the parameters down.
 
     `parameters` are the formula's, in the data's own units. `objective` is the weighted sum (or mean) of the
-    `loss`. `log_residuals` are ln y - ln fit, in the order of the data; `sizes` the distinct places that they
-    stand at. `at_bound` names the parameters that ended at the edge of what is allowed. `arrived` is the
+    `loss`. `log_residuals` are ln y - ln fit (of shares: of log-odds), in the order of the data; `sizes` the distinct
+    places that they stand at. `at_bound` names the parameters that ended at the edge of what is allowed. `arrived` is the
     share of the law's published starts that came to this optimum, None where it has none, and for absolute
     losses, which are come to by way of others. `condition`: of
     the residuals' derivatives, each scaled to length one. `second_opinion` are the parameters by plain least
@@ -111,7 +111,7 @@ def fit(
     weight = np.ones_like(y) if weights is None else np.asarray(weights, dtype=float)
     sizes = np.unique(x[..., weight > 0], axis=-1).shape[-1]
     _check(known, x, y, sizes)
-    scaled = _scale(x, y[None])
+    scaled = _scale(known, x, y[None])
     theta, objective, converged, arrived = _best(known, scaled, weight, loss, starts)
     at_bound = (theta <= known.lower) | (theta >= known.upper)
     parameters = known.natural(theta, scaled.x0, scaled.y0)
@@ -126,7 +126,9 @@ def fit(
         objective=objective * unit,
         converged=converged,
         at_bound=tuple(np.array(known.parameters)[at_bound].tolist()),
-        log_residuals=tuple((np.log(y) - np.log(known.predict(x, parameters[None])[0])).tolist()),
+        log_residuals=tuple(
+            (known.link.to(y) - known.link.to(known.predict(x, parameters[None])[0])).tolist()
+        ),
         second_opinion=_named(known, squares.parameters[0]),
         loss=loss.name,
         arrived=arrived,
@@ -149,7 +151,7 @@ def fit_many(
     that a band could show, and saves most of the time.
     """
     weights = np.ones_like(y) if weights is None else weights
-    scaled = _scale(x, y)
+    scaled = _scale(law, x, y)
     u, v = scaled.u, scaled.v
     starts = np.clip(law.starts(u, v, weights), law.lower, law.upper)  # (R, S, P)
     replicates, per_row, width = starts.shape
@@ -224,9 +226,12 @@ def _from_all(
     return theta[goes_with], objective[goes_with], converged[goes_with]
 
 
-def _scale(x: Array, y: Array) -> _Scaled:
-    """x and y over their geometric means."""
-    x0, y0 = np.exp(np.log(x).mean(axis=-1)), float(np.exp(np.log(y).mean()))
+def _scale(law: Law, x: Array, y: Array) -> _Scaled:
+    """x and y over their geometric means; shares as they are."""
+    x0 = np.exp(np.log(x).mean(axis=-1))
+    if law.scaled_as is not None:
+        x0 = x0[list(law.scaled_as)]
+    y0 = 1.0 if law.of_shares else float(np.exp(np.log(y).mean()))
     return _Scaled(x / x0[..., None], y / y0, x0, y0)
 
 
@@ -244,6 +249,11 @@ def _check(law: Law, x: Array, y: Array, sizes: int) -> None:
             raise InputError(
                 f"fit of {law.name}: {name} has {bad[0]}; the law needs finite numbers above zero"
             )
+    if law.of_shares and (y >= 1).any():
+        raise InputError(
+            f"fit of {law.name}: y has {y.max():g}; the law is of shares, between zero and one: "
+            "divide percentages by 100, leave out what is 1"
+        )
     if sizes < len(law.parameters):
         what = "x" if len(law.inputs) == 1 else f"pairs of {' and '.join(law.inputs)}"
         raise InputError(

@@ -119,13 +119,13 @@ def _linear_step(
 
 def _residuals(law: Law, u: Array, v: Array, theta: Array, loss: Loss) -> Array:
     curve = law.log_curve(theta, u)
-    return curve - np.log(v) if loss.logarithm else np.exp(curve) - v
+    return curve - law.link.to(v) if loss.logarithm else law.link.back(curve) - v
 
 
 def _jacobian(law: Law, u: Array, theta: Array, loss: Loss) -> Array:
     """Derivatives of the residuals, (M, n, P)."""
     slopes = law.log_jacobian(theta, u)
-    return slopes if loss.logarithm else slopes * np.exp(law.log_curve(theta, u))[..., None]
+    return slopes if loss.logarithm else slopes * law.link.slope(law.log_curve(theta, u))[..., None]
 
 
 def _step(

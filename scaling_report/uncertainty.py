@@ -75,8 +75,9 @@ class Bootstrap:
         """Where the mean of `runs` seeds of a new rung at `x`, (n,) or one row an input, will lie: (n, 2)."""
         noise = np.outer(self.inflation * self.scatter.of_mean(runs), NOISE_QUANTILES)  # (R, Q)
         noise = noise.clip(-NOISE_LIMIT, NOISE_LIMIT)
-        drawn = np.log(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
-        return np.exp(np.quantile(drawn.reshape(-1, x.shape[-1]), _tails(level), axis=0).T)
+        link = self.solutions.law.link
+        drawn = link.to(self.solutions.predict(x))[:, None, :] + noise[:, :, None]  # (R, Q, n)
+        return link.back(np.quantile(drawn.reshape(-1, x.shape[-1]), _tails(level), axis=0).T)
 
 
 def share_weights(x: Array) -> Array:
@@ -144,7 +145,7 @@ def resample(
         weights = weights * _draw_sizes(x, replicates, law.sizes_needed, rng)
     else:
         noise = inflation[:, None] * _draw_noise(scatter, x, replicates, rng)
-        data = fit.predict(x) * np.exp(noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
+        data = law.link.back(law.link.to(fit.predict(x)) + noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
     solutions = fit_many(law, x, data, weights=weights, loss=loss)
     arrived = solutions.converged
     return Bootstrap(

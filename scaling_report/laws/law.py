@@ -15,6 +15,30 @@ SMALLEST_SHARE = 1e-9  # of the data's own scale: keeps a logarithm finite where
 
 
 @dataclass(frozen=True)
+class Link:
+    """The scale on which runs scatter evenly about a law. `slope` is dy/dlink at a value of the link."""
+
+    name: str
+    to: Callable[[Array], Array]
+    back: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+
+
+def _expit(odds: Array) -> Array:
+    return (1 + np.tanh(odds / 2)) / 2
+
+
+LOG = Link("ln y", np.log, np.exp, np.exp)
+LOG_ODDS = Link(
+    "the log-odds of y",
+    lambda y: np.log(y / (1 - y)),
+    _expit,
+    lambda odds: _expit(odds) * _expit(-odds),
+)
+"""Of shares: what is added to log-odds stays between zero and one."""
+
+
+@dataclass(frozen=True)
 class Law:
     """A law as the solver sees it.
 
@@ -24,7 +48,9 @@ class Law:
     are of order one and weakly correlated. `log_curve(theta (..., P), u)` is ln v (..., n); `log_jacobian`
     its derivative by theta (..., n, P); `starts(u, v (R, n), weights (R, n))` gives theta (R, S, P);
     `natural(theta, x0, y0)` the formula's parameters (..., P) in the order of `parameters`. `grid(x0, y0)`
-    gives the starts (S, P) that a publication used, where there is one.
+    gives the starts (S, P) that a publication used, where there is one. `link` is what `log_curve` gives
+    and residuals are of: ln v, or for shares the log-odds, where y0 is one. `scaled_as` names for each input
+    the one whose x0 it shares, where two are of one kind.
     """
 
     name: str
@@ -40,6 +66,13 @@ class Law:
     natural: Callable[..., Array]
     inputs: tuple[str, ...] = ("x",)
     grid: Callable[..., Array] | None = None
+    link: Link = LOG
+    scaled_as: tuple[int, ...] | None = None
+
+    @property
+    def of_shares(self) -> bool:
+        """Whether y lies between zero and one."""
+        return self.link is LOG_ODDS
 
     @property
     def sizes_needed(self) -> int:
