@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from scaling_report.judge import Judgement
+    from scaling_report.two_step import TwoStep
 
 
 def register(app: typer.Typer) -> None:
@@ -25,20 +26,33 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     table: Annotated[Path, typer.Argument(help="Runs: .csv, .jsonl or .parquet, also .gz; a row a run.")],
-    law: Annotated[str, typer.Option(help="power, power-floor (of one input) or chinchilla (n, d).")],
+    law: Annotated[
+        str,
+        typer.Option(
+            help="power, power-floor, bnsl (of one input); chinchilla, kaplan (n, d); product (n, d, c);"
+            " repeated (n, d, u); error-decay, sigmoid (l); two-step (n, d, --via)."
+        ),
+    ],
     x: Annotated[
         list[str],
         typer.Option(
-            metavar="INPUT=COLUMN", help="n, d or c (FLOPs; two give the third by C = 6ND); repeatable."
+            metavar="INPUT=COLUMN",
+            help="n, d or c (FLOPs; two give the third by C = 6ND), u (unique tokens), l (loss); repeatable.",
         ),
     ],
     y: Annotated[str, typer.Option(metavar="COLUMN", help="The metric, above zero.")],
+    via: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="two-step: the task's loss, which accuracy follows.")
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN<NUMBER", help="Rows to fit (also >, <=, >=); repeatable."),
     ] = None,
     loss: Annotated[
-        str, typer.Option(help="huber, lad, least-squares (of ln y) or asymmetric (of y).")
+        str,
+        typer.Option(
+            help="huber, lad, least-squares (of ln y; of shares, of log-odds) or asymmetric (of y)."
+        ),
     ] = "huber",
     starts: Annotated[int, typer.Option(min=0, help="Of a published grid (chinchilla: 4500).")] = 64,
     bootstrap: Annotated[int, typer.Option(min=0, help="Refits behind errors and intervals.")] = 400,
@@ -61,6 +75,7 @@ def fit(
             law=law,
             x=x,
             y=y,
+            via=via,
             where=where or (),
             loss=loss,
             starts=starts,
@@ -76,7 +91,7 @@ def fit(
         _show(Console(highlight=False), found, left_out)
 
 
-def _show(console: Console, found: Judgement, left_out: Sequence[str]) -> None:
+def _show(console: Console, found: Judgement | TwoStep, left_out: Sequence[str]) -> None:
     from eval.printing import print_table
     from scaling_report.notation import significant
 

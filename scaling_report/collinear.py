@@ -8,7 +8,7 @@ import numpy as np
 
 from scaling_report.inputs import FLOPS_PER_TOKEN
 from scaling_report.laws import LAWS, PRODUCTS, Array
-from scaling_report.wording import join
+from scaling_report.wording import listed
 
 COLLINEAR = 0.99  # correlation of logarithms from which inputs are one variable
 _EXACT = 1e-6  # relative, of C = 6·N·D
@@ -25,13 +25,13 @@ class Reduced:
 
 
 def reduce_product(law: str, x: Array) -> Reduced:
-    """Drop from a product, last inputs first, those that the ones before them give, and those that never vary.
+    """Drop of a product's inputs those that the ones before them give, and those that never vary.
 
     x holds one row an input. Of anything but a product nothing is dropped.
     """
     inputs = LAWS[law].inputs
     whole = Reduced(law, tuple(range(len(inputs))), (), ())
-    if LAWS[law] not in PRODUCTS.values() or len(inputs) == 1:
+    if PRODUCTS.get(inputs) is not LAWS[law] or len(inputs) == 1:
         return whole
     logs = np.log(x)
     kept: list[int] = []
@@ -52,7 +52,7 @@ def reduce_product(law: str, x: Array) -> Reduced:
         f"Not identified: {reason}, so its exponent {exponents[place]} cannot be told apart."
         for place, reason in reasons.items()
     ]
-    gone = join([inputs[place].upper() for place in reasons])
+    gone = listed([inputs[place].upper() for place in reasons])
     verb = "was" if len(reasons) == 1 else "were"
     said.append(f"{gone} {verb} dropped: what is fitted is {found.formula}.")
     return Reduced(found.name, tuple(kept), tuple(exponents[place] for place in reasons), tuple(said))
@@ -72,7 +72,7 @@ def _why(inputs: tuple[str, ...], x: Array, logs: Array, kept: list[int], place:
         product = FLOPS_PER_TOKEN * by_name["n"] * by_name["d"]
         exact = np.abs(by_name["c"] / product - 1).max() < _EXACT
         return f"C is {'' if exact else 'nearly '}6·N·D in every row ({told})"
-    others = join([inputs[one].upper() for one in kept])
+    others = listed([inputs[one].upper() for one in kept])
     return f"{name} goes together with {others} ({told})"
 
 

@@ -24,12 +24,11 @@ class FitResult:
     """A law on data. `converged`: the solver arrived. `identified`: the data pin the parameters down.
 
     `parameters` are the formula's, in the data's own units. `objective` is the weighted sum (or mean) of the
-    `loss`. `log_residuals` are ln y - ln fit (of shares: of log-odds), in the order of the data; `sizes` the distinct
-    places that they stand at. `at_bound` names the parameters that ended at the edge of what is allowed. `arrived` is the
-    share of the law's published starts that came to this optimum, None where it has none, and for absolute
-    losses, which are come to by way of others. `condition`: of
-    the residuals' derivatives, each scaled to length one. `second_opinion` are the parameters by plain least
-    squares of ln y.
+    `loss`. `log_residuals` are ln y - ln fit (of shares: of log-odds), in the order of the data; `sizes` the
+    distinct places that they stand at. `at_bound` names the parameters that ended at the edge of what is
+    allowed. `arrived` is the share of the law's published starts that came to this optimum, None where it has
+    none, and for absolute losses, which are come to by way of others. `condition`: of the residuals'
+    derivatives, each scaled to length one. `second_opinion` are the parameters by plain least squares.
     """
 
     law: str

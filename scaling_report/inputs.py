@@ -70,7 +70,7 @@ def order_by_size(law: str, places: Array) -> np.ndarray:
 def times_beyond(law: str, x: Array, place: Array) -> float:
     """How far a place (inputs,) is from what was measured, rows by input: one at its edge.
 
-    Of sizes it is their ratio; of losses, which never vary by much, one and the distance over half their span.
+    Of sizes it is their ratio; of losses, which vary little, one and the distance over half their span.
     """
     rows = np.atleast_2d(x)
     if LAWS[law].inputs == ("l",):

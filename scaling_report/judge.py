@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from eval.files import InputError
+from scaling_report.collinear import reduce_product
 from scaling_report.doubts import find_doubts
 from scaling_report.fit import STARTS, FitResult, fit
+from scaling_report.inputs import find_inputs, order_by_size, times_beyond
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
 from scaling_report.uncertainty import Bootstrap, resample
 from scaling_report.wording import count
 
-FLOPS_PER_TOKEN = (
-    6.0  # C = 6·N·D, Kaplan et al. 2020: what turns two of size, data and compute into the third
-)
 FAR = 3.0  # times beyond what was fitted, either way
 
 
@@ -28,6 +27,7 @@ FAR = 3.0  # times beyond what was fitted, either way
 class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
+    `law` is what was asked for; `dropped` the parameters that it was fitted without, since no data show them.
     `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
     """
 
@@ -38,13 +38,15 @@ class Judgement:
     holdout: dict[str, Any] | None
     identified: bool
     verdict: tuple[str, ...]
+    law: str
+    dropped: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: missing is None."""
         found, boot = self.fit, self.bootstrap
         condition = found.condition
         return {
-            "law": found.law,
+            "law": self.law,
             "formula": LAWS[found.law].formula,
             "parameters": dict(found.parameters),
             "standard_errors": boot and boot.standard_errors(),
@@ -55,6 +57,7 @@ class Judgement:
             "n": found.n,
             "converged": found.converged,
             "identified": self.identified,
+            "dropped": list(self.dropped),
             "at_bound": list(found.at_bound),
             "starts_arrived": found.arrived,
             "condition": condition if condition is not None and math.isfinite(condition) else None,
@@ -79,53 +82,35 @@ def judge(
     level: float = 0.9,
     seed: int = 0,
 ) -> Judgement:
-    """Fit a law to a table's columns (each (n,), by input: n, d, c or, for a curve, whatever it is called).
+    """Fit a law to a table's columns (each (n,), by input: n, d, c, u, l or, for a curve, as it is called).
 
-    Of n, d and c (FLOPs) two give the third by C = 6·N·D. `holdout` hides that many of the largest places
-    (of a surface: those of the most compute) from a second fit, which then predicts them. Raises `InputError`
+    Of n, d and c (FLOPs) two give the third by C = 6·N·D. Of a product, inputs that say nothing beside others
+    are dropped. `holdout` hides that many of the largest places (of a surface: those of the most compute, of
+    a law of loss: those of the least loss) from a second fit, which then predicts them. Raises `InputError`
     for an input that is not given, for `bootstrap` of 1, and as `fit` does.
     """
     x = find_inputs(law, columns)
     if bootstrap == 1:
         raise InputError("bootstrap: one refit has no spread; ask for more, or for 0")
     places = [find_inputs(law, {name: np.array([value]) for name, value in at.items()}) for at in predict]
-    found = fit(law, x, y, loss=loss, starts=starts)
+    left = reduce_product(law, x)
+    if left.dropped:
+        x, places = x[list(left.rows)], [at[list(left.rows)] for at in places]
+    found = fit(left.law, x, y, loss=loss, starts=starts)
     boot, why = _errors(found, x, y, bootstrap, seed)
-    doubts = find_doubts(found, x, boot, level)
+    doubts = [*left.sentences, *find_doubts(found, x, boot, level)]
     predictions = tuple(_predict(found, boot, x, at, level) for at in places)
     tested = _test_on(found, x, y, holdout, starts) if holdout else None
-    verdict = [_fitted(found), *doubts, *why]
+    verdict = [say_fitted(found), *doubts, *why]
     if tested:
-        verdict.append(_tested(tested))
+        verdict.append(say_tested(tested))
     if not doubts:
         verdict += _exponents(found, boot, level)
-    verdict += [_spoken(one, level) for one in predictions]
+    verdict += [say_prediction(one, level) for one in predictions]
     identified = found.identified and not doubts
-    return Judgement(found, boot, level, predictions, tested, identified, tuple(verdict))
-
-
-def find_inputs(law: str, columns: Mapping[str, Array]) -> Array:
-    """The law's x from the columns, (n,) or one row an input. Raises `InputError` for too few or many."""
-    known = LAWS[law]
-    if known.inputs == ("x",):
-        if len(columns) != 1:
-            raise InputError(f"{law}: is of one input, {len(columns)} are given; name one with --x")
-        return np.asarray(next(iter(columns.values())), dtype=float)
-    given = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
-    if len(given) > len(known.inputs):
-        raise InputError(
-            f"{law}: {', '.join(given)} are given; two of n, d and c=FLOPs give the third: leave one out"
-        )
-    if {"n", "c"} == given.keys():
-        given["d"] = given["c"] / (FLOPS_PER_TOKEN * given["n"])
-    if {"d", "c"} == given.keys():
-        given["n"] = given["c"] / (FLOPS_PER_TOKEN * given["d"])
-    if missing := [name for name in known.inputs if name not in given]:
-        raise InputError(
-            f"{law}: needs {missing[0]}, and {', '.join(columns) or 'nothing'} is given; name its column "
-            f"with --x {missing[0]}=COLUMN (of n, d and c=FLOPs two will do)"
-        )
-    return np.stack([given[name] for name in known.inputs])
+    return Judgement(
+        found, boot, level, predictions, tested, identified, tuple(verdict), law=law, dropped=left.dropped
+    )
 
 
 def _errors(
@@ -148,19 +133,30 @@ def _errors(
     return boot, [f"Errors are of {boot.replicates} refits to {ways[boot.kind]}{failed}."]
 
 
-def _fitted(found: FitResult) -> str:
-    typical = significant(100 * float(np.median(np.abs(found.log_residuals))), 2)
+def say_fitted(found: FitResult) -> str:
+    """How well the law fits, and how many of the published starts found that."""
+    typical = _typical(found)
     arrived = ""
     if found.arrived is not None:
         arrived = f"; {100 * found.arrived:.0f} % of the published starts tried came to this optimum"
-    return f"{LAWS[found.law].formula} fits {count(found.n, 'run')} to {typical} % (median){arrived}."
+    return f"{LAWS[found.law].formula} fits {count(found.n, 'run')} to {typical} (median){arrived}."
+
+
+def _typical(found: FitResult) -> str:
+    """The median residual: in per cent, or of a share's log-odds."""
+    middle = float(np.median(np.abs(found.log_residuals)))
+    return (
+        f"{significant(middle, 2)} of log-odds"
+        if LAWS[found.law].of_shares
+        else f"{significant(100 * middle, 2)} %"
+    )
 
 
 def _test_on(found: FitResult, x: Array, y: Array, holdout: int, starts: int) -> dict[str, Any]:
     """What a fit without the largest places says of the runs there, beside the last value that it saw."""
     rows = np.atleast_2d(x)
     places, place_of_run = np.unique(rows, axis=1, return_inverse=True)
-    order = np.argsort(places.prod(axis=0), kind="stable")  # by N·D, which C is six times of
+    order = order_by_size(found.law, places)
     hidden = np.isin(place_of_run.reshape(-1), order[-holdout:])
     left = places.shape[1] - holdout
     if left < LAWS[found.law].sizes_needed:
@@ -179,7 +175,8 @@ def _test_on(found: FitResult, x: Array, y: Array, holdout: int, starts: int) ->
     }
 
 
-def _tested(test: Mapping[str, Any]) -> str:
+def say_tested(test: Mapping[str, Any]) -> str:
+    """How far off the hidden places were predicted."""
     names = ("mean_absolute_error_percent", "last_value_error_percent")
     own, last = (significant(test[name], 2) for name in names)
     where = "the largest place" if test["places"] == 1 else f"the {count(test['places'], 'largest place')}"
@@ -189,7 +186,7 @@ def _tested(test: Mapping[str, Any]) -> str:
 
 def _exponents(found: FitResult, boot: Bootstrap | None, level: float) -> list[str]:
     """How the best size grows with compute, beta / (alpha + beta): Hoffmann et al. 2022, eq. 4."""
-    if not {"alpha", "beta"} <= found.parameters.keys():
+    if found.law != "chinchilla":
         return []
     text = f"The best size grows as C^{_share(found.parameters['alpha'], found.parameters['beta']):.3f}"
     if boot is not None:
@@ -205,19 +202,19 @@ def _share(alpha: Any, beta: Any) -> Any:
 
 
 def _predict(found: FitResult, boot: Bootstrap | None, x: Array, at: Array, level: float) -> dict[str, Any]:
-    rows, place = np.atleast_2d(x), np.atleast_2d(at)[:, 0]
-    beyond = float(np.maximum(place / rows.max(axis=1), rows.min(axis=1) / place).max())
+    place = np.atleast_2d(at)[:, 0]
     even = LOSSES[found.loss].above == 1  # else the curve is no middle that new runs lie about
     return {
         "at": dict(zip(LAWS[found.law].inputs, place.tolist(), strict=True)),
         "value": float(found.predict(at)[0]),
         "confidence": None if boot is None else boot.confidence(at, level)[0].tolist(),
         "prediction": None if boot is None or not even else boot.prediction(at, level)[0].tolist(),
-        "times_beyond": beyond,
+        "times_beyond": times_beyond(found.law, x, place),
     }
 
 
-def _spoken(one: Mapping[str, Any], level: float) -> str:
+def say_prediction(one: Mapping[str, Any], level: float) -> str:
+    """A prediction with its band, or why it has none."""
     place = ", ".join(f"{name} = {significant(value)}" for name, value in one["at"].items())
     text = f"At {place}: {significant(one['value'], 4)}"
     if one["times_beyond"] > FAR:

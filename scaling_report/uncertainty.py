@@ -142,9 +142,9 @@ def resample(
     data = np.broadcast_to(y, weights.shape)
     kind = kind or ("rungs" if fit.sizes >= SIZES_FOR_RESAMPLING else "parametric")
     if kind == "rungs":
-        weights = weights * _draw_sizes(x, replicates, law.sizes_needed, rng)
+        weights = weights * draw_sizes(x, replicates, law.sizes_needed, rng)
     else:
-        noise = inflation[:, None] * _draw_noise(scatter, x, replicates, rng)
+        noise = inflation[:, None] * draw_noise(scatter, x, replicates, rng)
         data = law.link.back(law.link.to(fit.predict(x)) + noise.clip(-NOISE_LIMIT, NOISE_LIMIT))
     solutions = fit_many(law, x, data, weights=weights, loss=loss)
     arrived = solutions.converged
@@ -158,7 +158,7 @@ def resample(
     )
 
 
-def _draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
+def draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
     """How often each run is drawn, (R, n): as often as its size; at least `sizes_needed` sizes are."""
     size_of_run, runs = _sizes(x)
     equal = np.full(len(runs), 1 / len(runs))
@@ -168,7 +168,7 @@ def _draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Gen
     return drawn[:, size_of_run].astype(float)
 
 
-def _draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
+def draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
     """Noise of ln y, (R, n): one draw that the seeds of a size share, and one for each run."""
     size_of_run, runs = _sizes(x)
     shared = scatter.between_rungs * rng.standard_normal((replicates, len(runs)))

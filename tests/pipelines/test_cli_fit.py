@@ -101,7 +101,10 @@ def test_a_curve_takes_one_column(
             "--law: 'chinchila' is not known; did you mean 'chin",
         ),
         (("runs.csv", *SURFACE, "--loss", "hubert"), "--loss: 'hubert' is not known; did you mean 'huber'?"),
-        (("runs.csv", *SURFACE[:2], "--x", "n=params", "--y", "loss"), "chinchilla: needs d, and n is given"),
+        (
+            ("runs.csv", *SURFACE[:2], "--x", "n=params", "--y", "loss"),
+            "chinchilla: needs d (tokens), and n is given",
+        ),
         (("runs.csv", *SURFACE[:2], "--x", "m=params", "--y", "loss"), "--x: 'm' is no input of chinchilla"),
         (
             ("runs.csv", *SURFACE[:2], "--x", "params", "--y", "loss"),
@@ -121,7 +124,7 @@ def test_a_curve_takes_one_column(
         (("runs.csv", *SURFACE, "--where", "loss<2.5"), "distinct pairs of n and d for 5 parameters"),
         (("zero.csv", *SURFACE), "zero.csv: row 1: params: 0; laws need finite numbers above zero"),
         (("runs.csv", *SURFACE, "--predict", "n=big,d=1"), "--predict n: 'big' is no number"),
-        (("runs.csv", *SURFACE, "--predict", "n=1e9"), "chinchilla: needs d, and n is given"),
+        (("runs.csv", *SURFACE, "--predict", "n=1e9"), "chinchilla: needs d (tokens), and n is given"),
         (
             ("runs.csv", *SURFACE, "--predict", "n=nan,d=1"),
             "--predict n: nan; laws need finite numbers above",

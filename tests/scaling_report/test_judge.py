@@ -11,7 +11,8 @@ import pytest
 
 from eval.files import InputError
 from scaling_report.fit import fit
-from scaling_report.judge import find_inputs, judge
+from scaling_report.inputs import find_inputs
+from scaling_report.judge import judge
 from scaling_report.laws import LAWS, Array, chinchilla
 from scaling_report.losses import LOSSES
 from scaling_report.uncertainty import resample
@@ -71,7 +72,9 @@ def test_any_two_of_size_data_and_compute_are_enough() -> None:
     expected = np.stack([N, D])
     for columns in ({"n": N, "d": D}, {"n": N, "c": 6 * N * D}, {"d": D, "c": 6 * N * D}):
         np.testing.assert_allclose(find_inputs("chinchilla", columns), expected)
-    with pytest.raises(InputError, match="chinchilla: needs d, and n is given; name its column with --x d="):
+    with pytest.raises(
+        InputError, match=r"chinchilla: needs d \(tokens\), and n is given; name its column with --x d="
+    ):
         find_inputs("chinchilla", {"n": N})
     with pytest.raises(InputError, match="power: is of one input, 2 are given"):
         find_inputs("power", {"n": N, "d": D})
