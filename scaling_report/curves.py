@@ -88,7 +88,10 @@ def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array
 
 
 def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSettings) -> dict[str, Any]:
-    """The curve as `laws.json` holds it: parameters, how sure they are, bands on a grid, notes in words."""
+    """The curve as `laws.json` holds it: parameters, how sure they are, bands on a grid, notes in words.
+
+    `domain` are the smallest and the largest size fitted; `target` says how the metric becomes the law's y.
+    """
     law = LAWS[one.fit.law]
     notes = _notes(one, target, settings)
     intervals = one.bootstrap.interval(settings.level)
@@ -96,6 +99,8 @@ def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSett
         "x": one.axis,
         "law": law.name,
         "formula": law.formula.replace("y", target.symbol, 1),
+        "target": asdict(target),
+        "domain": [float(one.x.min()), float(one.x.max())],
         "source": law.source,
         "chosen": one.chosen,
         "parameters": dict(one.fit.parameters),

@@ -36,7 +36,7 @@ def metric_chart(series: Mapping[str, Any], axis: str) -> Spec:
         *_forecast_layers(series, axis),
     ]
     described = f"{series['title']} against {AXIS_NAMES[axis]}. {series['trend']['sentence']}"
-    return _finish(alt.layer(*layers).encode(x=x, y=y), described)
+    return finish(alt.layer(*layers).encode(x=x, y=y), described)
 
 
 def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
@@ -71,7 +71,7 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
             detail="run:N",
         )
     )
-    return _finish(chart, "Training loss against tokens seen, a line for each rung.")
+    return finish(chart, "Training loss against tokens seen, a line for each rung.")
 
 
 def chosen_fit(series: Mapping[str, Any], axis: str) -> Mapping[str, Any] | None:
@@ -262,7 +262,7 @@ def _thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return list(kept.values())
 
 
-def _finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
+def finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
     text, muted = light("ink"), light("muted")
     font = {
         "labelColor": muted,

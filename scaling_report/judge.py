@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.files import InputError
+from eval.files import InputError, write_json
 from scaling_report.collinear import reduce_product
 from scaling_report.doubts import find_doubts
 from scaling_report.fit import STARTS, FitResult, fit
-from scaling_report.inputs import find_inputs, order_by_size, times_beyond
+from scaling_report.inputs import find_inputs, order_by_size
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
+from scaling_report.predicting import Prediction, domain_of, predict_at, say_prediction
+from scaling_report.saved import FittedLaw, save_value, versions
+from scaling_report.sources import Runs
+from scaling_report.target import Target
 from scaling_report.uncertainty import Bootstrap, resample
 from scaling_report.wording import count
-
-FAR = 3.0  # times beyond what was fitted, either way
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
     `law` is what was asked for; `dropped` the parameters that it was fitted without, since no data show them.
-    `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
+    `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences. `x`, (n,) or a row
+    an input of the fitted law, and `y` (n,) are the runs, `kept` tells which of the asked law's inputs those
+    rows are, `inputs` names what `predict` is given; `runs` says where they come from, None for bare arrays.
+
+    In a notebook it shows itself as a chart and a table.
     """
 
     fit: FitResult
@@ -39,7 +46,57 @@ class Judgement:
     identified: bool
     verdict: tuple[str, ...]
     law: str
+    x: Array = field(repr=False, compare=False)
+    y: Array = field(repr=False, compare=False)
+    inputs: tuple[str, ...]
+    kept: tuple[int, ...]
+    starts: int = STARTS
     dropped: tuple[str, ...] = ()
+    runs: Runs | None = field(default=None, repr=False, compare=False)
+
+    def predict(self, x: Any = None, /, **at: Any) -> Prediction:
+        """What the law says of one run, or of several: as `scaling_report.saved.FittedLaw.predict`."""
+        return self.as_law().predict(x, **at)
+
+    def backtest(self, holdout: int = 1) -> dict[str, Any]:
+        """Hide the runs at the `holdout` largest places from a second fit, which predicts them.
+
+        `predicted` and `measured` are in the units of y; beside `mean_absolute_error_percent` stands
+        `last_value_error_percent`, that of the largest place left. Raises `InputError` where too few are.
+        """
+        if holdout < 1:
+            raise InputError(f"holdout: {holdout}; hide one place or more")
+        return _test_on(self.fit, self.x, self.y, holdout, self.starts)
+
+    def as_law(self) -> FittedLaw:
+        """The fit as a file holds it."""
+        return FittedLaw(
+            law=self.fit.law,
+            parameters=dict(self.fit.parameters),
+            inputs=self.inputs,
+            domain=domain_of(self.x),
+            asked=self.law,
+            rows=self.kept,
+            loss=self.fit.loss,
+            level=self.level,
+            identified=self.identified,
+            target=Target(None, None),
+            covariance=None,
+            refits=self.bootstrap,
+            provenance={**(self.runs.provenance if self.runs else {}), "versions": versions()},
+            missing={"covariance": "not computed"} | ({} if self.bootstrap else {"refits": "none were made"}),
+        )
+
+    def save(self, path: str | Path, *, command: str | None = None) -> None:
+        """Write the fit as JSON, from which `FittedLaw.load` predicts the same to the digit."""
+        kept = self.as_law()
+        made = {} if command is None else {"command": command}
+        write_json(Path(path), save_value(self.to_dict(), kept, made))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from scaling_report.notebook import show
+
+        return show(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: missing is None."""
@@ -66,6 +123,8 @@ class Judgement:
             "predictions": list(self.predictions),
             "holdout": self.holdout,
             "verdict": list(self.verdict),
+            "left_out": list(self.runs.left_out) if self.runs else [],
+            "notes": list(self.runs.notes) if self.runs else [],
         }
 
 
@@ -81,13 +140,15 @@ def judge(
     predict: Sequence[Mapping[str, float]] = (),
     level: float = 0.9,
     seed: int = 0,
+    runs: Runs | None = None,
 ) -> Judgement:
     """Fit a law to a table's columns (each (n,), by input: n, d, c, u, l or, for a curve, as it is called).
 
     Of n, d and c (FLOPs) two give the third by C = 6·N·D. Of a product, inputs that say nothing beside others
     are dropped. `holdout` hides that many of the largest places (of a surface: those of the most compute, of
-    a law of loss: those of the least loss) from a second fit, which then predicts them. Raises `InputError`
-    for an input that is not given, for `bootstrap` of 1, and as `fit` does.
+    a law of loss: those of the least loss) from a second fit, which then predicts them. `runs` says where the
+    columns come from. Raises `InputError` for an input that is not given, for `bootstrap` of 1, and as `fit`
+    does.
     """
     x = find_inputs(law, columns)
     if bootstrap == 1:
@@ -99,6 +160,7 @@ def judge(
     found = fit(left.law, x, y, loss=loss, starts=starts)
     boot, why = _errors(found, x, y, bootstrap, seed)
     doubts = [*left.sentences, *find_doubts(found, x, boot, level)]
+    names = tuple(columns) if LAWS[law].inputs == ("x",) else LAWS[law].inputs
     predictions = tuple(_predict(found, boot, x, at, level) for at in places)
     tested = _test_on(found, x, y, holdout, starts) if holdout else None
     verdict = [say_fitted(found), *doubts, *why]
@@ -109,7 +171,31 @@ def judge(
     verdict += [say_prediction(one, level) for one in predictions]
     identified = found.identified and not doubts
     return Judgement(
-        found, boot, level, predictions, tested, identified, tuple(verdict), law=law, dropped=left.dropped
+        found,
+        boot,
+        level,
+        predictions,
+        tested,
+        identified,
+        tuple(verdict),
+        law=law,
+        x=x,
+        y=y,
+        inputs=names,
+        kept=left.rows,
+        starts=starts,
+        dropped=left.dropped,
+        runs=runs,
+    )
+
+
+def _predict(found: FitResult, boot: Bootstrap | None, x: Array, at: Array, level: float) -> dict[str, Any]:
+    return (
+        predict_at(
+            found.law, found.parameters, at, domain=domain_of(x), loss=found.loss, boot=boot, level=level
+        )
+        .split()[0]
+        .to_dict()
     )
 
 
@@ -199,28 +285,3 @@ def _exponents(found: FitResult, boot: Bootstrap | None, level: float) -> list[s
 
 def _share(alpha: Any, beta: Any) -> Any:
     return beta / np.maximum(alpha + beta, 1e-300)
-
-
-def _predict(found: FitResult, boot: Bootstrap | None, x: Array, at: Array, level: float) -> dict[str, Any]:
-    place = np.atleast_2d(at)[:, 0]
-    even = LOSSES[found.loss].above == 1  # else the curve is no middle that new runs lie about
-    return {
-        "at": dict(zip(LAWS[found.law].inputs, place.tolist(), strict=True)),
-        "value": float(found.predict(at)[0]),
-        "confidence": None if boot is None else boot.confidence(at, level)[0].tolist(),
-        "prediction": None if boot is None or not even else boot.prediction(at, level)[0].tolist(),
-        "times_beyond": times_beyond(found.law, x, place),
-    }
-
-
-def say_prediction(one: Mapping[str, Any], level: float) -> str:
-    """A prediction with its band, or why it has none."""
-    place = ", ".join(f"{name} = {significant(value)}" for name, value in one["at"].items())
-    text = f"At {place}: {significant(one['value'], 4)}"
-    if one["times_beyond"] > FAR:
-        beyond = significant(one["times_beyond"], 2)
-        return f"{text}, {beyond} times beyond what was measured: too far for an interval to be claimed."
-    if one["prediction"] is not None:
-        low, high = (significant(end, 4) for end in one["prediction"])
-        text += f" ({100 * level:.0f} % of new runs between {low} and {high})"
-    return f"{text}."

@@ -39,6 +39,7 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
     from scaling_report.analysis import analyse
     from scaling_report.markdown import render_markdown
     from scaling_report.page import render_page
+    from scaling_report.saved import versions
     from scaling_report.story import tell
     from scaling_report.svg import draw, vega_script
 
@@ -46,6 +47,7 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
     if not results and run is None:
         raise InputError(f"{table}: no results in it; measure a model first")
     laws = analyse(results, settings)
+    laws["provenance"] = {"table": table.name, "sha256": hash_file(table), "versions": versions()}
     story = tell(laws, run, _name(table))
     drawings = {figure.id: draw(figure.spec) for figure in story.figures}
     return {

@@ -61,8 +61,9 @@ def check_units(
                 "are sizes and tokens in one unit?"
             )
         if flops is not None and "c" not in columns:
-            ratio = float(np.nanmedian(flops / (6 * n * d)))
-            if np.isfinite(ratio) and not 1 / FACTOR <= ratio <= FACTOR:
+            known = np.isfinite(flops)
+            ratio = float(np.median((flops / (6 * n * d))[known])) if known.any() else 1.0
+            if not 1 / FACTOR <= ratio <= FACTOR:
                 said.append(
                     f"{name}: its FLOPs are {ratio:.3g} times 6·n·d (median); are n and d what they were "
                     "counted from?"

@@ -70,6 +70,7 @@ def test_a_whole_report_from_a_run_folder(run):
     assert set(manifest["files"]) == set(_bytes(folder)) - {"manifest.json"}
     assert {"index.html", "report.md", "laws.json", "figures/learning-curves.svg"} <= set(manifest["files"])
     laws = json.loads((folder / "laws.json").read_text())
+    assert laws.pop("provenance")["sha256"] == hash_file(run / "results.jsonl")
     assert laws == json.loads(_laws(SETTINGS))
     assert page.stat().st_size <= 2_000_000
     assert laws["verdict"][0] in (folder / "report.md").read_text()
