@@ -32,8 +32,8 @@ class Judgement:
 
     `law` is what was asked for; `dropped` the parameters that it was fitted without, since no data show them.
     `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences. `x`, (n,) or a row
-    an input of the fitted law, and `y` (n,) are the runs, `kept` tells which of the asked law's inputs those
-    rows are, `inputs` names what `predict` is given; `runs` says where they come from, None for bare arrays.
+    an input of the fitted law, and `y` (n,) are the runs, `kept` tells which of the law's inputs those rows
+    are, `inputs` names what `predict` is given; `runs` says where they come from, None for bare arrays.
 
     In a notebook it shows itself as a chart and a table.
     """

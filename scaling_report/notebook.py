@@ -100,7 +100,7 @@ def said_of(found: Judgement) -> Sequence[str]:
 
 
 def chart_of(found: Judgement) -> dict[str, object]:
-    """Vega-Lite: of one input the runs, the curve and its bands; of several the measured against the fitted."""
+    """Vega-Lite: of one input the runs, the curve and its bands; of several measured against fitted."""
     if found.x.ndim == 1:
         return finish(_curve(found), f"{_head(found)}: the runs, the curve and its bands.")
     return finish(_against_fit(found), f"{_head(found)}: what was measured against what the law says.")

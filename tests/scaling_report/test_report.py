@@ -13,7 +13,7 @@ import scaling_report.analysis
 import scaling_report.report
 import scaling_report.sections
 import scaling_report.svg
-from eval.files import InputError, write_atomic
+from eval.files import InputError, hash_file, write_atomic
 from eval.results import read_results, write_results
 from scaling_report.report import make_report
 from scaling_report.settings import ReportSettings
