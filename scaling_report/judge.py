@@ -13,7 +13,7 @@ import numpy as np
 from eval.files import InputError, write_json
 from scaling_report.collinear import reduce_product
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import STARTS, FitResult, fit
+from scaling_report.fits import STARTS, FitResult, fit
 from scaling_report.inputs import find_inputs, order_by_size
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
@@ -31,9 +31,9 @@ class Judgement:
     """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
 
     `law` is what was asked for; `dropped` the parameters that it was fitted without, since no data show them.
-    `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences. `x`, (n,) or a row
-    an input of the fitted law, and `y` (n,) are the runs, `kept` tells which of the law's inputs those rows
-    are, `inputs` names what `predict` is given; `runs` says where they come from, None for bare arrays.
+    `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences. `x`, (n,) or a
+    row an input of the fitted law, and `y` (n,) are the runs, `kept` tells which of the law's inputs those
+    rows are, `inputs` names what `predict` is given; `runs` says where they come from, None for bare arrays.
 
     In a notebook it shows itself as a chart and a table.
     """

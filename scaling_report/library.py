@@ -9,7 +9,7 @@ from typing import Any
 
 from eval.files import InputError
 from scaling_report import two_step
-from scaling_report.fit import STARTS
+from scaling_report.fits import STARTS
 from scaling_report.judge import Judgement, judge
 from scaling_report.laws import LAWS
 from scaling_report.losses import LOSSES
@@ -98,6 +98,7 @@ def _columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> dict[
     if inputs == ("x",):
         raise InputError(f"x: {law} is of one input, whichever it is; name its column")
     there = table.columns
-    if all(name in there for name in inputs):
-        return {name: name for name in inputs}
-    return {name: name for name in dict.fromkeys((*inputs, *_TRIAD)) if name in there}
+    found = [name for name in inputs if name in there]
+    if any(name in _TRIAD and name not in there for name in inputs):
+        found += [name for name in _TRIAD if name in there and name not in found]
+    return {name: name for name in found}

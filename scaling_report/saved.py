@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from eval.files import InputError, read_json
-from scaling_report.fit import Solutions
+from scaling_report.fits import Solutions
 from scaling_report.inputs import find_inputs
 from scaling_report.laws import LAWS, Array
 from scaling_report.predicting import Prediction, predict_at

@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.files import InputError
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import STARTS, FitResult, fit, fit_many
+from scaling_report.fits import STARTS, FitResult, fit, fit_many
 from scaling_report.inputs import complete, find_inputs, order_by_size, times_beyond
 from scaling_report.judge import say_fitted, say_tested
 from scaling_report.laws import LAWS, Array
