@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 from markupsafe import Markup, escape
 
+from scaling_report.axes import log_ticks
 from scaling_report.figures import finish
 from scaling_report.laws import LAWS, Array
 from scaling_report.markdown import escape as plain
@@ -113,8 +114,12 @@ def _curve(found: Judgement) -> alt.LayerChart:
     line = _rows(x=x, y=found.fit.predict(x)).mark_line(color=light("measured"), strokeWidth=2)
     dots = _rows(x=found.x, y=found.y).mark_circle(color=light("measured"), size=50, opacity=1)
     return alt.layer(*layers, line, dots).encode(
-        x=alt.X("x:Q", scale=alt.Scale(type="log", domain=domain, nice=False), title=found.inputs[0]),
-        y=alt.Y("y:Q", scale=alt.Scale(zero=False), title=_measured(found)),
+        x=alt.X(
+            "x:Q",
+            scale=alt.Scale(type="log", domain=domain, nice=False),
+            axis=alt.Axis(title=found.inputs[0], values=log_ticks(*domain), format="~s", grid=False),
+        ),
+        y=alt.Y("y:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=_measured(found), tickCount=6)),
     )
 
 
@@ -133,8 +138,8 @@ def _against_fit(found: Judgement) -> alt.LayerChart:
     line = _rows(x=ends, y=ends).mark_line(color=light("muted"), strokeWidth=1)
     dots = _rows(x=fitted, y=found.y).mark_circle(color=light("measured"), size=50, opacity=0.7)
     return alt.layer(line, dots).encode(
-        x=alt.X("x:Q", scale=scale, title=f"fitted {_measured(found)}"),
-        y=alt.Y("y:Q", scale=scale, title=f"measured {_measured(found)}"),
+        x=alt.X("x:Q", scale=scale, axis=alt.Axis(title=f"fitted {_measured(found)}", tickCount=6)),
+        y=alt.Y("y:Q", scale=scale, axis=alt.Axis(title=f"measured {_measured(found)}", tickCount=6)),
     )
 
 
