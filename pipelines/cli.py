@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines import cli_eval, cli_fit, cli_using
+from pipelines import cli_eval, cli_fit, cli_next, cli_using
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -27,6 +27,7 @@ app = typer.Typer(
 cli_using.register(app)
 cli_eval.register(app)
 cli_fit.register(app)
+cli_next.register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")
@@ -120,11 +121,25 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A run folder, or one of evaluations.")]) -> None:
-    """Make the report of a run again, or of what `eval` measured, from the results alone."""
-    from pipelines.run import report_again
+def report(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, folders of evaluations or results files."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it; of one run its folder `report` when left out.")
+    ] = None,
+    overlay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A published ladder to draw beside: gpt2-zero-shot, bert-miniatures."
+        ),
+    ] = None,
+) -> None:
+    """Make the report of a run again, or of what `eval` measured, from the results alone; of several, one."""
+    from pipelines.reporting import report_again
 
-    print(f"report: {report_again(folder)}")
+    print(f"report: {report_again(sources, out, overlay or ())}")
 
 
 @app.command()

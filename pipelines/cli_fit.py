@@ -16,7 +16,7 @@ from pipelines.cli_using import tidy
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from scaling_report.judge import Judgement
+    from scaling_report.judgement import Judgement
     from scaling_report.two_step import TwoStep
 
 
@@ -47,6 +47,9 @@ def fit(
             help="n, d or c (FLOPs; two give the third by C = 6ND), u (unique tokens), l (loss); repeatable;"
             " without it the columns are called so.",
         ),
+    ] = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Standard error of y: what runs weigh by.")
     ] = None,
     via: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="two-step: the task's loss, which accuracy follows.")
@@ -86,6 +89,7 @@ def fit(
             x=x or (),
             y=y,
             via=via,
+            error=error,
             where=where or (),
             loss=loss,
             starts=starts,
@@ -121,7 +125,7 @@ def _show(console: Console, found: Judgement | TwoStep) -> None:
                 "value": significant(value, 6),
                 "± s.e.": significant(errors[name], 3) if name in errors else "",
                 f"{100 * found.level:.0f} % interval": " to ".join(
-                    significant(end) for end in intervals.get(name, ())
+                    significant(end) for end in intervals.get(name) or ()
                 ),
                 "least squares": significant(told["second_opinion"][name], 6),
             }

@@ -103,25 +103,3 @@ def _report(run: RunFolder, loaded: LoadedRecipe) -> tuple[Path, bool]:
     before = written.stat().st_mtime_ns if written.is_file() else None
     page = make_report(run.root, loaded.recipe.report)
     return page, written.stat().st_mtime_ns != before
-
-
-def report_again(folder: Path) -> Path:
-    """The report of a finished run, made again from its results alone; of a folder of evaluations, too."""
-    from pipelines.recipe_file import load_recipe
-    from scaling_report.report import make_report
-    from scaling_report.settings import ReportSettings
-
-    if (folder / "results.jsonl").is_file() and not (folder / "plan.json").is_file():
-        return make_report(folder, ReportSettings(), force=True)
-    if not (folder / "plan.json").is_file():
-        raise InputError(
-            f"{folder}: neither a run (plan.json) nor evaluations (results.jsonl); name a folder that "
-            "`stepladder run` or `stepladder eval` made"
-        )
-    run = RunFolder(folder)
-    run.recipe_name()  # says what is wrong with a folder that is no run folder
-    if not (folder / "results.jsonl").is_file():
-        raise InputError(f"{folder}: has no results yet; finish `stepladder run` first")
-    settings = load_recipe(str(folder / "recipe.yaml")).recipe.report
-    with run.locked():
-        return make_report(folder, settings, force=True)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from eval.results import Result
-from scaling_report.curves import FAR, Curve, curve_entry, fit_axis
-from scaling_report.forecast import Forecast, hide_largest, predict_rung
+from scaling_report.backtests import backtest_series, predict_hidden
+from scaling_report.curves import Curve, curve_entry, fit_axis
+from scaling_report.expectations import find_surprises
+from scaling_report.families import compare_families
+from scaling_report.forecast import hide_largest
 from scaling_report.frame import Point, Series, from_results
+from scaling_report.loss_to_task import loss_to_task
 from scaling_report.notation import significant
+from scaling_report.off_trend import find_off_trend
+from scaling_report.optimal.report import analyse_optimal
+from scaling_report.outlook import look_ahead
+from scaling_report.overlays import overlay_entries
 from scaling_report.settings import ReportSettings
-from scaling_report.target import target_of
+from scaling_report.surfaces import fit_surfaces
 from scaling_report.trend import Trend, find_trend
 from scaling_report.wording import (
-    AXIS_NAMES,
     BASELINE_ERRORS,
     baseline_sentence,
-    capital,
-    count,
-    forecast_sentence,
     law_sentence,
     steps_sentence,
     trend_sentence,
@@ -31,42 +35,71 @@ from scaling_report.wording import (
 FORMAT = 1
 
 
-def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, Any]:
+def analyse(
+    results: Iterable[Result],
+    settings: ReportSettings,
+    run: Mapping[str, Any] | None = None,
+    *,
+    by_run: bool = False,
+) -> dict[str, Any]:
     """Fit, forecast and judge every metric of a table of results.
 
-    The value has the keys format, run, settings, series, verdict (sentences) and left_out. Fits and bands
-    never see the hidden rungs. No NaN stands in it, and None comes with its reason beside it. Errors are
-    signed, in per cent of the measured value. The same results and settings give the same value. Raises
-    `InputError` for a table that contradicts itself.
+    The value has the keys format, run, settings, series, surfaces, compute_optimal and comparisons (each
+    with the reason why there is none), overlays, loss_to_task, verdict (sentences) and left_out. With
+    `by_run`, results of different runs are kept apart. Only the `outlook` sees the hidden rungs.
+    `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and None comes with
+    its reason beside it. Errors are signed, in per cent of the measured value. The same results and settings
+    give the same value. Raises `InputError` for a table that contradicts itself.
     """
     results = list(results)
-    frame = from_results(results, settings.x[0])
-    series = [_analyse_series(one, settings) for one in frame.series]
+    frame = from_results(results, settings.x[0], by_run=by_run)
+    series = [_analyse_series(one, settings, run) for one in frame.series]
+    surfaces, no_surface = fit_surfaces(frame, settings)
+    optimal, no_optimal = analyse_optimal(frame, settings)
+    overlays = overlay_entries(settings, frame.series)
+    not_drawn = [
+        {"what": one["title"], "reason": one["not_drawn_reason"]} for one in overlays if not one["drawn_over"]
+    ]
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
         "run": ", ".join(runs) or None,
         "settings": settings.model_dump(mode="json"),
         "series": series,
-        "verdict": _verdict(frame.series, series),
-        "left_out": [asdict(entry) for entry in frame.left_out],
+        "surfaces": surfaces,
+        "no_surface_reason": no_surface,
+        "compute_optimal": optimal,
+        "no_compute_optimal_reason": no_optimal,
+        **compare_families(frame.series, settings),
+        "overlays": overlays,
+        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
+        "loss_to_task": loss_to_task(series),
+        "left_out": [*(asdict(entry) for entry in frame.left_out), *not_drawn],
     }
 
 
-def _analyse_series(series: Series, settings: ReportSettings) -> dict[str, Any]:
+def _analyse_series(
+    series: Series, settings: ReportSettings, run: Mapping[str, Any] | None
+) -> dict[str, Any]:
     axis = settings.x[0]
-    target = target_of(series)
     visible, hidden = hide_largest(series, settings.holdout, axis)
     trend, visible_trend = find_trend(series.points, axis), find_trend(visible, axis)
     notes: list[str] = []
     fitted: list[Curve] = []
     if visible_trend.moves:
         for name in settings.x:
-            found, said = fit_axis(series.id, visible, name, target, settings)
+            found, said = fit_axis(series, visible, name, settings)
             fitted += found
             notes += said
-    forecasts, no_forecast = _forecast(series, visible, hidden, visible_trend, fitted, settings)
+    backtests = backtest_series(series, settings, fitted)
+    asked = next((one for one in backtests if one["hide"] == settings.holdout), None)
+    forecast, no_forecast = (
+        (asked["forecast"], asked["no_forecast_reason"])
+        if asked
+        else predict_hidden(series, 0, settings, fitted)
+    )
     above = _above_baseline(series)
+    fits = [curve_entry(one, series, settings) for one in fitted]
     return {
         **_identity(series),
         "points": [_point(point, hidden) for point in series.points],
@@ -74,9 +107,13 @@ def _analyse_series(series: Series, settings: ReportSettings) -> dict[str, Any]:
         "above_baseline": above,
         "baseline_sentence": baseline_sentence(series, above) if series.baselines else None,
         "trend": _trend(series, trend, visible_trend, axis),
-        "fits": [curve_entry(one, series, target, settings) for one in fitted],
-        "forecast": forecasts,
+        "fits": fits,
+        "forecast": forecast,
         "no_forecast_reason": no_forecast,
+        "backtests": backtests,
+        "outlook": look_ahead(series, settings, backtests, _latencies(series, axis)),
+        "off_trend": find_off_trend(series, settings, run) if trend.moves else [],
+        "surprises": find_surprises(series, trend, fits, axis),
         "notes": list(dict.fromkeys(notes)),  # the same of every axis is said once
     }
 
@@ -98,12 +135,26 @@ def _identity(series: Series) -> dict[str, Any]:
         "ceiling",
         "unit",
         "length",
+        "run",
+        "apart",
     )
     return {name: getattr(series, name) for name in names}
 
 
 def _point(point: Point, hidden: Sequence[Point]) -> dict[str, Any]:
-    return {**asdict(point), "x": dict(point.x), "held_out": point in hidden}
+    entry = {**asdict(point), "x": dict(point.x), "held_out": point in hidden}
+    del entry["seconds"]  # the same results are the same report, however long they took
+    return entry
+
+
+def _latencies(series: Series, axis: str) -> dict[float, float]:
+    """Seconds an item took, by size: the quickest run of each, which others disturbed least."""
+    timed: dict[float, float] = {}
+    for point in series.points:
+        size = point.x[axis]
+        if size and point.seconds and point.n:
+            timed[size] = min(timed.get(size, float("inf")), point.seconds / point.n)
+    return timed
 
 
 def _trend(series: Series, trend: Trend, visible: Trend, axis: str) -> dict[str, Any]:
@@ -113,73 +164,6 @@ def _trend(series: Series, trend: Trend, visible: Trend, axis: str) -> dict[str,
         "p_value": trend.p_value,
         "slope": trend.slope,
         "interval": None if trend.interval is None else list(trend.interval),
-    }
-
-
-def _forecast(
-    series: Series,
-    visible: Sequence[Point],
-    hidden: Sequence[Point],
-    trend: Trend,
-    fitted: Sequence[Curve],
-    settings: ReportSettings,
-) -> tuple[dict[str, Any] | None, str | None]:
-    axis = settings.x[0]
-    if not hidden and trend.sizes < 2:
-        return None, f"{capital(count(trend.sizes, 'size'))} cannot be forecast from; it takes two or more."
-    if not hidden:
-        return None, "No rung is hidden (report.holdout is 0), so there is nothing to forecast."
-    if trend.verdict is None:
-        return None, f"{capital(count(trend.sizes, 'size'))} to fit; a law takes three or more to be judged."
-    if not trend.moves:
-        sizes, p = count(trend.sizes, "size"), significant(trend.p_value, 2)
-        return (
-            None,
-            f"The {sizes} that are not hidden show no clear trend (p = {p}), so there is no forecast.",
-        )
-    best = next((one for one in fitted if one.axis == axis and one.chosen), None)
-    if best is None:
-        return None, f"No law could be fitted against {AXIS_NAMES[axis]}."
-    rungs = list(dict.fromkeys(point.rung for point in hidden))
-    forecasts = [
-        predict_rung(
-            [point for point in hidden if point.rung == rung],
-            visible,
-            axis,
-            law=best.fit.law,
-            parameters=best.fit.parameters,
-            bootstrap=best.bootstrap,
-            target=target_of(series),
-            level=settings.level,
-        )
-        for rung in rungs
-    ]
-    return _forecast_entry(series, forecasts, best, settings), None
-
-
-def _forecast_entry(
-    series: Series, forecasts: Sequence[Forecast], best: Curve, settings: ReportSettings
-) -> dict[str, Any]:
-    """The largest hidden rung's forecast in front, every hidden rung's in `rungs`."""
-    largest = forecasts[-1]
-    reach = largest.x / float(best.x.max())
-    hidden = [forecast.rung for forecast in forecasts]
-    sentence = forecast_sentence(series, largest, best.fit.law, settings.level, hidden, best.fit.sizes)
-    if reach > FAR:
-        sentence += f" This reaches {significant(reach, 2)} times beyond the largest rung fitted."
-    entries = [{**asdict(forecast), "interval": list(forecast.interval)} for forecast in forecasts]
-    entry = entries[-1]
-    return {
-        "x": best.axis,
-        "held_out": hidden,
-        "law": best.fit.law,
-        **{name: entry[name] for name in ("predicted", "interval", "actual", "error_percent", "inside")},
-        "level": settings.level,
-        "reach": reach,
-        "last_value": entry["last_value"],
-        "log_log_line": entry["log_log_line"],
-        "sentence": sentence,
-        "rungs": entries,
     }
 
 
@@ -209,17 +193,33 @@ def _verdict(frames: Sequence[Series], series: Sequence[dict[str, Any]]) -> list
     """What the table shows, the main thing first: language modelling, its forecast and law, then tasks."""
     sentences: list[str] = []
     for one, found in zip(frames, series, strict=True):
+        ahead = found["outlook"].get("sentences", [])
         if one is frames[0]:
             sentences.append(steps_sentence(one, _means(one)))
             sentences.append(
                 found["forecast"]["sentence"] if found["forecast"] else found["no_forecast_reason"]
             )
-            sentences += _law_sentences(found)
+            sentences += [*ahead, *found["surprises"], *_law_sentences(found)]
         elif one.stage != "pretrain":
-            sentences.append(found["trend"]["sentence"])
+            sentences += [found["trend"]["sentence"], *ahead[:1], *ahead[2:]]
+        elif found["outlook"].get("target"):
+            sentences.append(found["outlook"]["target"]["sentence"])
         if found["baseline_sentence"]:
             sentences.append(found["baseline_sentence"])
-    return sentences
+    return sentences + _off_trend(series)
+
+
+def _surface_sentences(surfaces: Sequence[Mapping[str, Any]], reason: str | None) -> list[str]:
+    return list(surfaces[0]["sentences"]) if surfaces else [reason] if reason else []
+
+
+def _off_trend(series: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each rung that is off the trend once a task: what one metric shows, its others repeat."""
+    told: dict[tuple[str, str, str], str] = {}
+    for one in series:
+        for entry in one["off_trend"]:
+            told.setdefault((one["stage"], one["task"], entry["rung"]), entry["sentence"])
+    return list(told.values())
 
 
 def _means(series: Series) -> list[tuple[str, float]]:
@@ -239,5 +239,5 @@ def _law_sentences(found: dict[str, Any]) -> list[str]:
             sure = "lies between" if entry["identified"] else "is not identified: the refits put it between"
             floor = f"its floor {sure} {low} and {high} {found['unit']}"
         exponent, error = entry["parameters"]["b"], entry["standard_errors"]["b"]
-        sentences.append(law_sentence(entry["law"], entry["x"], exponent, error, floor))
+        sentences.append(law_sentence(entry["name"], entry["x"], exponent, error, floor))
     return sentences

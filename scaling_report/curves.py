@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from scaling_report.fits import FitResult, fit
-from scaling_report.forecast import choose_law
+from scaling_report.forecast import FITTED, Candidate, choose_law
 from scaling_report.frame import Point, Series
-from scaling_report.laws import CURVES, LAWS, Array
+from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
-from scaling_report.target import Target
+from scaling_report.target import Target, targets_of
 from scaling_report.uncertainty import Bootstrap, Scatter, resample, share_weights
-from scaling_report.wording import AXIS_NAMES, SMALL_NUMBERS, count, per_cent
+from scaling_report.wording import AXIS_NAMES, LAW_NAMES, SMALL_NUMBERS, count, per_cent
 
 GRID_POINTS = 60
 GRID_REACH = 1.5  # the curve is drawn to this multiple of the largest size
@@ -28,43 +28,71 @@ FAILED_SHARE = 0.1  # of refits: beyond it the bands are not to be trusted
 
 @dataclass(frozen=True)
 class Curve:
-    """One law on one axis: what the fit saw, what it found, how sure it is."""
+    """One law on one axis: what the fit saw and of what, what it found, how sure it is."""
 
     axis: str
+    target: Target
     x: Array
     y: Array
     fit: FitResult
     bootstrap: Bootstrap
     chosen: bool
 
+    def at(self, x: Array) -> Array:
+        """The curve at x (n,), in the metric's unit."""
+        return self.target.from_law(self.fit.predict(x))
+
 
 def fit_axis(
-    series_id: str, visible: Sequence[Point], axis: str, target: Target, settings: ReportSettings
+    series: Series, visible: Sequence[Point], axis: str, settings: ReportSettings, *, best_only: bool = False
 ) -> tuple[list[Curve], list[str]]:
-    """Every law that the visible runs suffice for, on one axis, and in words what they do not suffice for."""
-    x, y, notes = _law_data(visible, axis, target)
-    sizes = np.unique(x).size
-    if sizes < 2:
-        return [], [*notes, f"No law is fitted against {AXIS_NAMES[axis]}: {count(sizes, 'size')} to fit."]
-    chosen = choose_law(x, y)
+    """Every law that the visible runs suffice for, on one axis, and in words what they do not suffice for.
+
+    `best_only`: just the one that is chosen.
+    """
+    candidates, notes = find_candidates(series, visible, axis)
+    if not candidates:
+        return [], notes
+    chosen = choose_law(candidates)
     fitted = []
-    for name in CURVES:
-        law = LAWS[name]
-        if sizes < law.sizes_needed:
+    for one in candidates:
+        if not one.able:
+            law = LAWS[one.law]
             notes.append(
-                f"Against {AXIS_NAMES[axis]} {law.formula} is not identified by {count(sizes, 'size')}:"
+                f"Against {AXIS_NAMES[axis]} {law.formula} is not identified by {count(one.sizes, 'size')}:"
                 f" {count(len(law.parameters), 'parameter')} need {SMALL_NUMBERS[law.sizes_needed]} or more."
             )
-            continue
-        found = fit(name, x, y, weights=share_weights(x))
-        # each fit has its own seed, so a metric more or less leaves the other bands as they are
-        seed = zlib.crc32(f"{settings.seed} {series_id} {axis} {name}".encode())
-        bootstrap = resample(found, x, y, replicates=settings.bootstrap, seed=seed)
-        if bootstrap.failed == bootstrap.replicates:
-            notes.append(f"Against {AXIS_NAMES[axis]} {law.formula} is not shown: every refit of it failed.")
-            continue
-        fitted.append(Curve(axis, x, y, found, bootstrap, name == chosen))
+        elif one is chosen or not best_only:
+            curve = _fit_candidate(one, f"{series.id} {axis}", axis, settings, one is chosen)
+            if curve.bootstrap.failed < curve.bootstrap.replicates:
+                fitted.append(curve)
+            else:
+                formula = LAWS[one.law].formula
+                notes.append(f"Against {AXIS_NAMES[axis]} {formula} is not shown: every refit of it failed.")
     return fitted, notes
+
+
+def find_candidates(series: Series, visible: Sequence[Point], axis: str) -> tuple[list[Candidate], list[str]]:
+    """What may be fitted to the visible runs, and in words what cannot; none where there is one size."""
+    distance, *others = targets_of(series)
+    x, y, notes = _law_data(visible, axis, distance)
+    if (sizes := np.unique(x).size) < 2:
+        return [], [*notes, f"No law is fitted against {AXIS_NAMES[axis]}: {count(sizes, 'size')} to fit."]
+    candidates = [Candidate(law, distance, x, y) for law in FITTED]
+    for target in others:
+        x_odds, y_odds, left = _law_data(visible, axis, target)
+        if len(left) == len(notes):  # a run at chance has no odds over it
+            candidates.append(Candidate("power", target, x_odds, y_odds))
+    return candidates, notes
+
+
+def _fit_candidate(one: Candidate, name: str, axis: str, settings: ReportSettings, chosen: bool) -> Curve:
+    found = fit(one.law, one.x, one.y, weights=share_weights(one.x))
+    # each fit has its own seed, so a metric more or less leaves the other bands as they are
+    link = "" if one.target.chance is None else " odds"
+    seed = zlib.crc32(f"{settings.seed} {name} {one.law}{link}".encode())
+    bootstrap = resample(found, one.x, one.y, replicates=settings.bootstrap, seed=seed)
+    return Curve(axis, one.target, one.x, one.y, found, bootstrap, chosen)
 
 
 def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array, Array, list[str]]:
@@ -87,19 +115,20 @@ def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array
     return table[:, 0], table[:, 1], notes
 
 
-def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSettings) -> dict[str, Any]:
+def curve_entry(one: Curve, series: Series, settings: ReportSettings) -> dict[str, Any]:
     """The curve as `laws.json` holds it: parameters, how sure they are, bands on a grid, notes in words.
 
     `domain` are the smallest and the largest size fitted; `target` says how the metric becomes the law's y.
     """
     law = LAWS[one.fit.law]
-    notes = _notes(one, target, settings)
+    notes = _notes(one, settings)
     intervals = one.bootstrap.interval(settings.level)
     return {
         "x": one.axis,
         "law": law.name,
-        "formula": law.formula.replace("y", target.symbol, 1),
-        "target": asdict(target),
+        "name": name_law(one),
+        "formula": law.formula.replace("y", one.target.symbol, 1),
+        "target": asdict(one.target),
         "domain": [float(one.x.min()), float(one.x.max())],
         "source": law.source,
         "chosen": one.chosen,
@@ -115,7 +144,8 @@ def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSett
         "at_bound": list(one.fit.at_bound),
         "identified": not _loose(one, settings) and one.fit.identified,
         "notes": notes,
-        "grid": _grid(one, series, target, settings.level),
+        "residuals": _residuals(one, series.points),
+        "grid": _grid(one, series, settings.level),
         "bootstrap": {
             "kind": one.bootstrap.kind,
             "replicates": one.bootstrap.replicates,
@@ -124,14 +154,19 @@ def curve_entry(one: Curve, series: Series, target: Target, settings: ReportSett
     }
 
 
+def name_law(one: Curve) -> str:
+    """What the law is called in running text."""
+    return LAW_NAMES[one.fit.law] + ("" if one.target.chance is None else " of odds")
+
+
 def _loose(one: Curve, settings: ReportSettings) -> list[str]:
     """Parameters whose interval reaches the edge of what is allowed."""
     tail = (1 - settings.level) / 2
     return [name for name, share in one.bootstrap.share_at_bound().items() if share > tail]
 
 
-def _notes(one: Curve, target: Target, settings: ReportSettings) -> list[str]:
-    notes = [_scatter_note(one.bootstrap.scatter, target)]
+def _notes(one: Curve, settings: ReportSettings) -> list[str]:
+    notes = [_scatter_note(one.bootstrap.scatter, one.target)]
     loose = _loose(one, settings)
     if "e" in loose:
         share = per_cent(100 * one.bootstrap.share_at_bound()["e"])
@@ -161,15 +196,28 @@ def _scatter_note(scatter: Scatter, target: Target) -> str:
     return f"{away}, and seeds of one rung lie {seeds} from each other's mean (standard deviations)."
 
 
-def _grid(one: Curve, series: Series, target: Target, level: float) -> dict[str, Any]:
+def _grid(one: Curve, series: Series, level: float) -> dict[str, Any]:
     sizes = [size for point in series.points if (size := point.x[one.axis]) is not None]
     x = np.geomspace(min(sizes), max(sizes) * GRID_REACH, GRID_POINTS)
     return {
         "x": _rounded(x),
-        "fit": _rounded(target.from_law(one.fit.predict(x))),
-        "confidence": _rounded(target.band_from_law(one.bootstrap.confidence(x, level))),
-        "prediction": _rounded(target.band_from_law(one.bootstrap.prediction(x, level))),
+        "fit": _rounded(one.at(x)),
+        "confidence": _rounded(one.target.band_from_law(one.bootstrap.confidence(x, level))),
+        "prediction": _rounded(one.target.band_from_law(one.bootstrap.prediction(x, level))),
     }
+
+
+def _residuals(one: Curve, points: Sequence[Point]) -> list[float | None]:
+    """ln y - ln of the law for each point, the hidden ones too; y is what the curve's target says of it.
+
+    None for a point without a size on this axis, or whose y is not above zero.
+    """
+    away: list[float | None] = []
+    for point in points:
+        size, y = point.x[one.axis], float(one.target.to_law(np.array(point.value)))
+        fitted = None if size is None else float(one.fit.predict(np.array([size]))[0])
+        away.append(float(np.log(y / fitted)) if fitted is not None and min(fitted, y) > 0 else None)
+    return away
 
 
 def _rounded(values: Array) -> list[Any]:

@@ -10,7 +10,7 @@ from scaling_report.collinear import COLLINEAR
 from scaling_report.fits import FitResult
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
-from scaling_report.shapes import find_hidden
+from scaling_report.shapes import CHANGES, find_hidden
 from scaling_report.uncertainty import Bootstrap
 from scaling_report.wording import count
 
@@ -69,6 +69,10 @@ def _of_refits(found: FitResult, boot: Bootstrap, level: float, told: Collection
             continue
         if at_bound[name] > (1 - level) / 2:
             said.append(f"Not identified: the interval of {name} reaches the edge of what is allowed.")
+        elif name in CHANGES and low <= 0 <= high:
+            said.append(
+                f"Not identified: the interval of {name} includes zero, so no break is seen; try power-floor."
+            )
         elif (low > 0 and high > WIDE * low) or (shares and name in _SHARES and high - low > WIDE_SHARE):
             ends = f"{significant(low, 2)} to {significant(high, 2)}"
             said.append(f"Not identified: {name} may be anything from {ends}.")

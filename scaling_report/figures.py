@@ -9,15 +9,13 @@ from typing import Any
 import altair as alt
 
 from scaling_report.axes import log_axis, metric_axis, y_axis
+from scaling_report.marks import BANDS, HIDDEN, Row, Spec, bar, data_layer, finish, point_layers, tooltip
 from scaling_report.notation import axis_value, significant, with_error
 from scaling_report.palette import light, rung_colours
 from scaling_report.wording import AXIS_NAMES
 
-WIDTH, HEIGHT = 720, 400  # of the static figure, in pixels; on the page the width is the column's
 NUDGE = 9  # pixels that a prediction stands to the right of its truth, so that neither hides the other
 CURVE_POINTS = 90  # of a learning curve: more cannot be told apart in print
-Row = dict[str, Any]
-Spec = dict[str, Any]
 
 
 def metric_chart(series: Mapping[str, Any], axis: str) -> Spec:
@@ -26,8 +24,8 @@ def metric_chart(series: Mapping[str, Any], axis: str) -> Spec:
     Of `series` (an entry of laws.json's `series`) the axis must be known for one point at least.
     """
     fit = chosen_fit(series, axis)
-    x_domain, y_domain = _x_domain(series, axis, fit), _y_domain(series, axis, fit)
-    x = alt.X("x:Q", scale=alt.Scale(type="log", domain=x_domain, nice=False), axis=log_axis(axis, x_domain))
+    ends, y_domain = x_domain(series, axis, fit), _y_domain(series, axis, fit)
+    x = alt.X("x:Q", scale=alt.Scale(type="log", domain=ends, nice=False), axis=log_axis(axis, ends))
     y = alt.Y("y:Q", scale=alt.Scale(domain=y_domain, nice=False, zero=False), axis=metric_axis(series))
     layers = [
         *(_fit_layers(series, fit, axis, y_domain) if fit else []),
@@ -36,7 +34,7 @@ def metric_chart(series: Mapping[str, Any], axis: str) -> Spec:
         *_forecast_layers(series, axis),
     ]
     described = f"{series['title']} against {AXIS_NAMES[axis]}. {series['trend']['sentence']}"
-    return finish(alt.layer(*layers).encode(x=x, y=y), described)
+    return finish(alt.layer(*layers).encode(x=x, y=y), described, {BANDS: True} if fit else {})
 
 
 def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
@@ -58,7 +56,7 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
         legend=alt.Legend(orient="bottom", title=None, symbolType="stroke", symbolStrokeWidth=3, columns=4),
     )
     chart = (
-        _layer(rows)
+        data_layer(rows)
         .mark_line(strokeWidth=1.8, interpolate="monotone")
         .encode(
             x=alt.X(
@@ -70,8 +68,9 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
             color=colour,
             detail="run:N",
         )
+        .transform_filter(f"indexof({HIDDEN}, datum.rung) < 0")
     )
-    return finish(chart, "Training loss against tokens seen, a line for each rung.")
+    return finish(chart, "Training loss against tokens seen, a line for each rung.", {HIDDEN: []})
 
 
 def chosen_fit(series: Mapping[str, Any], axis: str) -> Mapping[str, Any] | None:
@@ -94,13 +93,13 @@ def _fit_layers(
         point["x"][axis] for point in series["points"] if point["x"].get(axis) and not point["held_out"]
     )
     bands = [
-        _layer(
+        data_layer(
             [
                 {"x": x, "low": min(max(band[0], low), high), "high": min(max(band[1], low), high)}
                 for x, band in zip(grid["x"], grid[name], strict=True)
             ],
         )
-        .mark_area(color=light("measured"), opacity=opacity)
+        .mark_area(color=light("measured"), opacity=alt.ExprRef(f"{BANDS} ? {opacity} : 0"))
         .encode(x="x:Q", y="low:Q", y2="high:Q")
         for name, opacity in (("prediction", 0.13), ("confidence", 0.25))
     ]
@@ -108,7 +107,7 @@ def _fit_layers(
     beyond = [row for row in curve if row["x"] >= seen]
     within = [row for row in curve if row["x"] < seen] + beyond[:1]
     lines = [
-        _layer(rows).mark_line(color=light("measured"), strokeWidth=2, strokeDash=dash)
+        data_layer(rows).mark_line(color=light("measured"), strokeWidth=2, strokeDash=dash)
         for rows, dash in ((within, [1, 0]), (beyond, [5, 4]))
     ]
     return [*bands, *lines]
@@ -123,12 +122,12 @@ def _baseline_layers(series: Mapping[str, Any]) -> list[alt.Chart]:
     if not rows:
         return []
     rule = (
-        _layer(rows)
+        data_layer(rows)
         .mark_rule(color=light("muted"), strokeDash=[2, 3], strokeWidth=1.4)
         .encode(x=alt.value(0), x2=alt.value("width"), y="y:Q")
     )
     label = (
-        _layer(rows)
+        data_layer(rows)
         .mark_text(align="right", dx=-4, dy=12 if series["higher_is_better"] else -8, color=light("muted"))
         .encode(x=alt.value("width"), y="y:Q", text="name:N")
     )
@@ -136,23 +135,9 @@ def _baseline_layers(series: Mapping[str, Any]) -> list[alt.Chart]:
 
 
 def _measured_layers(series: Mapping[str, Any], axis: str) -> list[alt.Chart]:
-    """Measured runs with a bar of one standard error; the hidden rungs as diamonds of another colour."""
-    layers = []
-    for held_out, role, shape, size in (
-        (False, "measured", "circle", 52),
-        (True, "predicted", "diamond", 110),
-    ):
-        rows = [_point_row(point, axis) for point in _points(series, axis) if point["held_out"] is held_out]
-        bars = [row for row in rows if row["low"] < row["high"]]
-        if bars:
-            layers.append(_bar(bars, role))
-        if rows:
-            layers.append(
-                _layer(rows)
-                .mark_point(filled=True, opacity=1, shape=shape, size=size, color=light(role))
-                .encode(tooltip=_tooltip("rung", "seed", "at", "value"))
-            )
-    return layers
+    """Measured runs with a bar of one standard error, and the hidden ones."""
+    rows = [_point_row(point, axis) for point in _points(series, axis)]
+    return point_layers(rows, ("rung", "seed", "at", "value"))
 
 
 def _forecast_layers(series: Mapping[str, Any], axis: str) -> list[alt.Chart]:
@@ -174,14 +159,14 @@ def _forecast_layers(series: Mapping[str, Any], axis: str) -> list[alt.Chart]:
         for one in forecast["rungs"]
     ]
     marker = (
-        _layer(rows)
+        data_layer(rows)
         .mark_point(
             filled=True, opacity=1, shape="circle", size=74, xOffset=NUDGE,
             fill=light("paper"), stroke=light("predicted"), strokeWidth=2,
         )
-        .encode(tooltip=_tooltip("rung", "predicted", "interval", "measured"))
+        .encode(tooltip=tooltip("rung", "predicted", "interval", "measured"))
     )  # fmt: skip
-    return [_bar(rows, "predicted", offset=NUDGE), marker, _forecast_note(series, rows[-1])]
+    return [bar(rows, "predicted", offset=NUDGE), marker, _forecast_note(series, rows[-1])]
 
 
 def _forecast_note(series: Mapping[str, Any], largest: Row) -> alt.Chart:
@@ -190,18 +175,13 @@ def _forecast_note(series: Mapping[str, Any], largest: Row) -> alt.Chart:
     predicted = f"{largest['rung']} hidden: predicted {largest['predicted']}"
     text = f"{predicted}\n({largest['interval']}), measured {largest['measured']}"
     return (
-        _layer([{"text": text}])
+        data_layer([{"text": text}])
         .mark_text(
             align="right" if falls else "left", baseline="top", dx=-4 if falls else 8, dy=2,
             lineBreak="\n", lineHeight=17, color=light("predicted"),
         )
         .encode(x=alt.value("width" if falls else 0), y=alt.value(0), text="text:N")
     )  # fmt: skip
-
-
-def _bar(rows: list[Row], role: str, offset: int = 0) -> alt.Chart:
-    bar = _layer(rows).mark_rule(color=light(role), strokeWidth=1.6, xOffset=offset)
-    return bar.encode(x="x:Q", y="low:Q", y2="high:Q")
 
 
 def _point_row(point: Mapping[str, Any], axis: str) -> Row:
@@ -215,6 +195,7 @@ def _point_row(point: Mapping[str, Any], axis: str) -> Row:
         "seed": "–" if point["seed"] is None else str(point["seed"]),
         "at": f"{axis_value(axis, point['x'][axis])} {AXIS_NAMES[axis]}",
         "value": with_error(value, point["stderr"]),
+        "held_out": point["held_out"],
     }
 
 
@@ -222,7 +203,7 @@ def _points(series: Mapping[str, Any], axis: str) -> list[Mapping[str, Any]]:
     return [point for point in series["points"] if point["x"].get(axis)]
 
 
-def _x_domain(series: Mapping[str, Any], axis: str, fit: Mapping[str, Any] | None) -> list[float]:
+def x_domain(series: Mapping[str, Any], axis: str, fit: Mapping[str, Any] | None) -> list[float]:
     """From a little before the smallest run to a little past the largest, or to the end of the curve."""
     at = [point["x"][axis] for point in _points(series, axis)]
     end = max([max(at) * 1.3, *(fit["grid"]["x"] if fit else [])])
@@ -244,14 +225,6 @@ def _y_domain(series: Mapping[str, Any], axis: str, fit: Mapping[str, Any] | Non
     return [low - air, high + air]
 
 
-def _tooltip(*fields: str) -> list[alt.Tooltip]:
-    return [alt.Tooltip(f"{field}:N") for field in fields]
-
-
-def _layer(rows: list[Row]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=rows))
-
-
 def _thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     """At most `CURVE_POINTS` of a curve, evenly spaced along a logarithmic axis, the last point kept."""
     usable = [point for point in points if point[0] > 0 and point[1] is not None]
@@ -260,29 +233,3 @@ def _thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     span = math.log(usable[-1][0] / usable[0][0])
     kept = {round((CURVE_POINTS - 1) * math.log(point[0] / usable[0][0]) / span): point for point in usable}
     return list(kept.values())
-
-
-def finish(chart: alt.Chart | alt.LayerChart, description: str) -> Spec:
-    text, muted = light("ink"), light("muted")
-    font = {
-        "labelColor": muted,
-        "titleColor": muted,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-    }
-    spec: Spec = (
-        chart.properties(width=WIDTH, height=HEIGHT, description=description)
-        .configure(
-            background=light("paper"),
-            font="Helvetica Neue, Arial, sans-serif",
-            aria=False,  # the figure carries the description, and its table the numbers
-            padding={"left": 2, "right": 8, "top": 8, "bottom": 4},
-            axis={**font, "gridColor": light("line"), "tickColor": light("line")},
-            legend={"labelColor": text, "labelFontSize": 12, "symbolSize": 160},
-            text={"fontSize": 12, "color": text},
-            view={"stroke": None},
-        )
-        .to_dict()
-    )
-    return spec

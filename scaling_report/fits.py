@@ -28,7 +28,8 @@ class FitResult:
     distinct places that they stand at. `at_bound` names the parameters that ended at the edge of what is
     allowed. `arrived` is the share of the law's published starts that came to this optimum, None where it has
     none, and for absolute losses, which are come to by way of others. `condition`: of the residuals'
-    derivatives, each scaled to length one. `second_opinion` are the parameters by plain least squares.
+    derivatives, each scaled to length one. `second_opinion` are the parameters by least squares; `theta` the
+    solver's working parameters, for who goes on from there.
     """
 
     law: str
@@ -43,6 +44,7 @@ class FitResult:
     loss: str = HUBER.name
     arrived: float | None = None
     condition: float | None = None
+    theta: tuple[float, ...] = ()
 
     @property
     def identified(self) -> bool:
@@ -81,7 +83,7 @@ class Solutions:
 
 
 @dataclass(frozen=True)
-class _Scaled:
+class Scaled:
     """Data in the solver's units."""
 
     u: Array
@@ -110,7 +112,7 @@ def fit(
     weight = np.ones_like(y) if weights is None else np.asarray(weights, dtype=float)
     sizes = np.unique(x[..., weight > 0], axis=-1).shape[-1]
     _check(known, x, y, sizes)
-    scaled = _scale(known, x, y[None])
+    scaled = scale(known, x, y[None])
     theta, objective, converged, arrived = _best(known, scaled, weight, loss, starts)
     at_bound = (theta <= known.lower) | (theta >= known.upper)
     parameters = known.natural(theta, scaled.x0, scaled.y0)
@@ -132,6 +134,7 @@ def fit(
         loss=loss.name,
         arrived=arrived,
         condition=_condition(known, scaled, theta),
+        theta=tuple(theta.tolist()),
     )
 
 
@@ -150,7 +153,7 @@ def fit_many(
     that a band could show, and saves most of the time.
     """
     weights = np.ones_like(y) if weights is None else weights
-    scaled = _scale(law, x, y)
+    scaled = scale(law, x, y)
     u, v = scaled.u, scaled.v
     starts = np.clip(law.starts(u, v, weights), law.lower, law.upper)  # (R, S, P)
     replicates, per_row, width = starts.shape
@@ -178,7 +181,7 @@ def fit_many(
 
 
 def _best(
-    law: Law, scaled: _Scaled, weights: Array, loss: Loss, most: int
+    law: Law, scaled: Scaled, weights: Array, loss: Loss, most: int
 ) -> tuple[Array, float, bool, float | None]:
     """Theta (P,), its objective, whether the solver arrived, and the share of published starts that did."""
     u, v = scaled.u, scaled.v
@@ -225,16 +228,16 @@ def _from_all(
     return theta[goes_with], objective[goes_with], converged[goes_with]
 
 
-def _scale(law: Law, x: Array, y: Array) -> _Scaled:
+def scale(law: Law, x: Array, y: Array) -> Scaled:
     """x and y over their geometric means; shares as they are."""
     x0 = np.exp(np.log(x).mean(axis=-1))
     if law.scaled_as is not None:
         x0 = x0[list(law.scaled_as)]
     y0 = 1.0 if law.of_shares else float(np.exp(np.log(y).mean()))
-    return _Scaled(x / x0[..., None], y / y0, x0, y0)
+    return Scaled(x / x0[..., None], y / y0, x0, y0)
 
 
-def _condition(law: Law, scaled: _Scaled, theta: Array) -> float:
+def _condition(law: Law, scaled: Scaled, theta: Array) -> float:
     slopes = law.log_jacobian(theta[None], scaled.u)[0]
     lengths = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
     return float(np.linalg.cond(slopes / lengths))

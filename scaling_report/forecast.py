@@ -9,10 +9,14 @@ import numpy as np
 
 from scaling_report.fits import fit_many
 from scaling_report.frame import Point, Series
-from scaling_report.laws import CURVES, LAWS, Array
+from scaling_report.laws import LAWS, Array
 from scaling_report.target import Target
 from scaling_report.trend import average_by_size
 from scaling_report.uncertainty import Bootstrap, share_weights
+
+# to every metric: what has more parameters wants more sizes than ladders have
+FITTED = ("power", "power-floor")
+NOTHING = 1e-7  # of a backtest's error: rounding wins no law its parameter
 
 
 @dataclass(frozen=True)
@@ -55,35 +59,63 @@ def hide_largest(series: Series, holdout: int, axis: str) -> tuple[tuple[Point, 
     )
 
 
-def backtest(law: str, x: Array, y: Array) -> dict[float, float]:
-    """|ln error| of the law at each size that enough smaller ones precede, fitted to those alone."""
-    sizes = np.unique(x)
+@dataclass(frozen=True)
+class Candidate:
+    """A law that a metric may follow on an axis: which, of what, and the points (n,) to fit it to."""
+
+    law: str
+    target: Target
+    x: Array
+    y: Array
+
+    @property
+    def sizes(self) -> int:
+        """Distinct sizes there are to fit."""
+        return int(np.unique(self.x).size)
+
+    @property
+    def able(self) -> bool:
+        """Whether they suffice for the law."""
+        return self.sizes >= LAWS[self.law].sizes_needed
+
+
+def backtest(candidate: Candidate) -> dict[float, float]:
+    """How far the law is off (`Target.miss`) at each size that enough smaller ones precede."""
+    law, x, y = LAWS[candidate.law], candidate.x, candidate.y
     errors = {}
-    for size in sizes[LAWS[law].sizes_needed :]:
+    for size in np.unique(x)[law.sizes_needed :]:
         seen = x < size
-        solution = fit_many(LAWS[law], x[seen], y[None, seen], weights=share_weights(x[seen])[None])
-        predicted = solution.predict(np.array([size]))[0, 0]
-        errors[float(size)] = abs(float(np.log(predicted) - np.log(y[x == size]).mean()))
+        solution = fit_many(law, x[seen], y[None, seen], weights=share_weights(x[seen])[None])
+        predicted = solution.predict(np.array([size]))[0]
+        errors[float(size)] = candidate.target.miss(predicted, y[x == size])
     return errors
 
 
-def choose_law(x: Array, y: Array, laws: Sequence[str] = CURVES) -> str | None:
-    """The law that forecast best within the data it may see, judged where every candidate could forecast.
+def choose_law(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The candidate that forecast best within the data it may see, judged where all of them could forecast.
 
-    A law is a candidate when the sizes suffice for it; a law with more parameters must win a backtest to be
-    chosen, so where none is possible the simplest stands. None when the sizes suffice for no law.
+    One with more parameters must win a backtest to be chosen, so where none is possible the simplest stands.
+    None when the sizes suffice for no law.
     """
-    sizes = np.unique(x).size
-    able = sorted(
-        (law for law in laws if sizes >= LAWS[law].sizes_needed), key=lambda law: len(LAWS[law].parameters)
-    )
+    able = sorted((one for one in candidates if one.able), key=lambda one: len(LAWS[one.law].parameters))
     if not able:
         return None
-    errors = {law: backtest(law, x, y) for law in able}
-    shared = set.intersection(*(set(found) for found in errors.values()))
+    errors = [backtest(one) for one in able]
+    shared = set.intersection(*(set(found) for found in errors))
     if not shared:
         return able[0]
-    return min(able, key=lambda law: float(np.mean([errors[law][size] for size in shared])))
+    means = [float(np.mean([found[size] for size in shared])) for found in errors]
+    best = 0
+    for place, mean in enumerate(means):
+        if mean < means[best] - NOTHING:
+            best = place
+    return able[best]
+
+
+def choose_curve(x: Array, y: Array) -> str | None:
+    """The same for y as it is, (n,): the name of the law."""
+    found = choose_law([Candidate(law, Target(None, None), x, y) for law in FITTED])
+    return None if found is None else found.law
 
 
 def predict_rung(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eval.files import InputError
 from eval.results import METRICS, STAGES, Result, same
 from scaling_report.budgets import split_by_budget
+from scaling_report.titles import tell_apart
 
 AXES = ("non_embedding", "total", "matmul", "flops", "tokens")
 BASELINE_FAMILY = "baseline"
@@ -58,6 +59,8 @@ class Point:
     value: float
     stderr: float | None
     n: int | None
+    seconds: float | None = None
+    """How long all n items took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,10 @@ class Series:
     unit: str
     length: str | None
     """To which of several budgets its runs were trained, in words; None where there was one."""
+    run: str | None = None
+    """The run whose results these are, where runs are kept apart; None where they are read together."""
+    apart: str | None = None
+    """What tells it from the series of the same title, in words: "GPT-2"; None where its title is its own."""
     points: tuple[Point, ...]
     baselines: tuple[Baseline, ...]
 
@@ -115,13 +122,14 @@ class Frame:
     left_out: tuple[LeftOut, ...]
 
 
-def from_results(results: Iterable[Result], x: str = "non_embedding") -> Frame:
+def from_results(results: Iterable[Result], x: str = "non_embedding", *, by_run: bool = False) -> Frame:
     """Sort results into series, in reading order: language modelling before tasks, test before train.
 
     A rung that was trained to several lengths has a point in a series for each, the longest first: a law over
-    size must not mix them. `x` is the axis that orders the rungs. Left out and listed: missing values, runs
-    whose learning rate had not decayed, results without a rung, exact repeats. Raises `InputError` where one
-    run has two different values.
+    size must not mix them. With `by_run` different runs have series of their own. `x` is the axis that orders
+    the rungs. Series that would have the same title say what differs. Left out and listed: missing values,
+    runs whose learning rate had not decayed, results without a rung, exact repeats. Raises `InputError` where
+    one run has two different values.
     """
     left_out: Counter[LeftOut] = Counter()
     groups: dict[tuple[str | None, ...], list[Result]] = defaultdict(list)
@@ -132,14 +140,23 @@ def from_results(results: Iterable[Result], x: str = "non_embedding") -> Frame:
         elif result.family == BASELINE_FAMILY:
             baselines.append(result)
         else:
-            groups[_kind(result)].append(result)
+            groups[(*_kind(result), result.run if by_run else None)].append(result)
     series = []
     taken: set[str] = set()
     for group in sorted(groups.values(), key=_reading_order):
         runs, repeats = _drop_repeats(group)
         left_out.update(repeats)
-        series += [_make_series(part, baselines, x, taken, length) for part, length in split_by_budget(runs)]
-    return Frame(tuple(series), _counted(left_out))
+        parts = [_make_series(part, baselines, x, taken, length) for part, length in split_by_budget(runs)]
+        series += [replace(one, run=group[0].run) if by_run else one for one in parts]
+    return Frame(_with_own_titles(series), _counted(left_out))
+
+
+def _with_own_titles(series: Sequence[Series]) -> tuple[Series, ...]:
+    named = tell_apart([(one.title, one) for one in series])
+    return tuple(
+        replace(one, title=f"{one.title} ({words})", apart=words) if words else one
+        for one, words in zip(series, named, strict=True)
+    )
 
 
 def _kind(result: Result) -> tuple[str | None, ...]:
@@ -253,6 +270,7 @@ def _point(run: Result) -> Point:
         value=run.value,
         stderr=run.stderr,
         n=run.n,
+        seconds=run.seconds,
     )
 
 

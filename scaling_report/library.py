@@ -10,7 +10,8 @@ from typing import Any
 from eval.files import InputError
 from scaling_report import two_step
 from scaling_report.fits import STARTS
-from scaling_report.judge import Judgement, judge
+from scaling_report.judge import judge
+from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS
 from scaling_report.losses import LOSSES
 from scaling_report.sources import Table, open_table, select_runs
@@ -29,6 +30,7 @@ def fit(
     x: Mapping[str, str] | str | None = None,
     y: str,
     via: str | None = None,
+    error: str | None = None,
     where: str | Sequence[str] = (),
     loss: str = "huber",
     starts: int = STARTS,
@@ -44,14 +46,16 @@ def fit(
     (columns by name, rows, a data frame). `x` names a column for each input (n parameters, d tokens, c
     FLOPs, …), or the column of a law of one input; without it the columns are called as the inputs are.
     `where` (such as "split=test") says which rows. `via` is the column of the task's loss, which the law
-    two-step goes through. The rest is as in `scaling_report.judge.judge`. Raises
-    `InputError` for whatever of this is not there or cannot be.
+    two-step goes through, `error` that of y's standard errors, by which runs weigh. The rest is as in
+    `scaling_report.judge.judge`. Raises `InputError` for whatever of this is not there or cannot be.
     """
     find_name(law, INPUTS_OF, "law")
     find_name(loss, LOSSES, "loss")
     opened = open_table(table)
     columns = _columns(law, opened, x) | _through(law, via)
-    runs = select_runs(opened, columns, y, [where] if isinstance(where, str) else where)
+    runs = select_runs(
+        opened, columns, y, [where] if isinstance(where, str) else where, [error] if error else ()
+    )
     how: dict[str, Any] = {
         "loss": loss,
         "starts": starts,
@@ -62,8 +66,11 @@ def fit(
         "seed": seed,
     }
     if law == two_step.NAME:
+        if error is not None:
+            raise InputError(f"--error: {law} does not weigh runs; leave it out")
         return replace(two_step.judge_two_step(runs.inputs, runs.y, **how), runs=runs)
-    return judge(law, runs.inputs, runs.y, runs=runs, **how)
+    errors = runs.others[error] if error else None
+    return judge(law, runs.inputs, runs.y, error=errors, runs=runs, **how)
 
 
 def find_name(name: str, known: Mapping[str, Any], where: str) -> None:

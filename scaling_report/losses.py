@@ -38,8 +38,8 @@ class Loss:
 
     def of(self, residuals: Array) -> Array:
         """The loss of each residual."""
-        sides = self.sides(residuals)
-        return sides * (np.abs(residuals) if self.absolute else huber(residuals, self.delta))
+        loss = np.abs(residuals) if self.absolute else huber(residuals, self.delta)
+        return loss if self.above == 1 else self.sides(residuals) * loss
 
     def sides(self, residuals: Array) -> Array:
         """How much a point weighs for lying where it does."""
@@ -48,10 +48,8 @@ class Loss:
 
 def huber(residuals: Array, delta: float) -> Array:
     """r²/2 up to `delta`, then a straight line: delta·(|r| - delta/2). Infinite delta is half the square."""
-    size = np.abs(residuals)
-    if np.isinf(delta):
-        return residuals**2 / 2
-    return np.where(size <= delta, residuals**2 / 2, delta * (size - delta / 2))
+    near = residuals.clip(-delta, delta)
+    return near * (residuals - near / 2)
 
 
 HUBER = Loss("huber")

@@ -46,12 +46,15 @@ def caption(figure: Figure) -> Raw:
     """What the marks on a chart mean, in a line of emphasis."""
     names = {
         "measured": "Blue dots",
+        "series": "Filled marks",
         "fit": "line",
         "confidence": "dark band",
         "prediction": "light band",
         "truth": "diamond",
         "predicted": "open circle",
         "baseline": "dotted line",
+        "hollow": "hollow dots",
+        "overlay": "open marks",
     }
     return Raw("*" + "; ".join(f"{names[mark]}: {escape(words)}" for mark, words in figure.key) + ".*")
 

@@ -18,7 +18,7 @@ from scaling_report.palette import light
 from scaling_report.svg import draw
 
 if TYPE_CHECKING:
-    from scaling_report.judge import Judgement
+    from scaling_report.judgement import Judgement
 
 _CURVE_POINTS = 60
 _REACH = 1.5  # times beyond the largest run that the curve is drawn

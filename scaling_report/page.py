@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -25,11 +26,10 @@ def render_page(story: Story, stills: Mapping[str, str], vega: str) -> str:
     """The page. `stills` has the SVG of every figure by its id, `vega` the script that defines `vegaEmbed`.
 
     Everything that came from a model, a recipe or a file name is escaped, and the page's policy lets only its
-    own two scripts run and nothing be fetched.
+    own two scripts run and nothing be fetched. Vega stands in the page packed, at half its size.
     """
     script = _template("page.js")
-    for code in (vega, script):
-        assert not re.search("</script|<!--", code, re.IGNORECASE), "an inline script would end early"
+    assert not re.search("</script|<!--", script, re.IGNORECASE), "an inline script would end early"
     html: str = (
         _environment()
         .get_template("page.html.j2")
@@ -38,7 +38,7 @@ def render_page(story: Story, stills: Mapping[str, str], vega: str) -> str:
             stills={name: Markup(svg) for name, svg in stills.items()},  # noqa: S704, drawn and escaped by Vega
             policy=_policy(vega, script),
             style=Markup(stylesheet() + _template("page.css")),  # noqa: S704, our own
-            vega=Markup(vega),  # noqa: S704
+            vega=_pack(vega),
             script=Markup(script),  # noqa: S704
         )
     )
@@ -81,6 +81,12 @@ def _policy(*scripts: str) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def _pack(code: str) -> str:
+    """A script as the page carries it: gzip, the same bytes each time, in base64."""
+    return base64.b64encode(gzip.compress(code.encode(), 9, mtime=0)).decode()
 
 
 def _template(name: str) -> str:

@@ -16,6 +16,11 @@ PALETTE: dict[str, tuple[str, str]] = {
     "line": ("#e3e0d9", "#33373d"),
     "measured": ("#0a5fa5", "#6cb4f3"),
     "predicted": ("#bd4b05", "#ff9b5c"),
+    # series on the same axes, after measured and predicted
+    "third": ("#2a7540", "#7fcf92"),
+    "fourth": ("#7a3e99", "#cf9ee8"),
+    "fifth": ("#86640a", "#e2bf55"),
+    "sixth": ("#9b2c4e", "#f190ac"),
     # rungs from the smallest to the largest
     "rung-0": ("#86b9a4", "#3f6f72"),
     "rung-1": ("#5fa7a3", "#46838c"),

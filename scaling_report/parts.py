@@ -25,6 +25,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Control:
+    """A checkbox of a chart: it turns the scale of y to logarithmic, or a parameter of the chart on and off.
+
+    `drives` is `log` or the parameter's name. With a `value` the parameter is a list of those switched off.
+    """
+
+    words: str
+    drives: str
+    value: str | None = None
+    on: bool = True
+
+
+@dataclass(frozen=True)
 class Figure:
     """A chart: file name without suffix, what its tab says, Vega-Lite, and its key as (mark, words) pairs."""
 
@@ -33,6 +46,7 @@ class Figure:
     description: str
     spec: dict[str, Any]
     key: tuple[tuple[str, str], ...] = ()
+    controls: tuple[Control, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,57 @@
-"""A run folder or a table of results -> the report's folder: page, Markdown, numbers, figures."""
+"""Run folders or tables of results -> the report's folder: page, Markdown, numbers, figures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_file, hash_json, read_text, write_atomic, write_json
-from eval.results import read_results
+from eval.results import Result, read_results
 from scaling_report.settings import ReportSettings
+from scaling_report.several import Source, merge_results, merge_runs, name_sources
 
-VERSION = 1  # raised when the same results should be told otherwise; reports made before are then made again
+VERSION = 2  # raised when the same results should be told otherwise; reports made before are then made again
 MANIFEST = "manifest.json"
 
 
 def make_report(
-    source: Path, settings: ReportSettings, *, out: Path | None = None, force: bool = False
+    source: Path | Sequence[Path], settings: ReportSettings, *, out: Path | None = None, force: bool = False
 ) -> Path:
     """Write index.html, report.md, laws.json, figures/*.svg and manifest.json, the last; returns the page.
 
-    `source` is a run folder (results.jsonl, and run.json where there is one) or a results file of any origin.
-    The report goes to `out`, by default to the run's folder `report`, or to `<name>-report` beside the file.
+    `source` is a run folder (results.jsonl, and run.json where there is one) or a results file of any origin;
+    or several of these, whose runs are kept apart and whose report needs an `out`. Of one, the report goes to
+    `out`, by default to the run's folder `report`, or to `<name>-report` beside the file.
     Nothing is done when the report of the same results, run and settings is there unchanged, unless `force`.
     Raises `InputError` for missing or broken files.
     """
-    table, run_file = _sources(Path(source))
-    folder = Path(out) if out is not None else _report_folder(table)
-    run = _read_run(run_file) if run_file else None
-    key = _key(table, run, settings)
+    paths = [Path(source)] if isinstance(source, str | Path) else [Path(one) for one in source]
+    found = [_sources(path) for path in paths]
+    tables = [table for table, _ in found]
+    _check_several(tables, out)
+    folder = Path(out) if out is not None else _report_folder(tables[0])
+    runs = [_read_run(run_file) if run_file else None for _, run_file in found]
+    key = _key(tables, runs, settings)
     if force or not _is_current(folder, key):
-        _write(folder, _contents(table, run, settings), key)
+        _write(folder, _contents(tables, runs, settings), key)
     return folder / "index.html"
 
 
-def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettings) -> dict[str, str]:
+def _check_several(tables: Sequence[Path], out: Path | None) -> None:
+    if not tables:
+        raise InputError("report: of nothing; name a run folder or a results file")
+    if len(tables) > 1 and out is None:
+        raise InputError(f"report: of {len(tables)} sources, so it belongs to none of them; add --out FOLDER")
+    places = [table.resolve() for table in tables]
+    if again := next((place for place in places if places.count(place) > 1), None):
+        raise InputError(f"{again}: named twice; name each source once")
+
+
+def _contents(
+    tables: Sequence[Path], runs: Sequence[Mapping[str, Any] | None], settings: ReportSettings
+) -> dict[str, str]:
     """Every file of the report by its name in the folder, made before the first one is written."""
     from scaling_report.analysis import analyse
     from scaling_report.markdown import render_markdown
@@ -43,12 +60,11 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
     from scaling_report.story import tell
     from scaling_report.svg import draw, vega_script
 
-    results = read_results(table)
-    if not results and run is None:
-        raise InputError(f"{table}: no results in it; measure a model first")
-    laws = analyse(results, settings)
-    laws["provenance"] = {"table": table.name, "sha256": hash_file(table), "versions": versions()}
-    story = tell(laws, run, _name(table))
+    results, run, name = _read(tables, runs)
+    laws = analyse(results, settings, run, by_run=len(tables) > 1)
+    made_of = [{"table": table.name, "sha256": hash_file(table)} for table in tables]
+    laws["provenance"] = {"tables": made_of, "versions": versions()}
+    story = tell(laws, run, name)
     drawings = {figure.id: draw(figure.spec) for figure in story.figures}
     return {
         **{f"figures/{name}.svg": drawing for name, drawing in drawings.items()},
@@ -56,6 +72,21 @@ def _contents(table: Path, run: Mapping[str, Any] | None, settings: ReportSettin
         "report.md": render_markdown(story),
         "index.html": render_page(story, drawings, vega_script()),
     }
+
+
+def _read(
+    tables: Sequence[Path], runs: Sequence[Mapping[str, Any] | None]
+) -> tuple[list[Result], Mapping[str, Any] | None, str]:
+    """The results, run.json's content where there is one, and what the report is called."""
+    results = [read_results(table) for table in tables]
+    for table, rows, run in zip(tables, results, runs, strict=True):
+        if not rows and run is None:
+            raise InputError(f"{table}: no results in it; measure a model first")
+    if len(tables) == 1:
+        return results[0], runs[0], _name(tables[0])
+    named = name_sources([Source(*parts) for parts in zip(tables, results, runs, strict=True)])
+    merged = merge_runs(named)
+    return merge_results(named), merged, str(merged["run"])
 
 
 def _write(folder: Path, contents: Mapping[str, str], key: str) -> None:
@@ -86,11 +117,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) and manifest.get("version") == VERSION else {}
 
 
-def _key(table: Path, run: Mapping[str, Any] | None, settings: ReportSettings) -> str:
-    told = {
-        name: value for name, value in (run or {}).items() if name != "made"
-    }  # a later look is not another run
-    return hash_json([VERSION, hash_file(table), told, settings.model_dump(mode="json")])
+def _key(tables: Sequence[Path], runs: Sequence[Mapping[str, Any] | None], settings: ReportSettings) -> str:
+    told = [
+        {name: value for name, value in (run or {}).items() if name != "made"} for run in runs
+    ]  # a later look is not another run
+    names = [str(table) for table in tables] if len(tables) > 1 else []  # runs may be called after them
+    return hash_json(
+        [VERSION, names, [hash_file(table) for table in tables], told, settings.model_dump(mode="json")]
+    )
 
 
 def _sources(source: Path) -> tuple[Path, Path | None]:

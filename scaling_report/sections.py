@@ -1,35 +1,30 @@
-"""One series of laws.json -> its section of the report: sentences, charts with their keys, tables."""
+"""One series of laws.json -> its section of the report: sentences, charts, tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from scaling_report.figures import chosen_fit, has_axis, metric_chart
+from scaling_report.figures import chosen_fit, has_axis
 from scaling_report.frame import METRIC_NAMES
 from scaling_report.notation import (
     MISSING,
     axis_value,
+    fixed,
     integer,
     signed_percent,
     significant,
     slug,
     with_error,
 )
-from scaling_report.parts import Column, Figure, Section, Table
-from scaling_report.wording import AXIS_NAMES, LAW_NAMES, capital, listed
+from scaling_report.parts import Column, Section, Table
+from scaling_report.series_figures import series_figures
+from scaling_report.wording import AXIS_NAMES, capital, listed
 
 TASK_TITLES = {
     "perplexity": "Language modelling",
     "code-to-docstring": "Code to docstring",
     "module-classification": "Module classification",
-}
-TABS = {
-    "non_embedding": "by size",
-    "total": "by total size",
-    "matmul": "by matmul size",
-    "flops": "by compute",
-    "tokens": "by tokens",
 }
 Series = Mapping[str, Any]
 
@@ -42,7 +37,7 @@ def tell_series(series: Series, settings: Mapping[str, Any]) -> Section:
         group=TASK_TITLES.get(series["task"], str(series["task"])),
         title=metric_title(series),
         sentences=_sentences(series),
-        figures=tuple(_figure(series, axis, settings["level"]) for axis in axes),
+        figures=series_figures(series, axes, settings["level"]),
         tables=tuple(table for table in (_forecasts(series), _points(series, axes), _fits(series)) if table),
         small_print=_small_print(series),
     )
@@ -96,6 +91,7 @@ def _grouped(series: Sequence[Series], by: Callable[[Series], str | None]) -> di
     for one in series:
         names = groups.setdefault(by(one), [])
         of = f" of {one['task']}" if len(tasks[one["metric"]]) > 1 else ""
+        of += f" ({one['apart']})" if one.get("apart") else ""
         if (name := METRIC_NAMES[one["metric"]] + of) not in names:
             names.append(name)
     return groups
@@ -110,7 +106,8 @@ def _share_above(series: Series) -> str:
 def metric_title(series: Series) -> str:
     """The metric and split as a heading, its task being the heading above: "ROUGE-L, test"."""
     length = f", at {series['length']}" if series["length"] else ""
-    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}"
+    which = f" ({series['apart']})" if series.get("apart") else ""
+    return f"{capital(METRIC_NAMES[series['metric']])}, {series['split']}{length}{which}"
 
 
 def best_baseline(series: Series) -> Mapping[str, Any] | None:
@@ -124,42 +121,13 @@ def _sentences(series: Series) -> tuple[str, ...]:
     told = (
         series["trend"]["sentence"],
         forecast["sentence"] if forecast else series["no_forecast_reason"],
+        *series["outlook"].get("sentences", ()),
+        *series["surprises"],
+        *(one["sentence"] for one in series["off_trend"]),
         series["baseline_sentence"],
         *series["notes"],
     )
     return tuple(sentence for sentence in told if sentence)
-
-
-def _figure(series: Series, axis: str, level: float) -> Figure:
-    return Figure(
-        id=f"{slug(series['id'])}-{slug(axis)}",
-        tab=TABS[axis],
-        description=f"{series['title']} against {AXIS_NAMES[axis]}",
-        spec=metric_chart(series, axis),
-        key=_key(series, axis, level),
-    )
-
-
-def _key(series: Series, axis: str, level: float) -> tuple[tuple[str, str], ...]:
-    """What each kind of mark on the chart means, for the kinds that are there."""
-    fit, forecast = chosen_fit(series, axis), series["forecast"]
-    share = f"{100 * level:g} %"
-    points = [point for point in series["points"] if point["x"].get(axis)]
-    bars = ", ± one standard error" if any(point["stderr"] for point in points) else ""
-    key = [("measured", f"measured{bars}")]
-    if fit:
-        key += [
-            ("fit", f"{LAW_NAMES[fit['law']]}, dashed beyond the rungs it was fitted to"),
-            ("confidence", f"{share} confidence band of the curve"),
-            ("prediction", f"{share} prediction band of a new run"),
-        ]
-    if any(point["held_out"] for point in points):
-        key.append(("truth", "hidden rung, measured"))
-    if forecast and forecast["x"] == axis:
-        key.append(("predicted", f"its prediction with {share} interval, drawn a little to the right"))
-    if series["baselines"]:
-        key.append(("baseline", "baseline"))
-    return tuple(key)
 
 
 def _forecasts(series: Series) -> Table | None:
@@ -173,7 +141,7 @@ def _forecasts(series: Series) -> Table | None:
         Column(f"{100 * forecast['level']:g} % interval"),
         Column("Error"),
     )
-    rows = [row for one in forecast["rungs"] for row in _forecast_rows(one, LAW_NAMES[forecast["law"]])]
+    rows = [row for one in forecast["rungs"] for row in _forecast_rows(one, forecast["law_name"])]
     return Table("The hidden rung, predicted and measured", columns, tuple(rows))
 
 
@@ -201,6 +169,8 @@ def _forecast_rows(one: Mapping[str, Any], law: str) -> list[tuple[str, ...]]:
 
 
 def _points(series: Series, axes: Sequence[str]) -> Table:
+    fit = chosen_fit(series, axes[0]) if axes else None
+    away = fit["residuals"] if fit else [None] * len(series["points"])
     rows = [
         (
             point["rung"],
@@ -208,9 +178,10 @@ def _points(series: Series, axes: Sequence[str]) -> Table:
             *(axis_value(axis, point["x"].get(axis)) for axis in axes),
             with_error(point["value"], point["stderr"]),
             integer(point["n"]),
+            MISSING if residual is None else fixed(residual, 4),
             _point_note(series, point),
         )
-        for point in series["points"]
+        for point, residual in zip(series["points"], away, strict=True)
     ]
     rows += [
         (
@@ -219,6 +190,7 @@ def _points(series: Series, axes: Sequence[str]) -> Table:
             *(MISSING for _ in axes),
             with_error(base["value"], base["stderr"]),
             integer(base["n"]),
+            MISSING,
             "baseline",
         )
         for base in series["baselines"]
@@ -229,7 +201,8 @@ def _points(series: Series, axes: Sequence[str]) -> Table:
         *(Column(capital(AXIS_NAMES[axis])) for axis in axes),
         Column("Value ± s.e."),
         Column("n"),
-        Column("", numeric=False),
+        Column("ln residual"),
+        Column("Note", numeric=False),
     )
     return Table("Measured", columns, tuple(rows))
 
@@ -244,7 +217,7 @@ def _point_note(series: Series, point: Mapping[str, Any]) -> str:
 def _fits(series: Series) -> Table | None:
     rows = tuple(
         (
-            f"{fit['formula']} ({LAW_NAMES[fit['law']]}{', chosen' if fit['chosen'] else ''})",
+            f"{fit['formula']} ({fit['name']}{', chosen' if fit['chosen'] else ''})",
             AXIS_NAMES[fit["x"]],
             ", ".join(_parameter(fit, name) for name in fit["parameters"]),
             f"{fit['n']} at {fit['sizes']}",

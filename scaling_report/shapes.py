@@ -10,6 +10,8 @@ from scaling_report.fits import FitResult
 from scaling_report.laws import Array, best_size
 from scaling_report.notation import significant
 
+CHANGES = ("c1", "c2")  # of the exponent at each break: zero where there is none
+_OF_REPEATS = ("RD", "RN")
 _SIZES_BESIDE = 2  # on either side of a break: fewer show no slope there
 _LEAST_REPEATED = 0.01  # repeats, below which data were seen once
 _LEAST_DECAY = 0.5  # e-foldings of an exponential over the data: below, it is a straight line
@@ -19,6 +21,11 @@ def find_hidden(found: FitResult, x: Array) -> dict[str, str]:
     """By parameter, why the data (one row an input) cannot show it: sentences without "Not identified"."""
     rule = _RULES.get(found.law)
     return rule(found.parameters, x) if rule else {}
+
+
+def find_absent(found: FitResult, x: Array) -> tuple[str, ...]:
+    """The parameters that play no part in the curve at the data: what a fit says of them is its start."""
+    return tuple(name for name in find_hidden(found, x) if name in _OF_REPEATS)
 
 
 def _repeated(p: Mapping[str, float], x: Array) -> dict[str, str]:
@@ -42,7 +49,7 @@ def _repeated(p: Mapping[str, float], x: Array) -> dict[str, str]:
 
 def _broken(p: Mapping[str, float], x: Array) -> dict[str, str]:
     sizes = np.unique(x[0])
-    hidden = {}
+    hidden: dict[str, str] = {}
     for one in range(1, sum(name.startswith("d") for name in p) + 1):
         place = p[f"d{one}"]
         beside = min(int((sizes < place).sum()), int((sizes > place).sum()))

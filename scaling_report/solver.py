@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
 
 from scaling_report.laws import Array, Law
 from scaling_report.losses import Loss
@@ -37,35 +36,50 @@ def descend(
 def _descend(
     law: Law, u: Array, v: Array, weights: Array, theta: Array, loss: Loss, steps: int
 ) -> tuple[Array, Array, np.ndarray]:
-    theta = theta.copy()
-    objective = objective_of(law, u, v, weights, theta, loss)
-    damping = np.ones(len(theta))
+    found, reached = theta.copy(), np.empty(len(theta))
     converged = np.zeros(len(theta), dtype=bool)
     enough = SMALLEST_OBJECTIVE * v.shape[-1]
-    active = np.arange(len(theta))
-    for _ in range(steps):
-        now = theta[active]
-        step = _step(law, u, v[active], weights[active], now, loss, damping[active])
-        trial = np.clip(now + step, law.lower, law.upper)
-        reached = objective_of(law, u, v[active], weights[active], trial, loss)
-        gain = objective[active] - reached
+    going = np.arange(len(theta))  # what follows is of these, the first axis being theirs
+    target, damping = _target(law, v, loss), np.ones(len(theta))
+    residuals, slopes = _linearise(law, u, target, theta, loss)
+    objective = _total(weights, residuals, loss)
+    for _ in range(steps * law.patience if steps >= MAX_STEPS else steps):
+        step = _step(law, weights, residuals, slopes, theta, loss, damping)
+        trial = np.clip(theta + step, law.lower, law.upper)
+        tried, slopes_there = _linearise(law, u, target, trial, loss)
+        value = _total(weights, tried, loss)
+        with np.errstate(invalid="ignore"):  # where neither is a number, which is no gain
+            gain = objective - value
         better = gain >= 0
-        theta[active] = np.where(better[:, None], trial, now)
-        done = better & (gain <= RELATIVE_GAIN * objective[active] + enough)
-        objective[active] = np.where(better, reached, objective[active])
-        damping[active] = np.where(better, np.maximum(damping[active] / 3, 1e-12), damping[active] * 10)
-        done |= damping[active] > DAMPING_MAX
-        converged[active[done]] = True
-        active = active[~done]
-        if not active.size:
-            break
-    return theta, objective, converged
+        done = better & (gain <= RELATIVE_GAIN * objective + enough)
+        damping = np.where(better, np.maximum(damping / 3, 1e-12), damping * 10)
+        done |= damping > DAMPING_MAX
+        if not better.all():
+            stays = ~better
+            trial[stays], value[stays] = theta[stays], objective[stays]
+            tried[stays], slopes_there[stays] = residuals[stays], slopes[stays]
+        theta, objective, residuals, slopes = trial, value, tried, slopes_there
+        if done.any():
+            arrived, left = going[done], ~done
+            found[arrived], reached[arrived], converged[arrived] = theta[done], objective[done], True
+            going, theta, objective, damping = going[left], theta[left], objective[left], damping[left]
+            residuals, slopes = residuals[left], slopes[left]
+            target, weights = target[left], weights[left]
+            if not going.size:
+                break
+    found[going], reached[going] = theta, objective
+    return found, reached, converged
 
 
 def objective_of(law: Law, u: Array, v: Array, weights: Array, theta: Array, loss: Loss) -> Array:
     """The weighted sum of losses of each problem (M,), infinite where it is no number."""
     with np.errstate(over="ignore", invalid="ignore"):
-        value = (weights * loss.of(_residuals(law, u, v, theta, loss))).sum(axis=-1)
+        return _total(weights, _residuals(law, u, v, theta, loss), loss)
+
+
+def _total(weights: Array, residuals: Array, loss: Loss) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.einsum("...n,...n->...", weights, loss.of(residuals))
     return np.where(np.isfinite(value), value, np.inf)
 
 
@@ -81,11 +95,10 @@ def find_corner(
     best = float(objective_of(law, u, v[None], weights[None], theta[None], loss)[0])
     box = 0.1
     for _ in range(_CORNER_STEPS):
-        residuals = _residuals(law, u, v[None], theta[None], loss)[0]
-        jacobian = _jacobian(law, u, theta[None], loss)[0]
+        residuals, slopes = _linearise(law, u, _target(law, v[None], loss), theta[None], loss)
         step = _linear_step(
-            residuals,
-            jacobian,
+            residuals[0],
+            slopes[0].T,
             weights,
             loss,
             np.maximum(law.lower - theta, -box),
@@ -109,6 +122,8 @@ def _linear_step(
     residuals: Array, jacobian: Array, weights: Array, loss: Loss, low: Array, high: Array
 ) -> Array:
     """The step (P,) within [low, high] with the least absolute loss of residuals + jacobian·step."""
+    from scipy.optimize import linprog  # a tenth of a second to import, and only absolute losses want it
+
     n, width = jacobian.shape
     costs = np.concatenate([np.zeros(width), weights * loss.above, weights])  # of what is above, below zero
     equal = np.hstack([jacobian, -np.eye(n), np.eye(n)])
@@ -117,19 +132,31 @@ def _linear_step(
     return np.zeros(width) if found.x is None else np.asarray(found.x[:width])
 
 
+def _target(law: Law, v: Array, loss: Loss) -> Array:
+    """What the curve is held against."""
+    return law.link.to(v) if loss.logarithm else v
+
+
 def _residuals(law: Law, u: Array, v: Array, theta: Array, loss: Loss) -> Array:
     curve = law.log_curve(theta, u)
-    return curve - law.link.to(v) if loss.logarithm else law.link.back(curve) - v
+    return (curve if loss.logarithm else law.link.back(curve)) - _target(law, v, loss)
 
 
-def _jacobian(law: Law, u: Array, theta: Array, loss: Loss) -> Array:
-    """Derivatives of the residuals, (M, n, P)."""
-    slopes = law.log_jacobian(theta, u)
-    return slopes if loss.logarithm else slopes * law.link.slope(law.log_curve(theta, u))[..., None]
+def _linearise(law: Law, u: Array, target: Array, theta: Array, loss: Loss) -> tuple[Array, Array]:
+    """Residuals (M, n) and their derivatives (M, P, n)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if law.log_both is not None:
+            curve, slopes = law.log_both(theta, u)
+        else:
+            curve, slopes = law.log_curve(theta, u), law.log_jacobian(theta, u).swapaxes(-1, -2)
+        if not loss.logarithm:
+            slopes = slopes * law.link.slope(curve)[..., None, :]
+            curve = law.link.back(curve)
+        return curve - target, slopes
 
 
 def _step(
-    law: Law, u: Array, v: Array, weights: Array, theta: Array, loss: Loss, damping: Array
+    law: Law, weights: Array, residuals: Array, slopes: Array, theta: Array, loss: Loss, damping: Array
 ) -> np.ndarray:
     """One damped step (M, P).
 
@@ -138,16 +165,17 @@ def _step(
     own, where points beyond delta have no curvature, and the step is Newton's (Madsen & Nielsen 1990).
     Parameters at a bound that pull outwards are held there.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        residuals = _residuals(law, u, v, theta, loss)
-        jacobian = _jacobian(law, u, theta, loss)  # (M, n, P)
-    size = np.abs(residuals)
-    weights = weights * loss.sides(residuals)
-    touching = np.minimum(1, loss.delta / np.maximum(size, 1e-300))
-    gradient = (jacobian.swapaxes(-1, -2) @ (weights * touching * residuals)[..., None])[..., 0]
-    caution = np.minimum(1, damping)[:, None]
-    curvature = weights * (caution * touching + (1 - caution) * (size <= loss.delta))
-    normal = (jacobian * curvature[..., None]).swapaxes(-1, -2) @ jacobian  # (M, P, P)
+    weights = weights * loss.sides(residuals) if loss.above != 1 else weights
+    with np.errstate(invalid="ignore"):  # from a start where the curve is no number there is no step
+        gradient = (slopes @ (weights * residuals.clip(-loss.delta, loss.delta))[..., None])[..., 0]
+    curvature = weights
+    if np.isfinite(loss.delta):
+        size = np.abs(residuals)
+        caution = np.minimum(1, damping)[:, None]
+        touching = caution * (loss.delta / np.maximum(size, 1e-300))
+        curvature = weights * np.where(size <= loss.delta, 1.0, touching)
+    with np.errstate(invalid="ignore"):
+        normal = (slopes * curvature[..., None, :]) @ slopes.swapaxes(-1, -2)  # (M, P, P)
     held = ((theta <= law.lower) & (gradient > 0)) | ((theta >= law.upper) & (gradient < 0))
     gradient = np.where(held, 0, gradient)
     normal = np.where(held[:, :, None] | held[:, None, :], 0, normal)

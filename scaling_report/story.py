@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
+from scaling_report.loss_sections import tell_loss_to_task
+from scaling_report.marks import chart_controls
 from scaling_report.notation import moment, short, significant
+from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.provenance import (
     fact_tables,
@@ -18,6 +22,7 @@ from scaling_report.provenance import (
     training_facts,
 )
 from scaling_report.sections import glance, summarise_tasks, tell_series
+from scaling_report.surface_view import tell_surface
 
 
 def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a table of results") -> Story:
@@ -28,7 +33,8 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
     run = run or {}
     hero = _hero(laws["series"])
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
-    told = {sentence for section in sections.values() for sentence in section.sentences}
+    surfaces = tuple(tell_surface(one) for one in laws["surfaces"])
+    told = {sentence for section in (*sections.values(), *surfaces) for sentence in section.sentences}
     headline, *rest = laws["verdict"] or ["No rung has been measured yet."]
     lede = (*rest[:1], *summarise_tasks([one for one in laws["series"] if one["stage"] != "pretrain"]))
     findings = [sentence for sentence in rest[1:] if sentence not in told]
@@ -42,7 +48,13 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         failures=failure_table(run),
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
-        sections=tuple(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+        sections=(
+            *surfaces,
+            *_optimal(laws),
+            *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+            *tell_compared(laws),
+            *tell_loss_to_task(laws["loss_to_task"]),
+        ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
         rungs=rung_tables(run),
@@ -51,6 +63,13 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         command=run.get("command"),
         recipe=run.get("recipe_yaml"),
     )
+
+
+def _optimal(laws: Mapping[str, Any]) -> tuple[Section, ...]:
+    """What budgets are best spent on, or in a sentence why that cannot be told."""
+    if reason := laws["no_compute_optimal_reason"]:
+        return (tell_no_optimal(reason),)
+    return tuple(tell_optimal(one) for one in laws["compute_optimal"])
 
 
 def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -86,11 +105,14 @@ def _facts(hero: Mapping[str, Any] | None, run: Mapping[str, Any]) -> tuple[tupl
 def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not any(curve["points"] for curve in curves):
         return None
+    spec = learning_curves(curves)
+    rungs = dict.fromkeys(str(curve["rung"]) for curve in curves if curve["points"])
     return Figure(
         id="learning-curves",
         tab="by tokens",
         description="training loss against tokens seen, a line for each run",
-        spec=learning_curves(curves),
+        spec=spec,
+        controls=chart_controls(spec, tuple(rungs)),
     )
 
 

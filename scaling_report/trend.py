@@ -43,15 +43,20 @@ def find_trend(points: Sequence[Point], axis: str) -> Trend:
         return Trend(None, x.size, None, None, None)
     if np.ptp(y) <= ROUNDING * np.abs(y).max():
         return Trend(NO_TREND, x.size, 0.0, (0.0, 0.0), 1.0)
-    log_x = np.log10(x) - np.log10(x).mean()
-    slope = float(log_x @ y / (log_x @ log_x))
-    residuals = y - y.mean() - slope * log_x
-    dof = x.size - 2
-    error = float(np.sqrt(residuals @ residuals / dof / (log_x @ log_x)))
-    width = float(stdtrit(dof, 1 - ALPHA / 2)) * error
-    p_value = _two_sided(slope, error, dof)
+    slope, error, p_value = measure_slope(np.log10(x), y)
+    width = float(stdtrit(x.size - 2, 1 - ALPHA / 2)) * error
     verdict = NO_TREND if p_value >= ALPHA else RISES if slope > 0 else FALLS
     return Trend(verdict, x.size, slope, (slope - width, slope + width), p_value)
+
+
+def measure_slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """The least-squares slope of y on x (n,), n > 2, its standard error, and p of there being none."""
+    away = x - x.mean()
+    slope = float(away @ y / (away @ away))
+    residuals = y - y.mean() - slope * away
+    dof = x.size - 2
+    error = float(np.sqrt(residuals @ residuals / dof / (away @ away)))
+    return slope, error, _two_sided(slope, error, dof)
 
 
 def average_by_size(points: Sequence[Point], axis: str) -> tuple[np.ndarray, np.ndarray]:

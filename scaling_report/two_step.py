@@ -16,8 +16,9 @@ import numpy as np
 from eval.files import InputError
 from scaling_report.doubts import find_doubts
 from scaling_report.fits import STARTS, FitResult, fit, fit_many
+from scaling_report.holdout import say_tested
 from scaling_report.inputs import complete, find_inputs, order_by_size, times_beyond
-from scaling_report.judge import say_fitted, say_tested
+from scaling_report.judge import say_fitted
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
 from scaling_report.predicting import say_prediction

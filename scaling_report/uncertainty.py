@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from scaling_report.fits import FitResult, Solutions, fit_many
 from scaling_report.laws import LAWS, Array
@@ -13,7 +13,8 @@ from scaling_report.losses import HUBER, Loss
 
 SIZES_FOR_RESAMPLING = 8  # below, resampled runs stand at too few distinct sizes to fit a curve through
 NOISE_LIMIT = 50.0  # of ln y: with one degree of freedom a draw may be wild, its exponential must stay finite
-NOISE_QUANTILES = ndtri((np.arange(25) + 0.5) / 25)  # the new run's own noise, without Monte Carlo error
+# the new run's own noise, without Monte Carlo error
+NOISE_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 25) for i in range(25)])
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Bootstrap:
 
 def share_weights(x: Array) -> Array:
     """Weights (n,) by which every size counts once: seeds are no further evidence of what they share."""
-    size_of_run, runs = _sizes(x)
+    size_of_run, runs = sizes_of(x)
     return 1.0 / runs[size_of_run]
 
 
@@ -95,7 +96,7 @@ def measure_scatter(fit: FitResult, x: Array) -> Scatter:
     than parameters.
     """
     residuals = np.array(fit.log_residuals)
-    size_of_run, runs = _sizes(x)
+    size_of_run, runs = sizes_of(x)
     groups = [residuals[size_of_run == size] for size in range(len(runs))]
     rungs_dof = len(groups) - len(fit.parameters)
     assert rungs_dof > 0, "a law is fitted to more sizes than it has parameters"
@@ -160,7 +161,7 @@ def resample(
 
 def draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Generator) -> Array:
     """How often each run is drawn, (R, n): as often as its size; at least `sizes_needed` sizes are."""
-    size_of_run, runs = _sizes(x)
+    size_of_run, runs = sizes_of(x)
     equal = np.full(len(runs), 1 / len(runs))
     drawn = rng.multinomial(len(runs), equal, size=replicates)
     while (poor := (drawn > 0).sum(axis=1) < sizes_needed).any():
@@ -170,13 +171,13 @@ def draw_sizes(x: Array, replicates: int, sizes_needed: int, rng: np.random.Gene
 
 def draw_noise(scatter: Scatter, x: Array, replicates: int, rng: np.random.Generator) -> Array:
     """Noise of ln y, (R, n): one draw that the seeds of a size share, and one for each run."""
-    size_of_run, runs = _sizes(x)
+    size_of_run, runs = sizes_of(x)
     shared = scatter.between_rungs * rng.standard_normal((replicates, len(runs)))
     own = (scatter.between_seeds or 0.0) * rng.standard_normal((replicates, x.shape[-1]))
     return shared[:, size_of_run] + own
 
 
-def _sizes(x: Array) -> tuple[np.ndarray, np.ndarray]:
+def sizes_of(x: Array) -> tuple[np.ndarray, np.ndarray]:
     """The number of each run's size (n,), and the runs of each: of x, (n,) or one row an input."""
     _, size_of_run, runs = np.unique(x, axis=-1, return_inverse=True, return_counts=True)
     return size_of_run.reshape(-1), runs

@@ -35,9 +35,10 @@ def listed(words: Sequence[str]) -> str:
 
 
 def quantity(series: Series) -> str:
-    """What is measured, in running text: "bits per byte", "accuracy of module-classification"."""
+    """What is measured, in running text: "bits per byte", "accuracy of module-classification (BERT)"."""
     name = METRIC_NAMES[series.metric]
-    return name if series.task in CORPUS_TASKS else f"{name} of {series.task}"
+    which = f" ({series.apart})" if series.apart else ""
+    return (name if series.task in CORPUS_TASKS else f"{name} of {series.task}") + which
 
 
 def capital(sentence: str) -> str:
@@ -62,7 +63,7 @@ def trend_sentence(series: Series, trend: Trend, visible: Trend, axis: str) -> s
     low, high = trend.interval
     change = (
         f"{signed(trend.slope)} for every tenfold of {AXIS_NAMES[axis]}"
-        f" (95 % interval {signed(low)} to {signed(high)}, {_p_text(trend.p_value)})"
+        f" (95 % interval {signed(low)} to {signed(high)}, {p_text(trend.p_value)})"
     )
     if trend.moves:
         return f"{what} {_verb(series, trend.verdict)} with size: on average {change}."
@@ -101,7 +102,7 @@ def forecast_sentence(
         "" if forecast.error_percent is None else f", {per_cent(forecast.error_percent)} from the prediction"
     )
     return (
-        f"{capital(quantity(series))}: with {listed(hidden)} hidden, the {LAW_NAMES[law]} fitted to the other"
+        f"{capital(quantity(series))}: with {listed(hidden)} hidden, the {law} fitted to the other"
         f" {count(seen, 'rung')} predicts {significant(forecast.predicted)} for {forecast.rung}"
         f" ({100 * level:g} % prediction interval {significant(low)} to {significant(high)})."
         f" {measured}: {significant(forecast.actual)}{miss} and {place} the interval."
@@ -127,7 +128,7 @@ def baseline_sentence(series: Series, above: Sequence[str]) -> str:
 def law_sentence(law: str, axis: str, exponent: float, error: float, floor: str | None) -> str:
     """The exponent with its error, and what is known of the floor."""
     sentence = (
-        f"Against {AXIS_NAMES[axis]} the {LAW_NAMES[law]} has exponent {significant(exponent, 2)}"
+        f"Against {AXIS_NAMES[axis]} the {law} has exponent {significant(exponent, 2)}"
         f" (standard error {significant(error, 2)})"
     )
     return f"{sentence}; {floor}." if floor else f"{sentence}."
@@ -160,7 +161,8 @@ def _naive_sentence(forecast: Forecast) -> str:
     return f"{capital(told)}{end}."
 
 
-def _p_text(p_value: float) -> str:
+def p_text(p_value: float) -> str:
+    """ "p = 0.03", with as many digits as matter."""
     return (
         "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}" if p_value < ALPHA else f"p = {p_value:.2f}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def _softplus(z: Array) -> Array:
     return np.where(above, z, 0) + np.log1p(np.exp(np.where(above, -z, z)))
 
 
-def _grid(breaks: int) -> Mapping[str, Array]:
+def _grid(breaks: int) -> Callable[[Array], Mapping[str, Array]]:
     def of(u: Array) -> Mapping[str, Array]:
         low, high = np.log(u.min()), np.log(u.max())
         places = np.exp(low + (high - low) * np.linspace(0.15, 0.85, 6 if breaks == 1 else 4))
@@ -77,6 +77,7 @@ def _broken(breaks: int) -> Law:
             *(one for i in range(1, breaks + 1) for one in _of_break(i)),
         ],
         grid=_grid(breaks),
+        patience=10,
     )
 
 

@@ -57,6 +57,7 @@ def build_law(
     grid: Grid | None = None,
     scaled_as: tuple[int, ...] | None = None,
     starts: Callable[[Array, Array, Array], Array] | None = None,
+    patience: int = 1,
 ) -> Law:
     """The law of `curve(*inputs, *parameters)`. `grid` replaces the product of the parameters' own grids."""
     names = tuple(one.name for one in parameters)
@@ -106,6 +107,7 @@ def build_law(
         inputs=inputs,
         link=link,
         scaled_as=scaled_as,
+        patience=patience,
     )
 
 
@@ -114,7 +116,7 @@ def differentiate(log_curve: Callable[[Array, Array], Array]) -> Callable[[Array
 
     def jacobian(theta: Array, u: Array) -> Array:
         steps = theta[..., None, :] + 1j * _STEP * np.eye(theta.shape[-1])  # (..., P, P)
-        slopes: Array = log_curve(steps, u).imag / _STEP  # type: ignore[arg-type]
+        slopes: Array = log_curve(steps, u).imag / _STEP
         return slopes.swapaxes(-1, -2)
 
     return jacobian
@@ -159,7 +161,7 @@ def project(
     else:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             there = link.to(curve(*rows, *held))  # (G, n)
-        usable = np.isfinite(there).all(axis=-1)
+        usable = np.asarray(np.isfinite(there).all(axis=-1))
         there = np.where(usable[:, None], there, 0.0)
         loss = weights @ (there**2).T - 2 * (weights * link.to(v)) @ there.T  # (R, G), less a constant
         loss[:, ~usable] = np.inf
@@ -177,7 +179,7 @@ def project(
 def _solve(shapes: Array, v: Array, weights: Array, low: Array, high: Array) -> tuple[Array, Array]:
     """Coefficients (R, G, K) within bounds, and their losses (R, G) less a constant."""
     width = shapes.shape[1]
-    usable = np.isfinite(shapes).all(axis=(1, 2))
+    usable = np.asarray(np.isfinite(shapes).all(axis=(1, 2)))
     shapes = np.where(usable[:, None, None], shapes, 1.0)
     lengths = np.maximum(np.sqrt((shapes**2).mean(axis=-1)), 1e-100)  # (G, K)
     shapes = shapes / lengths[..., None]

@@ -76,11 +76,14 @@ def _floor_starts(u: Array, v: Array, weights: Array) -> Array:
     s_v = (relative * v).sum(axis=-1)[:, None]
     s_f, s_ff, s_fv = relative @ shapes.T, relative @ (shapes**2).T, (relative * v) @ shapes.T  # (R, B)
     determinant = np.maximum(s_1 * s_ff - s_f**2, 1e-300)
-    e = (s_v * s_ff - s_fv * s_f) / determinant
-    a = (s_fv * s_1 - s_v * s_f) / determinant
+    with np.errstate(over="ignore"):  # one size only is left: what is no number is never the best
+        e = (s_v * s_ff - s_fv * s_f) / determinant
+        a = (s_fv * s_1 - s_v * s_f) / determinant
     e, a = np.where(a < 0, s_v / s_1, e), np.maximum(a, SMALLEST_SHARE)
     e, a = np.maximum(e, 0.0), np.where(e < 0, s_fv / s_ff, a)
-    loss = s_1 * e**2 + s_ff * a**2 + 2 * e * a * s_f - 2 * e * s_v - 2 * a * s_fv  # the constant is left off
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = s_1 * e**2 + s_ff * a**2 + 2 * e * a * s_f - 2 * e * s_v - 2 * a * s_fv  # but for a constant
+    loss = np.where(np.isfinite(loss), loss, np.inf)
     segments = np.array_split(np.arange(EXPONENTS.size), SEGMENTS)
     best = np.stack([part[loss[:, part].argmin(axis=-1)] for part in segments], axis=-1)  # (R, SEGMENTS)
     rows = np.arange(len(best))[:, None]

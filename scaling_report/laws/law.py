@@ -50,7 +50,9 @@ class Law:
     `natural(theta, x0, y0)` the formula's parameters (..., P) in the order of `parameters`. `grid(x0, y0)`
     gives the starts (S, P) that a publication used, where there is one. `link` is what `log_curve` gives
     and residuals are of: ln v, or for shares the log-odds, where y0 is one. `scaled_as` names for each input
-    the one whose x0 it shares, where two are of one kind.
+    the one whose x0 it shares, where two are of one kind. `patience` multiplies the solver's last steps, for
+    laws whose valleys are long. `log_both` gives `log_curve` and the derivatives as (..., P, n) in one go,
+    where that saves time.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Law:
     grid: Callable[..., Array] | None = None
     link: Link = LOG
     scaled_as: tuple[int, ...] | None = None
+    patience: int = 1
+    log_both: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
     @property
     def of_shares(self) -> bool:

@@ -9,6 +9,9 @@ import numpy as np
 from scaling_report.laws.build import Parameter, build_law, cross, project
 from scaling_report.laws.law import EXPONENT_MAX, LOG, SMALLEST_SHARE, Array
 
+_FLATTEST = 0.02  # exponent, by which the best size divides
+_LEAST, _MOST = 0.01, 1e4  # of RD and RN: repeats worth nothing, and repeats as good as new
+_LOGS = [0, 1, 2, 5, 6]  # parameters that are worked with as logarithms
 _NAMES = ("E", "A", "B", "alpha", "beta", "RD", "RN")
 
 
@@ -77,29 +80,25 @@ def _starts(u: Array, v: Array, weights: Array) -> Array:
         }
     )
 
-    def curve(n: Array, d: Array, unique: Array, *parameters: Any) -> Array:
-        *formula, best = parameters
-        alpha, beta = formula[3:5]
-        return _of_best(n, d, np.minimum(unique, d), *formula, best * unique ** (beta / alpha))
+    def curve(n: Array, d: Array, u: Array, *parameters: Any) -> Array:
+        E, A, B, alpha, beta, RD, RN, best = parameters
+        unique = np.minimum(u, d)
+        return _of_best(n, d, unique, E, A, B, alpha, beta, RD, RN, best * unique ** (beta / alpha))
 
-    low = np.concatenate([np.maximum(REPEATED.lower, np.log(SMALLEST_SHARE)), [0.0]])
-    high = np.concatenate([REPEATED.upper, [np.inf]])
-    low[:3], low[5:7], high[5:7] = SMALLEST_SHARE, _LEAST, _MOST
+    low = np.array([SMALLEST_SHARE] * 3 + [_FLATTEST] * 2 + [_LEAST] * 2 + [0.0])
+    high = np.array([np.inf] * 3 + [EXPONENT_MAX] * 2 + [_MOST] * 2 + [np.inf])
     found = project(curve, (*_NAMES, "best"), points, u, v, weights, low, high, LOG)[..., :-1]
-    logs = np.array([True, True, True, False, False, True, True])
-    return np.where(logs, np.log(np.where(logs, found, 1.0)), found)
+    found[..., _LOGS] = np.log(found[..., _LOGS])
+    return found
 
 
-def _best_unit(name: str, place: int, exponent: str) -> Any:
+def _coefficient(name: str, place: int, exponent: str) -> Parameter:
+    """Of the input at `place` to the power of minus the exponent."""
     return Parameter(
-        name,
-        SMALLEST_SHARE,
-        logarithm=True,
-        unit=lambda p, x0, y0: y0 * x0[place] ** p[exponent],
+        name, SMALLEST_SHARE, logarithm=True, unit=lambda p, x0, y0: y0 * x0[place] ** p[exponent]
     )
 
 
-_LEAST, _MOST = 0.01, 1e4  # of RD and RN: repeats worth nothing, and repeats as good as new
 REPEATED = build_law(
     "repeated",
     repeated,
@@ -107,10 +106,10 @@ REPEATED = build_law(
     "Muennighoff et al. 2023",
     [
         Parameter("E", SMALLEST_SHARE, logarithm=True, unit=lambda p, x0, y0: np.asarray(y0)),
-        _best_unit("A", 0, "alpha"),
-        _best_unit("B", 1, "beta"),
-        Parameter("alpha", 0.02, EXPONENT_MAX),
-        Parameter("beta", 0.02, EXPONENT_MAX),
+        _coefficient("A", 0, "alpha"),
+        _coefficient("B", 1, "beta"),
+        Parameter("alpha", _FLATTEST, EXPONENT_MAX),
+        Parameter("beta", _FLATTEST, EXPONENT_MAX),
         Parameter("RD", _LEAST, _MOST, logarithm=True),
         Parameter("RN", _LEAST, _MOST, logarithm=True),
     ],

@@ -18,29 +18,33 @@ def chinchilla(n: Array, d: Array, E: float, A: float, B: float, alpha: float, b
     return E + A * n**-alpha + B * d**-beta
 
 
-def _terms(theta: Array, u: Array) -> tuple[Array, Array, Array, Array]:
-    """The largest of the three terms' logarithms (..., n), and each term over that one.
+def _log_both(theta: Array, u: Array) -> tuple[Array, Array]:
+    """ln v (..., n) and its derivatives (..., P, n).
 
     theta is (e, a, b, alpha, beta), the first three being logarithms.
     """
-    e, a, b, alpha, beta = np.moveaxis(theta[..., None, :], -1, 0)
+    e, a, b, alpha, beta = (theta[..., i, None] for i in range(5))
     log_n, log_d = np.log(u)
-    of_n, of_d = a - alpha * log_n, b - beta * log_d
-    most = np.maximum(np.maximum(of_n, of_d), e)
-    return most, np.exp(e - most), np.exp(of_n - most), np.exp(of_d - most)
+    slopes = np.empty((*theta.shape, u.shape[-1]))
+    floor, of_n, of_d = slopes[..., 0, :], slopes[..., 1, :], slopes[..., 2, :]
+    floor[...] = np.exp(e)
+    np.exp(a - alpha * log_n, out=of_n)
+    np.exp(b - beta * log_d, out=of_d)
+    curve = floor + of_n + of_d
+    slopes[..., :3, :] /= curve[..., None, :]
+    np.multiply(of_n, -log_n, out=slopes[..., 3, :])
+    np.multiply(of_d, -log_d, out=slopes[..., 4, :])
+    return np.log(curve), slopes
 
 
 def _log_curve(theta: Array, u: Array) -> Array:
-    most, floor, of_n, of_d = _terms(theta, u)
-    return most + np.log(floor + of_n + of_d)
+    e, a, b, alpha, beta = (theta[..., i, None] for i in range(5))
+    log_n, log_d = np.log(u)
+    return np.log(np.exp(e) + np.exp(a - alpha * log_n) + np.exp(b - beta * log_d))
 
 
 def _log_jacobian(theta: Array, u: Array) -> Array:
-    _, floor, of_n, of_d = _terms(theta, u)
-    log_n, log_d = np.log(u)
-    slopes = np.stack([floor, of_n, of_d, -of_n * log_n, -of_d * log_d], axis=-2)
-    slopes /= (floor + of_n + of_d)[..., None, :]
-    return slopes.swapaxes(-1, -2)
+    return _log_both(theta, u)[1].swapaxes(-1, -2)
 
 
 def _starts(u: Array, v: Array, weights: Array) -> Array:
@@ -104,4 +108,5 @@ CHINCHILLA = Law(
     starts=_starts,
     natural=_natural,
     grid=_grid,
+    log_both=_log_both,
 )

@@ -36,7 +36,22 @@ def test_it_is_json_without_nan_and_the_same_twice(found: dict[str, Any]) -> Non
 
 
 def test_the_keys_are_those_that_readers_of_laws_json_rely_on(found: dict[str, Any]) -> None:
-    assert list(found) == ["format", "run", "settings", "series", "verdict", "left_out"]
+    assert list(found) == [
+        "format",
+        "run",
+        "settings",
+        "series",
+        "surfaces",
+        "no_surface_reason",
+        "compute_optimal",
+        "no_compute_optimal_reason",
+        "comparisons",
+        "not_compared",
+        "no_comparison_reason",
+        "overlays",
+        "verdict",
+        "left_out",
+    ]
     one = series_of(found, "bits_per_byte")
     assert {
         "id",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from scaling_report.analysis import analyse
 from scaling_report.axes import log_ticks
 from scaling_report.figures import CURVE_POINTS, chosen_fit, learning_curves, metric_chart
+from scaling_report.laws import LAWS
 from scaling_report.palette import PALETTE, RUNG_COLOURS, light, rung_colours, stylesheet
+from scaling_report.residuals import residual_chart
 from scaling_report.settings import ReportSettings
 from scaling_report.svg import draw
 from tests.scaling_report import synthetic
@@ -75,7 +79,9 @@ def test_a_chart_against_another_axis_than_the_forecasts_shows_no_prediction(ser
 def test_bands_differ_and_the_curve_is_dashed_where_it_saw_no_run(series):
     one = series["bits_per_byte"]
     spec = metric_chart(one, "non_embedding")
-    opacities = [layer["mark"]["opacity"] for layer in spec["layer"] if layer["mark"]["type"] == "area"]
+    opacities = [
+        layer["mark"]["opacity"]["expr"] for layer in spec["layer"] if layer["mark"]["type"] == "area"
+    ]
     assert len(set(opacities)) == 2
     largest_seen = max(p["x"]["non_embedding"] for p in one["points"] if not p["held_out"])
     dashed = _rows(spec, "line", strokeDash=[5, 4])
@@ -193,3 +199,25 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_residuals_are_the_logarithms_that_the_law_leaves_and_the_hidden_rung_is_marked(series):
+    one = series["bits_per_byte"]
+    fit = chosen_fit(one, "non_embedding")
+    spec = residual_chart(one, fit)
+    rows = _rows(spec, "point")
+    curve = dict(zip(fit["grid"]["x"], fit["grid"]["fit"], strict=True))
+    first = min(rows, key=lambda row: row["x"])
+    point = next(p for p in one["points"] if (p["rung"], str(p["seed"])) == (first["rung"], first["seed"]))
+    assert first["y"] == pytest.approx(math.log(point["value"] / curve[min(curve)]), abs=1e-5)
+    assert [row["rung"] for row in _rows(spec, "point", shape="diamond")] == ["r7-1m"]
+    assert len(rows) == len(one["points"])
+    assert "<svg" in draw(spec)
+
+
+def test_residuals_of_a_metric_with_a_ceiling_are_of_the_distance_to_it(series):
+    one = series["accuracy"]
+    fit = chosen_fit(one, "non_embedding")
+    size, value = one["points"][0]["x"]["non_embedding"], one["points"][0]["value"]
+    fitted = LAWS[fit["law"]].curve(np.array([size]), **fit["parameters"])[0]
+    assert fit["residuals"][0] == pytest.approx(math.log((1 - value) / fitted))

@@ -7,21 +7,29 @@ import pytest
 
 from scaling_report.fits import fit
 from scaling_report.forecast import (
+    Candidate,
     backtest,
-    choose_law,
+    choose_curve,
     hide_largest,
     last_value,
     log_log_line,
     predict_rung,
 )
 from scaling_report.frame import Series, from_results
-from scaling_report.laws import LAWS
-from scaling_report.target import target_of
+from scaling_report.laws import LAWS, Array
+from scaling_report.target import Target
 from scaling_report.uncertainty import resample
 from tests.scaling_report.synthetic import NAMES, SIZES, ladder, result
 
 X = np.array(SIZES, dtype=float)
 FLOOR = {"e": 1.6, "a": 16.5, "b": 0.35}
+
+
+PLAIN = Target(None, 0.0)
+
+
+def candidate(law: str, x: Array, y: Array) -> Candidate:
+    return Candidate(law, PLAIN, x, y)
 
 
 def bits(**changes: object) -> Series:
@@ -51,36 +59,36 @@ def test_the_largest_is_that_of_the_series_where_a_rung_failed() -> None:
 
 def test_a_backtest_never_sees_what_it_predicts_or_beyond() -> None:
     y = LAWS["power-floor"].curve(X, **FLOOR) * np.exp(0.003 * np.random.default_rng(0).standard_normal(7))
-    before = backtest("power-floor", X, y)
+    before = backtest(candidate("power-floor", X, y))
     y[-1] *= 2
-    after = backtest("power-floor", X, y)
+    after = backtest(candidate("power-floor", X, y))
     assert before[X[4]] == after[X[4]]
     assert before[X[5]] == after[X[5]]
     assert after[X[6]] == pytest.approx(before[X[6]] + np.log(2), abs=2 * before[X[6]])
 
 
 def test_a_law_forecasts_its_own_data_without_error() -> None:
-    errors = backtest("power-floor", X, LAWS["power-floor"].curve(X, **FLOOR))
+    errors = backtest(candidate("power-floor", X, LAWS["power-floor"].curve(X, **FLOOR)))
     assert list(errors) == list(X[4:])
     assert max(errors.values()) < 1e-8
 
 
-def test_the_law_that_the_data_follow_is_chosen() -> None:
+def test_the_law_that_the_data_follow_is_choose_curve() -> None:
     rng = np.random.default_rng(0)
     floors = powers = 0
     for _ in range(20):
         noise = np.exp(0.002 * rng.standard_normal(7))
-        floors += choose_law(X, LAWS["power-floor"].curve(X, **FLOOR) * noise) == "power-floor"
-        powers += choose_law(X, LAWS["power"].curve(X, 4.2, 0.06) * noise) == "power"
+        floors += choose_curve(X, LAWS["power-floor"].curve(X, **FLOOR) * noise) == "power-floor"
+        powers += choose_curve(X, LAWS["power"].curve(X, 4.2, 0.06) * noise) == "power"
     assert floors == 20
     assert powers >= 15
 
 
 def test_laws_without_a_backtest_leave_the_simplest_and_too_few_sizes_leave_none() -> None:
     y = LAWS["power-floor"].curve(X, **FLOOR)
-    assert choose_law(X[:4], y[:4]) == "power"
-    assert choose_law(X[:3], y[:3]) == "power"
-    assert choose_law(X[:2], y[:2]) is None
+    assert choose_curve(X[:4], y[:4]) == "power"
+    assert choose_curve(X[:3], y[:3]) == "power"
+    assert choose_curve(X[:2], y[:2]) is None
 
 
 def test_the_last_value_is_the_mean_of_the_largest_rung_in_sight() -> None:
@@ -115,7 +123,7 @@ def test_on_a_true_floor_the_law_beats_both_naive_forecasters() -> None:
             law="power-floor",
             parameters=found.parameters,
             bootstrap=resample(found, x, y, replicates=100, seed=seed),
-            target=target_of(series),
+            target=PLAIN,
             level=0.9,
         )
         assert forecast.actual == hidden[0].value

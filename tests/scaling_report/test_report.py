@@ -43,7 +43,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReportSettings]:
     """Stand-ins for what takes long (fits, charts, script); the list says how often a report was made."""
     calls: list[ReportSettings] = []
 
-    def analyse(results: object, settings: ReportSettings) -> Any:
+    def analyse(results: object, settings: ReportSettings, run: object = None) -> Any:
         calls.append(settings)
         return json.loads(_laws(settings))
 
@@ -70,7 +70,7 @@ def test_a_whole_report_from_a_run_folder(run):
     assert set(manifest["files"]) == set(_bytes(folder)) - {"manifest.json"}
     assert {"index.html", "report.md", "laws.json", "figures/learning-curves.svg"} <= set(manifest["files"])
     laws = json.loads((folder / "laws.json").read_text())
-    assert laws.pop("provenance")["sha256"] == hash_file(run / "results.jsonl")
+    assert laws.pop("provenance")["tables"][0]["sha256"] == hash_file(run / "results.jsonl")
     assert laws == json.loads(_laws(SETTINGS))
     assert page.stat().st_size <= 2_000_000
     assert laws["verdict"][0] in (folder / "report.md").read_text()

@@ -87,8 +87,22 @@ def test_a_file_says_where_its_law_comes_from(surface: tuple[Any, Path]) -> None
     assert provenance["command"] == "stepladder fit runs.jsonl"
     assert {"python", "numpy", "stepladder"} <= provenance["versions"].keys()
     assert value["domain"] == [[1e7, 1e9], [1e9, 1e11]]
-    assert value["covariance"] is None
-    assert value["missing"] == {"covariance": "not computed"}
+    assert value["missing"] == {}
+    covariance = FittedLaw.load(surface[1]).covariance
+    np.testing.assert_array_equal(covariance, surface[0].local.covariance)
+    assert covariance is not None
+    assert covariance.shape == (5, 5)
+
+
+def test_what_a_fit_lacks_is_null_with_its_reason(tmp_path: Path) -> None:
+    sizes = np.geomspace(1e7, 1e9, 8)
+    together = {"n": sizes, "d": 20 * sizes, "loss": chinchilla(sizes, 20 * sizes, **TRUTH)}
+    scaling_report.fit("chinchilla", together, y="loss", bootstrap=0).save(tmp_path / "law.json")
+    value = json.loads((tmp_path / "law.json").read_text())
+    for name in ("covariance", "refits"):
+        assert value[name] is None
+        assert value["missing"][name]
+    assert not FittedLaw.load(tmp_path / "law.json").identified
 
 
 def test_a_curve_is_asked_by_its_name_or_without(tmp_path: Path) -> None:
@@ -101,7 +115,7 @@ def test_a_curve_is_asked_by_its_name_or_without(tmp_path: Path) -> None:
     assert law.predict(2e6).value == pytest.approx(1.6 + 16.5 * 2e6**-0.35)
     assert law.predict(2e6).at == {"size": 2e6}
     assert law.predict(2e6).prediction is None
-    assert law.missing["refits"] == "none were made"
+    assert law.missing["refits"].startswith("none were made")
     with pytest.raises(InputError, match="predict: n is given; size is wanted"):
         law.predict(n=1e6)
 

@@ -1,0 +1,108 @@
+"""What a run weighs: the less, the larger its own measured error is beside the scatter that all share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling_report.fits import fit
+from scaling_report.laws import LAWS, Array
+from scaling_report.losses import HUBER, Loss
+from scaling_report.notation import significant
+from scaling_report.uncertainty import share_weights, sizes_of
+
+_ROUNDS = 10
+_SETTLED = 1e-3  # relative change of a weight: less than this and they are found
+
+
+@dataclass(frozen=True)
+class RunWeights:
+    """Weights (n,) with a mean of one a size, and the variances of ln y behind them.
+
+    `between_rungs` is what the law does not see, as a standard deviation of ln y; `share` the part of the
+    variance about the curve that is measurement.
+    """
+
+    weights: Array
+    between_rungs: float
+    share: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """That weights were used, and what measuring adds to the scatter."""
+        scatter = f"by {significant(100 * self.between_rungs, 2)} %" if self.between_rungs else "no further"
+        return (
+            f"Runs weigh by 1 / (scatter² + measured error²): {significant(100 * self.share, 2)} % of the"
+            f" variance about the curve is measurement; beside it runs scatter {scatter}.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "scatter": self.between_rungs,
+            "measurement_share": self.share,
+            "of_runs": self.weights.tolist(),
+        }
+
+
+def weigh_runs(
+    law: str, x: Array, y: Array, error: Array, *, loss: Loss = HUBER, seeds_share: bool = False
+) -> RunWeights:
+    """Weights of runs whose y (n,) has standard errors `error` (n,), by the law that is being fitted.
+
+    A run's weight is inversely proportional to scatter² + error², as in a random-effects meta-analysis
+    (DerSimonian & Laird 1986), the scatter being that which makes the residuals' weighted squares as many as
+    they have degrees of freedom (Paule & Mandel 1982); fit and weights follow each other until they
+    settle. With `seeds_share` the runs of one size share a scatter: their mean counts once, with what the
+    seeds differ by beside it, so that more seeds make a size surer but not several sizes.
+    """
+    link = LAWS[law].link
+    measured = error / link.slope(link.to(y))  # of ln y, or of a share's log-odds
+    size_of_run, runs = sizes_of(x)
+    if not seeds_share:
+        size_of_run, runs = np.arange(y.size), np.ones(y.size, dtype=int)
+    weights = share_weights(x) if seeds_share else np.ones_like(y)
+    scatter = 0.0
+    for _ in range(_ROUNDS):
+        found = fit(law, x, y, weights=weights, loss=loss, starts=0)
+        residuals = np.array(found.log_residuals)
+        own = measured**2 + _between_seeds(residuals, size_of_run, runs, measured)
+        own = np.maximum(own, 1e-20)
+        precision = np.bincount(size_of_run, weights=1 / own)
+        means = np.bincount(size_of_run, weights=residuals / own) / precision
+        scatter = _scatter(means, 1 / precision, len(LAWS[law].parameters))
+        of_size = 1 / (scatter**2 + 1 / precision)
+        of_size *= len(of_size) / of_size.sum()
+        before, weights = weights, of_size[size_of_run] / own / precision[size_of_run]
+        if np.abs(weights / before - 1).max() <= _SETTLED:
+            break
+    variance = scatter**2 + float(own.mean())
+    return RunWeights(weights, scatter, float((measured**2).mean()) / variance)
+
+
+def _between_seeds(residuals: Array, size_of_run: Array, runs: Array, measured: Array) -> float:
+    """The variance between seeds that their measured errors leave unexplained."""
+    dof = residuals.size - len(runs)
+    if not dof:
+        return 0.0
+    means = np.bincount(size_of_run, weights=residuals) / runs
+    within = float(((residuals - means[size_of_run]) ** 2).sum()) / dof
+    return max(0.0, within - float((measured[runs[size_of_run] > 1] ** 2).mean()))
+
+
+def _scatter(means: Array, variances: Array, parameters: int) -> float:
+    """The standard deviation beside `variances` at which sum(means² / variance) is the degrees of freedom."""
+    dof = len(means) - parameters
+
+    def excess(square: float) -> float:
+        return float((means**2 / (square + variances)).sum()) - dof
+
+    if dof <= 0 or excess(0.0) <= 0:
+        return 0.0
+    low, high = 0.0, float((means**2).sum()) / dof
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return float(np.sqrt(high))
