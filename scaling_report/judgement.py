@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from eval.files import InputError, write_json
 from scaling_report.fits import STARTS, FitResult
 from scaling_report.holdout import hide_places
+from scaling_report.inputs import FLOPS_PER_TOKEN
 from scaling_report.laws import LAWS, Array
 from scaling_report.local import LocalErrors
 from scaling_report.predicting import Prediction, domain_of
@@ -75,6 +77,21 @@ class Judgement:
             raise InputError(f"holdout: {holdout}; hide one place or more")
         return hide_places(self.fit, self.x, self.y, self.weights, holdout, self.starts)
 
+    def frontier(self, budgets: Sequence[float], **how: Any) -> list[dict[str, Any]]:
+        """Best size, tokens and loss of each budget in FLOPs, by every approach that the runs allow.
+
+        As `scaling_report.optimal.compute.frontier`, FLOPs being the table's where they were an input, else
+        6·N·D. Raises `InputError` for a law that is not of size and data.
+        """
+        from scaling_report.optimal.compute import frontier
+
+        if LAWS[self.fit.law].inputs != ("n", "d"):
+            raise InputError(f"frontier: {self.law} is not of size and data; fit chinchilla")
+        n, d = self.x
+        given = self.runs.inputs.get("c") if self.runs else None
+        flops = FLOPS_PER_TOKEN * n * d if given is None else given
+        return frontier(n, d, flops, self.y, budgets, **{"level": self.level, **how})
+
     def as_law(self) -> FittedLaw:
         """The fit as a file holds it."""
         return FittedLaw(
@@ -129,6 +146,8 @@ class Judgement:
             "loss": found.loss,
             "objective": found.objective,
             "n": found.n,
+            "inputs": list(self.inputs),
+            "domain": domain_of(self.x).tolist(),
             "converged": found.converged,
             "identified": self.identified,
             "dropped": list(self.dropped),

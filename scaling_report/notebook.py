@@ -10,9 +10,9 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from scaling_report.axes import log_ticks
-from scaling_report.figures import finish
 from scaling_report.laws import LAWS, Array
 from scaling_report.markdown import escape as plain
+from scaling_report.marks import finish
 from scaling_report.notation import significant
 from scaling_report.palette import light
 from scaling_report.svg import draw

@@ -61,7 +61,8 @@ class FittedLaw:
         """Read a saved fit, or of a report (laws.json, its folder or its run's) the law of one series.
 
         A report's series is named by its id; its axis is the report's first unless `x` says otherwise, and
-        the law is the chosen one unless `law` does. Raises `InputError` for what is no such file, and for
+        the law is the chosen one unless `law` does ("chinchilla": that of runs of every length, where the
+        report has one; `x` is then how N is counted). Raises `InputError` for what is no such file, and for
         names that are not in it, with those that are.
         """
         path = _find(Path(path))
@@ -116,8 +117,6 @@ def save_value(found: Mapping[str, Any], kept: FittedLaw, made: Mapping[str, Any
         **found,
         "fitted": kept.law,
         "rows": list(kept.rows),
-        "inputs": list(kept.inputs),
-        "domain": kept.domain.tolist(),
         "target": asdict(kept.target),
         "covariance": None if kept.covariance is None else kept.covariance.tolist(),
         "refits": None if kept.refits is None else _pack(kept.refits),
@@ -164,6 +163,9 @@ def _from_fit(value: Mapping[str, Any]) -> FittedLaw:
 def _from_report(
     path: Path, value: Mapping[str, Any], series: str | None, x: str | None, law: str | None
 ) -> FittedLaw:
+    surfaces = [one for one in value.get("surfaces", ()) if one["law"] == law]
+    if surfaces:
+        return _from_surface(path, value, surfaces, series, x)
     by_id = {one["id"]: one for one in value["series"]}
     if series is None and len(by_id) == 1:
         series = next(iter(by_id))
@@ -195,6 +197,39 @@ def _from_report(
         refits=None,
         provenance=value.get("provenance") or {"run": value["run"]},
         missing=missing,
+    )
+
+
+def _from_surface(
+    path: Path,
+    value: Mapping[str, Any],
+    surfaces: Sequence[Mapping[str, Any]],
+    series: str | None,
+    x: str | None,
+) -> FittedLaw:
+    """The law of size and data of a report's runs of every length, N being counted as `x` says."""
+    if series is None and len(surfaces) == 1:
+        series = surfaces[0]["id"]
+    one = next((one for one in surfaces if one["id"] == series), None)
+    if one is None:
+        what = "name one with series=" if series is None else f"has no {surfaces[0]['law']} of {series!r}"
+        raise InputError(f"{path}: {what}; there are {', '.join(one['id'] for one in surfaces)}")
+    if (x or one["x"]) not in one["conventions"]:
+        raise InputError(f"{path}: counts no N as {x!r}; there are {', '.join(one['conventions'])}")
+    entry = one["conventions"][x or one["x"]]
+    missing = {"refits": "a report keeps no refits"}
+    if entry["covariance"] is None:
+        missing["covariance"] = "it means nothing where the data do not tell the parameters apart"
+    return _from_fit(
+        {
+            **entry,
+            "fitted": entry["law"],
+            "rows": range(len(entry["inputs"])),
+            "target": {"ceiling": None, "floor": None},
+            "refits": None,
+            "provenance": value.get("provenance") or {"run": value["run"]},
+            "missing": missing,
+        }
     )
 
 

@@ -58,6 +58,18 @@ def test_the_largest_places_are_hidden_and_predicted() -> None:
         found.backtest(0)
 
 
+def test_a_budget_is_spent_as_the_closed_form_has_it() -> None:
+    found = scaling_report.fit("chinchilla", rows(0), y="loss", bootstrap=0)
+    (budget,) = found.frontier([1e20], bootstrap=0)
+    a, b = TRUTH["alpha"], TRUTH["beta"]
+    best = (a * TRUTH["A"] / (b * TRUTH["B"])) ** (1 / (a + b)) * (1e20 / 6) ** (b / (a + b))
+    surface = next(one for one in budget["answers"] if one["name"] == "surface")
+    assert surface["n"] == pytest.approx(best, rel=1e-2)
+    curve = scaling_report.fit("power-floor", CURVE, x="size", y="loss", bootstrap=0)
+    with pytest.raises(InputError, match="frontier: power-floor is not of size and data; fit chinchilla"):
+        curve.frontier([1e20])
+
+
 @pytest.mark.parametrize(
     ("law", "how", "said"),
     [

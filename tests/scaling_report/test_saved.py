@@ -205,6 +205,23 @@ def test_what_is_not_in_a_report_is_said_with_what_is(asked: dict[str, str], sai
         FittedLaw.load(report, **asked)
 
 
+def test_a_reports_law_of_size_and_data_is_read_back(
+    report: Path, surface: tuple[Any, Path], tmp_path: Path
+) -> None:
+    found, _ = surface
+    value = json.loads((report / "report" / "laws.json").read_text())
+    one = {"id": "loss", "law": "chinchilla", "x": "total", "conventions": {"total": found.to_dict()}}
+    write_json(tmp_path / "laws.json", value | {"surfaces": [one]})
+    law = FittedLaw.load(tmp_path, law="chinchilla")
+    assert law.predict(n=2e9, d=2e11).value == found.predict(n=2e9, d=2e11).value
+    assert law.covariance is not None
+    assert law.missing == {"refits": "a report keeps no refits"}
+    with pytest.raises(InputError, match="counts no N as 'matmul'; there are total"):
+        FittedLaw.load(tmp_path, law="chinchilla", x="matmul")
+    with pytest.raises(InputError, match="has no chinchilla of 'acc'; there are loss"):
+        FittedLaw.load(tmp_path, law="chinchilla", series="acc")
+
+
 def test_a_file_that_holds_no_law_is_refused(tmp_path: Path, surface: tuple[Any, Path]) -> None:
     with pytest.raises(InputError, match=r"no laws\.json in this folder"):
         FittedLaw.load(tmp_path)
