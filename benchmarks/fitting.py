@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import huber, logsumexp
 
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.laws import Array, chinchilla
 from scaling_report.losses import DELTA
 

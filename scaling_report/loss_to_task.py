@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.fit import FitResult, fit
+from scaling_report.fits import FitResult, fit
 from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant

@@ -56,11 +56,14 @@ def _contents(
     from scaling_report.analysis import analyse
     from scaling_report.markdown import render_markdown
     from scaling_report.page import render_page
+    from scaling_report.saved import versions
     from scaling_report.story import tell
     from scaling_report.svg import draw, rasterise, vega_script
 
     results, run, name = _read(tables, runs)
     laws = analyse(results, settings, run, by_run=len(tables) > 1)
+    made_of = [{"table": table.name, "sha256": hash_file(table)} for table in tables]
+    laws["provenance"] = {"tables": made_of, "versions": versions()}
     story = tell(laws, run, name)
     drawings = {figure.id: draw(figure.spec) for figure in story.figures}
     return {

@@ -8,7 +8,7 @@ from scipy.optimize import brentq, curve_fit, least_squares
 from scipy.stats import t as student
 
 from scaling_report.delta import compare_errors, errors_of, measure_covariance
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.judge import judge
 from scaling_report.laws import LAWS, Array, chinchilla
 from scaling_report.profile import profile_intervals
