@@ -13,10 +13,12 @@ from scaling_report.fits import FitResult, fit
 from scaling_report.forecast import FITTED, Candidate, choose_law
 from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array
+from scaling_report.local import LocalErrors, measure_local
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
 from scaling_report.target import Target, targets_of
 from scaling_report.uncertainty import Bootstrap, Scatter, resample, share_weights
+from scaling_report.weights import RunWeights, weigh_runs
 from scaling_report.wording import AXIS_NAMES, LAW_NAMES, SMALL_NUMBERS, count, per_cent
 
 GRID_POINTS = 60
@@ -37,6 +39,8 @@ class Curve:
     fit: FitResult
     bootstrap: Bootstrap
     chosen: bool
+    local: LocalErrors
+    weighing: RunWeights | None
 
     def at(self, x: Array) -> Array:
         """The curve at x (n,), in the metric's unit."""
@@ -75,28 +79,36 @@ def fit_axis(
 def find_candidates(series: Series, visible: Sequence[Point], axis: str) -> tuple[list[Candidate], list[str]]:
     """What may be fitted to the visible runs, and in words what cannot; none where there is one size."""
     distance, *others = targets_of(series)
-    x, y, notes = _law_data(visible, axis, distance)
+    x, y, error, notes = _law_data(visible, axis, distance)
     if (sizes := np.unique(x).size) < 2:
         return [], [*notes, f"No law is fitted against {AXIS_NAMES[axis]}: {count(sizes, 'size')} to fit."]
-    candidates = [Candidate(law, distance, x, y) for law in FITTED]
+    candidates = [Candidate(law, distance, x, y, error) for law in FITTED]
     for target in others:
-        x_odds, y_odds, left = _law_data(visible, axis, target)
+        x_odds, y_odds, error_odds, left = _law_data(visible, axis, target)
         if len(left) == len(notes):  # a run at chance has no odds over it
-            candidates.append(Candidate("power", target, x_odds, y_odds))
+            candidates.append(Candidate("power", target, x_odds, y_odds, error_odds))
     return candidates, notes
 
 
 def _fit_candidate(one: Candidate, name: str, axis: str, settings: ReportSettings, chosen: bool) -> Curve:
-    found = fit(one.law, one.x, one.y, weights=share_weights(one.x))
+    weighing = None if one.error is None else weigh_runs(one.law, one.x, one.y, one.error, seeds_share=True)
+    weights = share_weights(one.x) if weighing is None else weighing.weights
+    found = fit(one.law, one.x, one.y, weights=weights)
     # each fit has its own seed, so a metric more or less leaves the other bands as they are
     link = "" if one.target.chance is None else " odds"
     seed = zlib.crc32(f"{settings.seed} {name} {one.law}{link}".encode())
-    bootstrap = resample(found, one.x, one.y, replicates=settings.bootstrap, seed=seed)
-    return Curve(axis, one.target, one.x, one.y, found, bootstrap, chosen)
+    bootstrap = resample(found, one.x, one.y, replicates=settings.bootstrap, seed=seed, weights=weights)
+    local = measure_local(found, one.x, one.y, settings.level, weights)
+    return Curve(axis, one.target, one.x, one.y, found, bootstrap, chosen, local, weighing)
 
 
-def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array, Array, list[str]]:
-    """x and the law's y (n,) of the points that can be fitted, and what cannot."""
+def _law_data(
+    points: Sequence[Point], axis: str, target: Target
+) -> tuple[Array, Array, Array | None, list[str]]:
+    """x, the law's y and its standard errors (n,) of the points that can be fitted, and what cannot.
+
+    No errors where one is not known: runs then weigh alike.
+    """
     usable = []
     notes = []
     for point in points:
@@ -110,9 +122,19 @@ def _law_data(points: Sequence[Point], axis: str, target: Target) -> tuple[Array
                 f"{point.rung} is in no fit: {target.symbol} is {significant(y)}, and laws need it above 0."
             )
         else:
-            usable.append((size, y))
-    table = np.array(usable, dtype=float).reshape(-1, 2)
-    return table[:, 0], table[:, 1], notes
+            usable.append((size, y, _error(point, target)))
+    table = np.array(usable, dtype=float).reshape(-1, 3)
+    error = None if np.isnan(table[:, 2]).any() else table[:, 2]
+    return table[:, 0], table[:, 1], error, notes
+
+
+def _error(point: Point, target: Target) -> float | None:
+    """Standard error of the law's y, by the target's slope at the value."""
+    if point.stderr is None:
+        return None
+    step = 1e-4 * point.stderr
+    low, high = target.to_law(np.array([point.value - step, point.value + step]))
+    return abs(float(high - low)) / 2e-4
 
 
 def curve_entry(one: Curve, series: Series, settings: ReportSettings) -> dict[str, Any]:
@@ -135,6 +157,8 @@ def curve_entry(one: Curve, series: Series, settings: ReportSettings) -> dict[st
         "parameters": dict(one.fit.parameters),
         "standard_errors": one.bootstrap.standard_errors(),
         "intervals": {name: list(interval) for name, interval in intervals.items()},
+        **one.local.to_dict(),
+        "weights": one.weighing and one.weighing.to_dict(),
         "second_opinion": dict(one.fit.second_opinion),
         "n": one.fit.n,
         "sizes": one.fit.sizes,
@@ -166,7 +190,10 @@ def _loose(one: Curve, settings: ReportSettings) -> list[str]:
 
 
 def _notes(one: Curve, settings: ReportSettings) -> list[str]:
-    notes = [_scatter_note(one.bootstrap.scatter, one.target)]
+    notes = [
+        _scatter_note(one.bootstrap.scatter, one.target),
+        *(one.weighing.sentences if one.weighing else ()),
+    ]
     loose = _loose(one, settings)
     if "e" in loose:
         share = per_cent(100 * one.bootstrap.share_at_bound()["e"])

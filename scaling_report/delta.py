@@ -1,4 +1,4 @@
-"""What the curve's slopes at the optimum say of the errors: the delta method beside the refits."""
+"""The delta method: what the curve's slopes at the optimum say of the parameters' errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Spread:
 
 
 def measure_spread(found: FitResult, weights: Array | None = None) -> Spread | None:
-    """The residuals' spread; None where the loss has none (`asymmetric`), or nothing is left to judge by.
+    """The residuals' spread; None where the loss has none (`asymmetric`), or no run is left to judge by.
 
     Least squares: the residual variance on n - P degrees of freedom. Huber's and the absolute loss: the
     density at zero is that of a normal distribution with the residuals' standard deviation, and from thirty
@@ -98,7 +98,8 @@ def measure_covariance(found: FitResult, x: Array, weights: Array | None = None)
     if not lengths.all() or np.linalg.cond(rows / lengths[:, None]) > 1e7:  # beyond what differences resolve
         return None
     inverse = np.linalg.inv(rows @ rows.T / np.outer(lengths, lengths))
-    return np.asarray(spread.variance * inverse * np.outer(size / lengths, size / lengths), dtype=float)
+    matrix: Array = spread.variance * inverse * np.outer(size / lengths, size / lengths)
+    return matrix
 
 
 def errors_of(matrix: Array | None, found: FitResult) -> dict[str, float] | None:
@@ -124,4 +125,7 @@ def compare_errors(delta: Mapping[str, float], refits: Mapping[str, float], dof:
         f"of {name} {significant(own, 2)} beside {significant(other, 2)}"
         for name, (own, other) in apart.items()
     )
-    return [f"The delta method's errors differ from the refits' ({told}): trust the intervals, not ± errors."]
+    return [
+        f"Errors by the delta method, for which all runs scatter alike, differ from the refits' ({told}): "
+        "go by the intervals of the refits."
+    ]

@@ -28,8 +28,8 @@ class FitResult:
     distinct places that they stand at. `at_bound` names the parameters that ended at the edge of what is
     allowed. `arrived` is the share of the law's published starts that came to this optimum, None where it has
     none, and for absolute losses, which are come to by way of others. `condition`: of the residuals'
-    derivatives, each scaled to length one. `second_opinion` are the parameters by least squares; `theta` the
-    solver's working parameters, for who goes on from there.
+    derivatives, each scaled to length one. `second_opinion` are the parameters by plain least squares,
+    `theta` the solver's at the optimum.
     """
 
     law: str

@@ -67,6 +67,7 @@ class Candidate:
     target: Target
     x: Array
     y: Array
+    error: Array | None = None  # standard errors of y, where all are known
 
     @property
     def sizes(self) -> int:

@@ -11,9 +11,10 @@ from scaling_report.fits import fit
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import HUBER, Loss
 from scaling_report.notation import significant
-from scaling_report.uncertainty import share_weights, sizes_of
+from scaling_report.uncertainty import sizes_of
 
 _ROUNDS = 10
+_SMALLEST = 1e-20  # variance of ln y: what was measured without error has a finite weight
 _SETTLED = 1e-3  # relative change of a weight: less than this and they are found
 
 
@@ -55,41 +56,29 @@ def weigh_runs(
     A run's weight is inversely proportional to scatter² + error², as in a random-effects meta-analysis
     (DerSimonian & Laird 1986), the scatter being that which makes the residuals' weighted squares as many as
     they have degrees of freedom (Paule & Mandel 1982); fit and weights follow each other until they
-    settle. With `seeds_share` the runs of one size share a scatter: their mean counts once, with what the
-    seeds differ by beside it, so that more seeds make a size surer but not several sizes.
+    settle. With `seeds_share` the runs of one size share the scatter and, measured on the same items, the
+    error: their mean counts once, its variance being scatter² + error² + (variance between seeds) / runs.
     """
     link = LAWS[law].link
     measured = error / link.slope(link.to(y))  # of ln y, or of a share's log-odds
-    size_of_run, runs = sizes_of(x)
-    if not seeds_share:
-        size_of_run, runs = np.arange(y.size), np.ones(y.size, dtype=int)
-    weights = share_weights(x) if seeds_share else np.ones_like(y)
-    scatter = 0.0
+    size_of_run, runs = sizes_of(x) if seeds_share else (np.arange(y.size), np.ones(y.size, dtype=int))
+    weights, scatter, within = 1.0 / runs[size_of_run], 0.0, 0.0
     for _ in range(_ROUNDS):
-        found = fit(law, x, y, weights=weights, loss=loss, starts=0)
-        residuals = np.array(found.log_residuals)
-        own = measured**2 + _between_seeds(residuals, size_of_run, runs, measured)
-        own = np.maximum(own, 1e-20)
-        precision = np.bincount(size_of_run, weights=1 / own)
-        means = np.bincount(size_of_run, weights=residuals / own) / precision
-        scatter = _scatter(means, 1 / precision, len(LAWS[law].parameters))
-        of_size = 1 / (scatter**2 + 1 / precision)
-        of_size *= len(of_size) / of_size.sum()
-        before, weights = weights, of_size[size_of_run] / own / precision[size_of_run]
+        residuals = np.array(fit(law, x, y, weights=weights, loss=loss, starts=0).log_residuals)
+        means = np.bincount(size_of_run, weights=residuals) / runs
+        if seeds_dof := y.size - len(runs):
+            within = float(((residuals - means[size_of_run]) ** 2).sum()) / seeds_dof
+        errors = np.bincount(size_of_run, weights=measured**2) / runs
+        variances = np.maximum(errors + within / runs, _SMALLEST)
+        scatter = _scatter(means, variances, len(LAWS[law].parameters))
+        of_size = 1 / (scatter**2 + variances)
+        of_size *= len(runs) / of_size.sum()
+        before, weights = weights, (of_size / runs)[size_of_run]
         if np.abs(weights / before - 1).max() <= _SETTLED:
             break
-    variance = scatter**2 + float(own.mean())
-    return RunWeights(weights, scatter, float((measured**2).mean()) / variance)
-
-
-def _between_seeds(residuals: Array, size_of_run: Array, runs: Array, measured: Array) -> float:
-    """The variance between seeds that their measured errors leave unexplained."""
-    dof = residuals.size - len(runs)
-    if not dof:
-        return 0.0
-    means = np.bincount(size_of_run, weights=residuals) / runs
-    within = float(((residuals - means[size_of_run]) ** 2).sum()) / dof
-    return max(0.0, within - float((measured[runs[size_of_run] > 1] ** 2).mean()))
+    error_squared = float(np.mean(errors))
+    total = scatter**2 + error_squared + within
+    return RunWeights(weights, scatter, error_squared / total if total else 0.0)
 
 
 def _scatter(means: Array, variances: Array, parameters: int) -> float:

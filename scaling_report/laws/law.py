@@ -51,8 +51,8 @@ class Law:
     gives the starts (S, P) that a publication used, where there is one. `link` is what `log_curve` gives
     and residuals are of: ln v, or for shares the log-odds, where y0 is one. `scaled_as` names for each input
     the one whose x0 it shares, where two are of one kind. `patience` multiplies the solver's last steps, for
-    laws whose valleys are long. `log_both` gives `log_curve` and the derivatives as (..., P, n) in one go,
-    where that saves time.
+    laws whose valleys are long. `log_both` gives `log_curve` and the derivatives as (..., P, n) in one
+    go, where that saves time.
     """
 
     name: str

@@ -13,7 +13,7 @@ import pytest
 from eval.files import hash_file
 from eval.results import write_results
 from pipelines.cli import main
-from scaling_report.laws import chinchilla
+from scaling_report.laws import chinchilla, sigmoid
 from scaling_report.saved import FittedLaw
 from tests.scaling_report.synthetic import ladder, result
 
@@ -178,6 +178,20 @@ def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_th
         (("runs.csv", *SURFACE, "--x", "n=flops"), "--x: n is given twice; leave one out"),
         (("runs.csv", *SURFACE, "--x", "c=flops"), "chinchilla: n, d, c are given; two of n, d and c=FLOPs"),
         (("runs.csv", *SURFACE, "--bootstrap", "1"), "bootstrap: one refit has no spread"),
+        (
+            ("runs.csv", "--law", "repeated", *SURFACE[2:]),
+            "repeated: needs u (unique tokens), and n, d are given",
+        ),
+        (("runs.csv", "--law", "two-step", *SURFACE[2:]), "two-step: needs the task's loss"),
+        (("runs.csv", *SURFACE, "--via", "loss"), "--via: chinchilla goes through no loss; leave it out"),
+        (
+            ("runs.csv", "--law", "sigmoid", "--x", "n=params", "--y", "loss"),
+            "--x: 'n' is no input of sigmoid; choose from l (loss)",
+        ),
+        (
+            ("runs.csv", "--law", "sigmoid", "--x", "params", "--y", "loss"),
+            "the law is of shares, between zero and one: divide percentages by 100",
+        ),
         (("runs.csv", *SURFACE, "--holdout", "13"), "holdout: 13 of 17 places leaves 4 to fit; hide fewer"),
     ],
 )
@@ -195,6 +209,45 @@ def test_a_mistake_is_one_line(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert said in err
+
+
+def test_a_product_says_what_it_dropped(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--law", "product", "--x", "n=params", "--x", "d=tokens", "--x", "c=flops", "--y", "loss")
+    _, out, _ = run(
+        monkeypatch, capsys, "runs.csv", *asked, "--where", "loss<9", "--bootstrap", "0", "--json"
+    )
+    told = json.loads(out)
+    assert (told["law"], told["dropped"], told["identified"]) == ("product", ["d"], False)
+    assert list(told["parameters"]) == ["a", "b", "c"]
+    assert any(one.startswith("Not identified: C is 6·N·D in every row") for one in told["verdict"])
+
+
+def test_accuracy_is_predicted_by_way_of_the_tasks_loss(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = {"a": -0.6, "k": 3.0, "x0": 2.6, "b": 0.9}
+    lines = table.read_text().splitlines()[:17]
+    rows = [f"{one},{sigmoid(float(one.split(',')[3]), **truth)}" for one in lines[1:]]
+    Path("tasks.csv").write_text("\n".join([f"{lines[0]},accuracy", *rows]) + "\n")
+    asked = (
+        "--law",
+        "two-step",
+        *SURFACE[2:6],
+        "--via",
+        "loss",
+        "--y",
+        "accuracy",
+        "--predict",
+        "n=2e9,d=2e11",
+    )
+    _, out, _ = run(monkeypatch, capsys, "tasks.csv", *asked, "--bootstrap", "20", "--json")
+    told = json.loads(out)
+    assert told["parameters"] == pytest.approx(TRUTH | truth, rel=1e-5)
+    expected = sigmoid(chinchilla(np.array(2e9), np.array(2e11), **TRUTH), **truth)
+    assert told["predictions"][0]["value"] == pytest.approx(expected, rel=1e-6)
+    assert told["standard_errors"].keys() == told["parameters"].keys()
 
 
 def test_nothing_of_torch_is_loaded(table: Path) -> None:

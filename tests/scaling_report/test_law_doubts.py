@@ -99,7 +99,7 @@ def test_repeats_that_were_never_made_are_worth_nobody_knows_what() -> None:
 
 def test_models_no_larger_than_their_tokens_warrant_do_not_show_the_rest() -> None:
     truth = [np.array(one) for one in (1.87, 521.0, 1488.0, 0.353, 0.353, 15.4, 5.3)]
-    n, d = N / 100, D * 10
+    n, d = N / 1000, D * 10
     u = d / np.tile([1, 2, 5, 10, 20], 5)
     found = judge("repeated", {"n": n, "d": d, "u": u}, repeated(n, d, u, *truth) * noise(25), bootstrap=0)
     assert any(
@@ -109,10 +109,10 @@ def test_models_no_larger_than_their_tokens_warrant_do_not_show_the_rest() -> No
 
 def test_a_break_beyond_the_data_is_none() -> None:
     curve = bnsl(X, *map(np.array, (0.3, 40.0, 0.05, 0.6, 1e8, 0.5)))
-    seen = judge("bnsl", {"n": X}, curve * noise(30), bootstrap=24, starts=0)
+    seen = judge("bnsl", {"n": X}, curve * noise(30), bootstrap=12, starts=0)
     assert seen.identified
     assert seen.fit.parameters["d1"] == pytest.approx(1e8, rel=0.1)
-    smooth = judge("bnsl", {"n": X}, power_floor(X, 1.5, 400.0, 0.4) * noise(30), bootstrap=24, starts=0)
+    smooth = judge("bnsl", {"n": X}, power_floor(X, 1.5, 400.0, 0.4) * noise(30), bootstrap=12, starts=0)
     assert not smooth.identified
     assert any("no break is seen" in one or "show no bend there" in one for one in doubts(smooth))
 
