@@ -9,9 +9,9 @@ from typing import Any
 from eval.files import InputError
 from pipelines.cli_fit import parse_pair
 from scaling_report import two_step
-from scaling_report.inputs import MEANINGS
+from scaling_report.inputs import MEANINGS, find_name
 from scaling_report.judgement import Judgement
-from scaling_report.library import INPUTS_OF, find_name, fit
+from scaling_report.library import INPUTS_OF, fit
 from scaling_report.losses import LOSSES
 from scaling_report.sources.conditions import positive, read_number
 

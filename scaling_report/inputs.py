@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -78,3 +80,11 @@ def times_beyond(law: str, x: Array, place: Array) -> float:
         beyond = max(low - float(place[0]), float(place[0]) - high)
         return 1 + 2 * beyond / max(high - low, 1e-300)
     return float(np.maximum(place / rows.max(axis=1), rows.min(axis=1) / place).max())
+
+
+def find_name(name: str, known: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError`, beginning with `where`, for a name that is not `known`."""
+    if name not in known:
+        near = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"{where}: {name!r} is not known; {hint}there are {', '.join(known)}")

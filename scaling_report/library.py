@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from eval.files import InputError
 from scaling_report import two_step
 from scaling_report.fits import STARTS
+from scaling_report.inputs import find_name
 from scaling_report.judge import judge
 from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS
@@ -71,14 +71,6 @@ def fit(
         return replace(two_step.judge_two_step(runs.inputs, runs.y, **how), runs=runs)
     errors = runs.others[error] if error else None
     return judge(law, runs.inputs, runs.y, error=errors, runs=runs, **how)
-
-
-def find_name(name: str, known: Mapping[str, Any], where: str) -> None:
-    """Raise `InputError`, beginning with `where`, for a name that is not `known`."""
-    if name not in known:
-        near = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"{where}: {name!r} is not known; {hint}there are {', '.join(known)}")
 
 
 def _through(law: str, via: str | None) -> dict[str, str]:

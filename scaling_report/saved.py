@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.files import InputError, read_json
 from scaling_report.fits import Solutions
-from scaling_report.inputs import find_inputs
+from scaling_report.inputs import find_inputs, find_name
 from scaling_report.laws import LAWS, Array
 from scaling_report.predicting import Prediction, predict_at
 from scaling_report.target import Target
@@ -142,6 +142,7 @@ def _find(path: Path) -> Path:
 
 def _from_fit(value: Mapping[str, Any]) -> FittedLaw:
     covariance = value["covariance"]
+    find_name(value["fitted"], LAWS, "law")
     return FittedLaw(
         law=value["fitted"],
         parameters=dict(value["parameters"]),

@@ -28,9 +28,11 @@ def read_harness(paths: Sequence[Path], name: str) -> Table:
         value = read_json(path)
         if not is_results(value):
             raise InputError(f"{path}: is no result file of lm-evaluation-harness; leave it out")
-        for task, measured in value["results"].items():
-            rows.append(_row(value, task, measured))
-            places.append(f"{path.name}, {task}")
+        try:
+            rows += [_row(value, task, measured) for task, measured in value["results"].items()]
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"{path}: is not whole ({error}); leave it out") from error
+        places += [f"{path.name}, {task}" for task in value["results"]]
     return Table(
         name=name,
         rows=rows,

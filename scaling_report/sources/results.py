@@ -24,7 +24,7 @@ def is_result(row: Row) -> bool:
 def read_run(path: Path, name: str) -> Table:
     """The results at `path`, but baselines and parts of tasks: of those no law is wanted.
 
-    Columns: n (non_embedding), d (tokens), c (flops), total, matmul, unique_tokens, what tells runs and
+    Columns: n (non_embedding), d (tokens), c (flops), u (unique_tokens), total, matmul, what tells runs and
     measurements apart, and for every metric its value, `<metric>_stderr` and `<metric>_signature`.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -60,7 +60,7 @@ def _model(result: Result) -> dict[str, Any]:
         **{name: params[name] for name in ("non_embedding", "total", "matmul")},
         "tokens": result.tokens,
         "flops": result.flops,
-        "unique_tokens": result.unique_tokens,
+        **dict.fromkeys(("unique_tokens", "u"), result.unique_tokens),
         **{name: getattr(result, name) for name in ("run", "rung", "seed", "step", "annealed")},
         **{name: getattr(result, name) for name in ("stage", "family", "objective", *_MEASURED)},
     }

@@ -43,6 +43,8 @@ class Table:
 
     def check_columns(self, wanted: Sequence[str]) -> None:
         """Raise `InputError` for the first of `wanted` that no row has, naming those that are there."""
+        if not self.rows:
+            raise InputError(f"{self.name}: has no rows; give it a row for every run")
         there = self.columns
         for name in wanted:
             if name not in there:

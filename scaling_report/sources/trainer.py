@@ -44,7 +44,13 @@ def read_states(paths: Sequence[Path], base: Path, name: str) -> Table:
     rows: list[dict[str, Any]] = []
     for folder, state in furthest.items():
         run = folder.relative_to(base).as_posix() if folder.is_relative_to(base) else folder.name
-        rows += _steps(state, folder.resolve().name if run == "." else run, _size(weights[folder]))
+        size = _size(weights[folder])
+        try:
+            rows += _steps(state, folder.resolve().name if run == "." else run, size)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{folder}: its trainer_state.json is not whole ({error}); leave it out"
+            ) from error
     return Table(
         name=name,
         rows=rows,

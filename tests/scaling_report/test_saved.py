@@ -231,6 +231,9 @@ def test_a_file_that_holds_no_law_is_refused(tmp_path: Path, surface: tuple[Any,
     with pytest.raises(InputError, match=r"is no saved fit and no laws\.json of this version"):
         FittedLaw.load(tmp_path / "x.json")
     broken = json.loads(surface[1].read_text())
+    (tmp_path / "x.json").write_text(json.dumps(broken | {"fitted": "chinchila"}))
+    with pytest.raises(InputError, match="law: 'chinchila' is not known; did you mean 'chinchilla'"):
+        FittedLaw.load(tmp_path / "x.json")
     del broken["domain"]
     (tmp_path / "x.json").write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"is not whole \(KeyError\('domain'\)\); make it again"):

@@ -397,6 +397,16 @@ def test_a_run_without_weights_has_no_size_and_a_broken_file_is_named(tmp_path: 
     assert "model.safetensors: not a whole safetensors file" in refused(tmp_path, y="eval_loss", n="n")
 
 
+def test_what_is_empty_or_not_whole_is_one_line(tmp_path: Path) -> None:
+    assert refused([]) == "table: has no rows; give it a row for every run"
+    (tmp_path / "runs.csv").write_text("n,d,loss\n")
+    assert refused(tmp_path / "runs.csv").endswith("runs.csv: has no rows; give it a row for every run")
+    path = write_state(tmp_path / "run", {**state(), "log_history": [{"step": "late"}]})
+    assert "its trainer_state.json is not whole (invalid literal for int()" in refused(path, y="loss", d="d")
+    path = harness_file(tmp_path, "m", 1000, results={"arc": 3})
+    assert "is not whole ('int' object has no attribute 'items'); leave it out" in refused(path, n="n")
+
+
 def test_a_folder_or_file_of_no_known_form_is_refused(tmp_path: Path) -> None:
     assert "no results.jsonl, results_*.json or trainer_state.json in this folder" in refused(tmp_path)
     (tmp_path / "x.json").write_text("{}")
