@@ -131,9 +131,9 @@ def resample(
 
     Without `weights` every size counts once, as in `share_weights`.
 
-    From as many sizes on as `sizes_to_draw` says, "rungs": sizes drawn with replacement, each with all its
-    runs, redrawn where too few distinct ones are left for the law. Below, "parametric": noise between rungs and between seeds drawn about
-    the fitted curve. Either way each refit's scatter is drawn from its scaled inverse chi-square, which makes
+    From `sizes_to_draw` sizes on, "rungs": sizes drawn with replacement, each with all its runs, redrawn
+    where too few distinct ones are left for the law. Below, "parametric": noise between rungs and between
+    seeds drawn about the fitted curve. Either way each refit's scatter is drawn from its scaled inverse chi-square, which makes
     the bands of a straight line as wide as Student's t.
     """
     rng = np.random.default_rng(seed)
