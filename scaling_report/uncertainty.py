@@ -133,8 +133,8 @@ def resample(
 
     From `sizes_to_draw` sizes on, "rungs": sizes drawn with replacement, each with all its runs, redrawn
     where too few distinct ones are left for the law. Below, "parametric": noise between rungs and between
-    seeds drawn about the fitted curve. Either way each refit's scatter is drawn from its scaled inverse chi-square, which makes
-    the bands of a straight line as wide as Student's t.
+    seeds drawn about the fitted curve. Either way each refit's scatter is drawn from its scaled inverse
+    chi-square, which makes the bands of a straight line as wide as Student's t.
     """
     rng = np.random.default_rng(seed)
     law = LAWS[fit.law]
