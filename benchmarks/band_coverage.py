@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.laws import LAWS, Array
 from scaling_report.uncertainty import resample
 

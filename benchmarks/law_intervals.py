@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_report.judge import Judgement, judge
+from scaling_report.judge import judge
+from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS, Array
 from scaling_report.two_step import NAME, TwoStep, judge_two_step
 

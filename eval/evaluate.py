@@ -35,7 +35,8 @@ class Evaluation:
     """What an evaluation leaves: results (baselines and subsets among them), samples to read, and facts.
 
     `facts` (JSON): `items`, those that `failed` or were `cut`, `contamination` by the train rows (null with
-    `contamination_missing`, why), `speed`, and for labels a `confusion` matrix.
+    `contamination_missing`, why), `speed`, and for labels a `confusion` matrix, for
+    running text a `passage` with the nats of its tokens.
     """
 
     results: list[Result]
@@ -117,8 +118,8 @@ def evaluate(
 
 def _facts(tally: Tally) -> dict[str, Any]:
     facts = {"items": tally.items, "failed": tally.told("failed"), "cut": tally.told("cut")}
-    confusion = tally.confusion()
-    return facts if confusion is None else facts | {"confusion": confusion}
+    more = {"confusion": tally.confusion(), "passage": tally.passage}
+    return facts | {name: value for name, value in more.items() if value is not None}
 
 
 @dataclass(frozen=True)

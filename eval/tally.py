@@ -23,6 +23,7 @@ class Tally:
     def __init__(self, measurement: Measurement, sampled: Iterable[int] = ()) -> None:
         self.measurement = measurement
         self.samples: list[dict[str, str]] = []
+        self.passage: dict[str, Any] | None = None
         self.tokens = 0
         self.alone: list[float] = []  # seconds of each item that this process answered by itself
         self.items = 0
@@ -45,6 +46,7 @@ class Tally:
         for item in items:
             if self.items in self._sampled:
                 self.samples.append(_sample(item))
+            self.passage = self.passage or item.passage
             self.items += 1
             self.tokens += item.tokens
             if item.failed is not None:

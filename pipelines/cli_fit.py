@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from pipelines.cli_using import tidy
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from scaling_report.judge import Judgement
+    from scaling_report.judgement import Judgement
     from scaling_report.two_step import TwoStep
 
 
@@ -25,7 +26,12 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(
-    table: Annotated[Path, typer.Argument(help="Runs: .csv, .jsonl or .parquet, also .gz; a row a run.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="Runs: .csv, .jsonl, .parquet (also .gz), a run folder, lm-eval or Trainer files."
+        ),
+    ],
     law: Annotated[
         str,
         typer.Option(
@@ -33,14 +39,15 @@ def fit(
             " repeated (n, d, u); error-decay, sigmoid (l); two-step (n, d, --via)."
         ),
     ],
+    y: Annotated[str, typer.Option(metavar="COLUMN", help="The metric, above zero.")],
     x: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="INPUT=COLUMN",
-            help="n, d or c (FLOPs; two give the third by C = 6ND), u (unique tokens), l (loss); repeatable.",
+            help="n, d or c (FLOPs; two give the third by C = 6ND), u (unique tokens), l (loss); repeatable;"
+            " without it the columns are called so.",
         ),
-    ],
-    y: Annotated[str, typer.Option(metavar="COLUMN", help="The metric, above zero.")],
+    ] = None,
     error: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Standard error of y: what runs weigh by.")
     ] = None,
@@ -49,7 +56,7 @@ def fit(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN<NUMBER", help="Rows to fit (also >, <=, >=); repeatable."),
+        typer.Option(metavar="COLUMN=VALUE", help="Rows to fit (also !=, <, >, <=, >=); repeatable."),
     ] = None,
     loss: Annotated[
         str,
@@ -65,6 +72,9 @@ def fit(
     ] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the fit, to predict from without the data.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fit a scaling law to a table of runs: parameters with errors, what is identified, predictions."""
@@ -73,10 +83,10 @@ def fit(
     with tidy():
         from pipelines.fitting import judge_table
 
-        found, left_out = judge_table(
+        found = judge_table(
             table,
             law=law,
-            x=x,
+            x=x or (),
             y=y,
             via=via,
             error=error,
@@ -89,13 +99,15 @@ def fit(
             level=level,
             seed=seed,
         )
+        if save is not None:
+            found.save(save, command=shlex.join(["stepladder", *sys.argv[1:]]))
         if json_:
-            print(json.dumps(found.to_dict() | {"left_out": left_out}, ensure_ascii=False, allow_nan=False))
+            print(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
             return
-        _show(Console(highlight=False), found, left_out)
+        _show(Console(highlight=False), found)
 
 
-def _show(console: Console, found: Judgement | TwoStep, left_out: Sequence[str]) -> None:
+def _show(console: Console, found: Judgement | TwoStep) -> None:
     from eval.printing import print_table
     from scaling_report.notation import significant
 
@@ -122,8 +134,10 @@ def _show(console: Console, found: Judgement | TwoStep, left_out: Sequence[str])
     )
     for sentence in told["verdict"]:
         say(sentence)
-    for line in left_out:
+    for line in told["left_out"]:
         say(f"left out: {line}")
+    for line in told["notes"]:
+        say(f"note: {line}")
 
 
 def parse_pair(given: str, option: str) -> tuple[str, str]:

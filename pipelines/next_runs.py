@@ -14,13 +14,15 @@ from eval.files import InputError
 from pipelines import fitting
 from pipelines.cli_fit import parse_pair
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.forecast import choose_curve
 from scaling_report.inputs import find_inputs
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import short
 from scaling_report.optimal.design import design
 from scaling_report.optimal.surface import Cost, Surface, fit_cost
+from scaling_report.sources import open_table, select_runs
+from scaling_report.sources.conditions import positive, read_number
 
 REACH = 10.0  # times the dearest run's FLOPs: the target where none is named
 SPREAD = 4.0  # times the largest size or length that there is, up to which runs are looked for
@@ -121,11 +123,10 @@ def of_folder(folder: Path) -> Runs:
 
 def of_table(table: Path, *, x: Sequence[str], y: str, where: Sequence[str]) -> Runs:
     """The runs of a table whose columns are named as for `fit`. FLOPs that are not there are 6·N·D."""
-    columns = fitting._unique([fitting._input(one, "chinchilla") for one in x], "--x")
-    rows, _ = fitting._read(table, (*columns.values(), y), where)
-    given = {name: np.array([row[column] for row in rows]) for name, column in columns.items()}
-    n, d = find_inputs("chinchilla", given)
-    return Runs(n, d, given.get("c", 6.0 * n * d), np.array([row[y] for row in rows]), y, "n")
+    columns = fitting.unique_pairs([fitting.read_input(one, "chinchilla") for one in x], "--x")
+    found = select_runs(open_table(table), columns, y, where)
+    n, d = find_inputs("chinchilla", found.inputs)
+    return Runs(n, d, found.inputs.get("c", 6.0 * n * d), found.y, y, "n")
 
 
 def _has_surface(runs: Runs, notes: list[str]) -> bool:
@@ -161,14 +162,14 @@ def _target(
         if not ({"n"} <= pairs.keys() <= {"n", "d"}) or (habit is None and "d" not in pairs):
             raise InputError(f"--reach: {reach!r}; FLOPs, or n=…,d=…, are wanted")
         values = {
-            name: fitting._positive(fitting._number(value, f"--reach {name}"), f"--reach {name}")
+            name: positive(read_number(value, f"--reach {name}"), f"--reach {name}")
             for name, value in pairs.items()
         }
         n = values["n"]
         return n, values.get("d") or float(np.exp(np.polyval(np.asarray(habit), np.log(n))))
     flops = REACH * float(runs.c.max())
     if reach is not None:
-        flops = fitting._positive(fitting._number(reach, "--reach"), "--reach")
+        flops = positive(read_number(reach, "--reach"), "--reach")
     if habit is None:
         n_best, d_best, _ = Surface.of(parameters, cost).best(flops)
         if np.isfinite(n_best).all() and np.isfinite(d_best).all():

@@ -66,7 +66,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
 def summarise(
     run: RunFolder, plan: Plan, loaded: LoadedRecipe, outcomes: Mapping[str, Outcome]
 ) -> dict[str, Any]:
-    """The content of run.json: provenance, every rung's settings and fate, curves, samples."""
+    """The content of run.json: provenance, every rung's settings and fate, curves, samples, a passage."""
     corpus, tokens = (_manifest(run, plan, name) for name in ("prepare-corpus", "prepare-tokens"))
     pretrained = [stage for stage in plan.stages if stage.kind == "pretrain"]
     models = [stage for stage in plan.stages if stage.kind in ("pretrain", "fetch")]
@@ -84,6 +84,7 @@ def summarise(
         "stages": [_stage(run, stage, outcomes) for stage in plan.stages],
         "curves": [_curve(run, stage) for stage in _longest(pretrained)],
         "samples": _samples(run, plan),
+        "passage": _passage(run, plan),
     }
 
 
@@ -214,6 +215,32 @@ def _samples(run: RunFolder, plan: Plan) -> list[dict[str, Any]]:
             )
             item["outputs"].append({"rung": rung, "text": sample["output"]})
     return list(items.values())
+
+
+def _passage(run: RunFolder, plan: Plan) -> dict[str, Any] | None:
+    """A piece of one held-out document, and each pretrained rung's nats for its tokens; None without any."""
+    found: dict[str, dict[str, Any]] = {}
+    for stage in plan.stages:
+        path = run.folder(stage) / "facts.json"
+        if stage.kind != "evaluate" or not run.manifest(stage) or not path.is_file():
+            continue
+        made_with = plan.stage(stage.inputs[0])
+        if made_with.kind not in ("pretrain", "fetch") or made_with.settings["seed"] != 0:
+            continue
+        if passage := json.loads(read_text(path)).get("passage"):
+            found[made_with.settings["rung"]] = passage  # of several budgets the longest, planned last
+    if not found:
+        return None
+    document = next(iter(found.values()))["id"]
+    tokens = ("text", "starts", "nats")
+    return {
+        "id": document,
+        "rungs": [
+            {"rung": rung, **{name: one[name] for name in tokens}}
+            for rung, one in found.items()
+            if one["id"] == document
+        ],
+    }
 
 
 def _without_repeated_baselines(results: list[Result]) -> list[Result]:

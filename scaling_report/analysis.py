@@ -46,7 +46,8 @@ def analyse(
 
     The value has the keys format, run, settings, series, surfaces, compute_optimal and comparisons (each
     with the reason why there is none), overlays, loss_to_task, verdict (sentences) and left_out. With
-    `by_run`, results of different runs are kept apart. Only the `outlook` sees the hidden rungs.
+    `by_run`, results of different runs are kept apart. Only the `outlook`, surfaces and
+    compute_optimal see the hidden rungs.
     `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and None comes with
     its reason beside it. Errors are signed, in per cent of the measured value. The same results and settings
     give the same value. Raises `InputError` for a table that contradicts itself.

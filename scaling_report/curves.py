@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.fit import FitResult, fit
+from scaling_report.fits import FitResult, fit
 from scaling_report.forecast import FITTED, Candidate, choose_law
 from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from scaling_report.fit import FitResult
+from scaling_report.fits import FitResult
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
@@ -98,8 +98,7 @@ def measure_covariance(found: FitResult, x: Array, weights: Array | None = None)
     if not lengths.all() or np.linalg.cond(rows / lengths[:, None]) > 1e7:  # beyond what differences resolve
         return None
     inverse = np.linalg.inv(rows @ rows.T / np.outer(lengths, lengths))
-    matrix: Array = spread.variance * inverse * np.outer(size / lengths, size / lengths)
-    return matrix
+    return np.asarray(spread.variance * inverse * np.outer(size / lengths, size / lengths), dtype=np.float64)
 
 
 def errors_of(matrix: Array | None, found: FitResult) -> dict[str, float] | None:
@@ -125,4 +124,7 @@ def compare_errors(delta: Mapping[str, float], refits: Mapping[str, float], dof:
         f"of {name} {significant(own, 2)} beside {significant(other, 2)}"
         for name, (own, other) in apart.items()
     )
-    return [f"Errors by the delta method differ from the refits' ({told}): go by intervals, not by ± s.e."]
+    return [
+        f"Errors by the delta method, for which all runs scatter alike, differ from the refits' ({told}): "
+        "go by the intervals of the refits."
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from scaling_report.collinear import COLLINEAR
-from scaling_report.fit import FitResult
+from scaling_report.fits import FitResult
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
 from scaling_report.shapes import CHANGES, find_hidden

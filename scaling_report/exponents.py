@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_report.fit import FitResult, Solutions, fit, fit_many
+from scaling_report.fits import FitResult, Solutions, fit, fit_many
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LEAST_SQUARES
 

@@ -36,7 +36,8 @@ ANSWER_METRICS = (
 )  # fmt: skip
 # What two models may be measured with each in its own way, the value meaning the same; said where it differs.
 FREE_PARTS = (
-    "context", "stride", "dtype", "errors", "words", "begin", "shots", "max_new_tokens", "stop", "label", "likelihood",
+    "context", "stride", "dtype", "errors", "words", "begin", "shots",
+    "max_new_tokens", "stop", "label", "likelihood",
 )  # fmt: skip
 NOTHING_TO_COMPARE = (
     "No two series measure the same thing and differ in one of family, stage, data, objective or run alone."

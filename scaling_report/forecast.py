@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_report.fit import fit_many
+from scaling_report.fits import fit_many
 from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array
 from scaling_report.target import Target

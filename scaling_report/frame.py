@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from eval.files import InputError
 from eval.results import METRICS, STAGES, Result, same
 from scaling_report.budgets import split_by_budget
-from scaling_report.titles import tell_apart
+from scaling_report.titles import free_id, with_own_titles
 
 AXES = ("non_embedding", "total", "matmul", "flops", "tokens")
 BASELINE_FAMILY = "baseline"
@@ -146,17 +145,10 @@ def from_results(results: Iterable[Result], x: str = "non_embedding", *, by_run:
     for group in sorted(groups.values(), key=_reading_order):
         runs, repeats = _drop_repeats(group)
         left_out.update(repeats)
-        parts = [_make_series(part, baselines, x, taken, length) for part, length in split_by_budget(runs)]
-        series += [replace(one, run=group[0].run) if by_run else one for one in parts]
-    return Frame(_with_own_titles(series), _counted(left_out))
-
-
-def _with_own_titles(series: Sequence[Series]) -> tuple[Series, ...]:
-    named = tell_apart([(one.title, one) for one in series])
-    return tuple(
-        replace(one, title=f"{one.title} ({words})", apart=words) if words else one
-        for one, words in zip(series, named, strict=True)
-    )
+        run = group[0].run if by_run else None
+        parts = split_by_budget(runs)
+        series += [replace(_make_series(part, baselines, x, taken, word), run=run) for part, word in parts]
+    return Frame(with_own_titles(series), _counted(left_out))
 
 
 def _kind(result: Result) -> tuple[str | None, ...]:
@@ -240,7 +232,7 @@ def _make_series(
     """`length`: to which of several budgets the runs were trained; None where there is one."""
     first = runs[0]
     return Series(
-        id=_free_id("-".join((first.stage, first.task, first.metric, first.split, length or "")), taken),
+        id=free_id("-".join((first.stage, first.task, first.metric, first.split, length or "")), taken),
         title=_title(first) + (f", at {length}" if length else ""),
         task=first.task,
         metric=first.metric,
@@ -297,16 +289,6 @@ def _matching(model: Result, baselines: Sequence[Result]) -> tuple[Baseline, ...
             name = result.rung or "baseline"
             found[name] = Baseline(name=name, value=result.value, stderr=result.stderr, n=result.n)
     return tuple(found.values())
-
-
-def _free_id(words: str, taken: set[str]) -> str:
-    """A slug that no other series has: the second of a name becomes `name-2`."""
-    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-    number = 1
-    while (free := slug if number == 1 else f"{slug}-{number}") in taken:
-        number += 1
-    taken.add(free)
-    return free
 
 
 def _counted(left_out: Counter[LeftOut]) -> tuple[LeftOut, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,74 +10,21 @@ import numpy as np
 from eval.files import InputError
 from scaling_report.collinear import reduce_product
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import STARTS, FitResult, fit
-from scaling_report.inputs import find_inputs, order_by_size, times_beyond
+from scaling_report.fits import STARTS, FitResult, fit
+from scaling_report.holdout import hide_places, say_tested
+from scaling_report.inputs import find_inputs
+from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS, Array
-from scaling_report.local import LocalErrors, doubt_errors, measure_local
+from scaling_report.local import doubt_errors, measure_local
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
+from scaling_report.predicting import domain_of, predict_at, say_prediction
 from scaling_report.shapes import find_absent
+from scaling_report.sources import Runs
 from scaling_report.symptoms import find_symptoms
 from scaling_report.uncertainty import Bootstrap, resample, sizes_to_draw
-from scaling_report.weights import RunWeights, weigh_runs
+from scaling_report.weights import weigh_runs
 from scaling_report.wording import count
-
-FAR = 3.0  # times beyond what was fitted, either way
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A fit, and what it is worth. `bootstrap`: None where there is none, the verdict says why.
-
-    `law` is what was asked for; `dropped` are the parameters that it was fitted without, for the data cannot
-    show them, `absent` those that play no part in the curve at the data, whose refits say nothing.
-    `local` are errors without refits; `weighing` what runs weighed by their measured errors, None where all
-    weighed one. `predictions` and `holdout` as `judge` was asked for them, JSON; `verdict` in sentences.
-    """
-
-    fit: FitResult
-    bootstrap: Bootstrap | None
-    level: float
-    predictions: tuple[dict[str, Any], ...]
-    holdout: dict[str, Any] | None
-    identified: bool
-    verdict: tuple[str, ...]
-    law: str
-    local: LocalErrors
-    weighing: RunWeights | None = None
-    dropped: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: missing is None."""
-        found, boot = self.fit, self.bootstrap
-        absent = dict.fromkeys(self.absent)
-        condition = found.condition
-        return {
-            "law": self.law,
-            "formula": LAWS[found.law].formula,
-            "parameters": dict(found.parameters),
-            "standard_errors": boot and boot.standard_errors() | absent,
-            "intervals": boot
-            and {name: list(ends) for name, ends in boot.interval(self.level).items()} | absent,
-            "level": self.level,
-            **self.local.to_dict(),
-            "weights": self.weighing and self.weighing.to_dict(),
-            "loss": found.loss,
-            "objective": found.objective,
-            "n": found.n,
-            "converged": found.converged,
-            "identified": self.identified,
-            "dropped": list(self.dropped),
-            "at_bound": list(found.at_bound),
-            "starts_arrived": found.arrived,
-            "condition": condition if condition is not None and math.isfinite(condition) else None,
-            "second_opinion": dict(found.second_opinion),
-            "bootstrap": boot and {"kind": boot.kind, "replicates": boot.replicates, "failed": boot.failed},
-            "predictions": list(self.predictions),
-            "holdout": self.holdout,
-            "verdict": list(self.verdict),
-        }
 
 
 def judge(
@@ -95,14 +40,15 @@ def judge(
     predict: Sequence[Mapping[str, float]] = (),
     level: float = 0.9,
     seed: int = 0,
+    runs: Runs | None = None,
 ) -> Judgement:
     """Fit a law to a table's columns (each (n,), by input: n, d, c, u, l or, for a curve, as it is called).
 
     Of n, d and c (FLOPs) two give the third by C = 6·N·D. Of a product, inputs that say nothing beside others
-    are dropped. `error` (n,) are standard errors of y, by which runs are weighed (`weigh_runs`). `holdout`
-    hides that many of the largest places (of a surface: those of the most compute, of a law of loss: those of
-    the least loss) from a second fit, which then predicts them. Raises `InputError` for an input that is not
-    given, for `bootstrap` of 1, and as `fit` does.
+    are dropped. `holdout` hides that many of the largest places (of a surface: those of the most compute, of
+    a law of loss: those of the least loss) from a second fit, which then predicts them. `error` (n,) are
+    standard errors of y, by which runs are weighed (`weigh_runs`); `runs` says where the columns come from.
+    Raises `InputError` for an input that is not given, for `bootstrap` of 1, and as `fit` does.
     """
     x = find_inputs(law, columns)
     if bootstrap == 1:
@@ -119,7 +65,7 @@ def judge(
     against, beside = find_symptoms(found, x, y)
     doubts = [*left.sentences, *against, *find_doubts(found, x, boot, level)]
     predictions = tuple(_predict(found, boot, x, at, level) for at in places)
-    tested = _test_on(found, x, y, weights, holdout, starts) if holdout else None
+    tested = hide_places(found, x, y, weights, holdout, starts) if holdout else None
     verdict = [say_fitted(found), *(weighing.sentences if weighing else ()), *doubts, *beside, *why]
     if tested:
         verdict.append(say_tested(tested))
@@ -137,9 +83,15 @@ def judge(
         tuple(verdict),
         law=law,
         local=local,
+        x=x,
+        y=y,
+        inputs=tuple(columns) if LAWS[law].inputs == ("x",) else LAWS[law].inputs,
+        kept=left.rows,
+        starts=starts,
         weighing=weighing,
         dropped=left.dropped,
         absent=find_absent(found, np.atleast_2d(x)),
+        runs=runs,
     )
 
 
@@ -181,47 +133,6 @@ def _typical(found: FitResult) -> str:
     )
 
 
-def _test_on(
-    found: FitResult, x: Array, y: Array, weights: Array, holdout: int, starts: int
-) -> dict[str, Any]:
-    """What a fit without the largest places says of the runs there, beside the last value that it saw."""
-    rows = np.atleast_2d(x)
-    places, place_of_run = np.unique(rows, axis=1, return_inverse=True)
-    order = order_by_size(found.law, places)
-    hidden = np.isin(place_of_run.reshape(-1), order[-holdout:])
-    left = places.shape[1] - holdout
-    if left < LAWS[found.law].sizes_needed:
-        raise InputError(
-            f"holdout: {holdout} of {places.shape[1]} places leaves {max(left, 0)} to fit; hide fewer"
-        )
-    again = fit(
-        found.law,
-        x[..., ~hidden],
-        y[~hidden],
-        weights=weights[~hidden],
-        loss=found.loss,
-        starts=starts,
-    )
-    predicted, measured = again.predict(x[..., hidden]), y[hidden]
-    last = y[np.flatnonzero(place_of_run.reshape(-1) == order[-holdout - 1])].mean()
-    return {
-        "places": holdout,
-        "predicted": predicted.tolist(),
-        "measured": measured.tolist(),
-        "mean_absolute_error_percent": float(100 * np.abs(predicted / measured - 1).mean()),
-        "last_value_error_percent": float(100 * np.abs(last / measured - 1).mean()),
-    }
-
-
-def say_tested(test: Mapping[str, Any]) -> str:
-    """How far off the hidden places were predicted."""
-    names = ("mean_absolute_error_percent", "last_value_error_percent")
-    own, last = (significant(test[name], 2) for name in names)
-    where = "the largest place" if test["places"] == 1 else f"the {count(test['places'], 'largest place')}"
-    said = f"it predicts what is there {own} % off (mean); the last value is {last} % off"
-    return f"Fitted without {where} {said}."
-
-
 def _exponents(found: FitResult, boot: Bootstrap | None, level: float) -> list[str]:
     """How the best size grows with compute, beta / (alpha + beta): Hoffmann et al. 2022, eq. 4."""
     if found.law != "chinchilla":
@@ -240,25 +151,7 @@ def _share(alpha: Any, beta: Any) -> Any:
 
 
 def _predict(found: FitResult, boot: Bootstrap | None, x: Array, at: Array, level: float) -> dict[str, Any]:
-    place = np.atleast_2d(at)[:, 0]
-    even = LOSSES[found.loss].above == 1  # else the curve is no middle that new runs lie about
-    return {
-        "at": dict(zip(LAWS[found.law].inputs, place.tolist(), strict=True)),
-        "value": float(found.predict(at)[0]),
-        "confidence": None if boot is None else boot.confidence(at, level)[0].tolist(),
-        "prediction": None if boot is None or not even else boot.prediction(at, level)[0].tolist(),
-        "times_beyond": times_beyond(found.law, x, place),
-    }
-
-
-def say_prediction(one: Mapping[str, Any], level: float) -> str:
-    """A prediction with its band, or why it has none."""
-    place = ", ".join(f"{name} = {significant(value)}" for name, value in one["at"].items())
-    text = f"At {place}: {significant(one['value'], 4)}"
-    if one["times_beyond"] > FAR:
-        beyond = significant(one["times_beyond"], 2)
-        return f"{text}, {beyond} times beyond what was measured: too far for an interval to be claimed."
-    if one["prediction"] is not None:
-        low, high = (significant(end, 4) for end in one["prediction"])
-        text += f" ({100 * level:.0f} % of new runs between {low} and {high})"
-    return f"{text}."
+    one = predict_at(
+        found.law, found.parameters, at, domain=domain_of(x), loss=found.loss, boot=boot, level=level
+    )
+    return one.split()[0].to_dict()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling_report.delta import compare_errors, errors_of, measure_covariance, measure_spread
-from scaling_report.fit import FitResult
+from scaling_report.fits import FitResult
 from scaling_report.laws import Array
 from scaling_report.profile import profile_intervals
 from scaling_report.uncertainty import Bootstrap

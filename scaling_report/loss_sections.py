@@ -9,11 +9,12 @@ import altair as alt
 
 from scaling_report.axes import metric_axis
 from scaling_report.frame import METRIC_NAMES
-from scaling_report.marks import Spec, chart_controls, data_layer, finish, point_layers
+from scaling_report.loss_to_task import NAMES
+from scaling_report.marks import Spec, chart_controls, data_layer, finish, point_layers, recipe_of
 from scaling_report.notation import MISSING, significant, slug, with_error
 from scaling_report.palette import light
 from scaling_report.parts import Column, Figure, Section, Table
-from scaling_report.wording import LAW_NAMES, capital
+from scaling_report.wording import capital, listed
 
 GROUP = "Task scores against loss"
 Entry = Mapping[str, Any]
@@ -30,8 +31,11 @@ def tell_loss_to_task(entries: Sequence[Entry]) -> tuple[Section, ...]:
 
 def _section(task: str, split: str, entries: Sequence[Entry]) -> Section:
     fitted = [entry["sentence"] for entry in entries if entry["fit"]]
-    bare = dict.fromkeys(entry["no_fit_reason"] for entry in entries if not entry["fit"])
-    why = [f"Without a curve: {reason}." for reason in bare]
+    bare: dict[str, list[str]] = {}
+    for entry in entries:
+        if not entry["fit"]:
+            bare.setdefault(entry["no_fit_reason"], []).append(METRIC_NAMES[entry["metric"]])
+    why = [f"No curve for {listed(names)}: {reason}." for reason, names in bare.items()]
     return Section(
         id=slug(f"loss-to-{task}-{split}"),
         group=GROUP,
@@ -47,8 +51,7 @@ def _figure(entry: Entry) -> Figure:
     spec = loss_chart(entry)
     key = [("measured", "measured" + (", ± one standard error" if any(_errors(entry)) else ""))]
     if entry["fit"]:
-        law = entry["fit"]["law"]
-        key.append(("fit", f"{LAW_NAMES.get(law, law)}, the hidden rungs unseen"))
+        key.append(("fit", f"{NAMES[entry['fit']['law']]}, the hidden rungs unseen"))
     if any(point["held_out"] for point in entry["points"]):
         key.append(("truth", "hidden rung, measured"))
     return Figure(
@@ -58,6 +61,11 @@ def _figure(entry: Entry) -> Figure:
         spec=spec,
         key=tuple(key),
         controls=chart_controls(spec),
+        again=recipe_of(
+            "loss_sections",
+            "loss_chart(entry)",
+            f"(entry,) = [one for one in told['loss_to_task'] if one['series'] == {entry['series']!r}]",
+        ),
     )
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.fit import FitResult, fit
+from scaling_report.fits import FitResult, fit
 from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
-from scaling_report.wording import LAW_NAMES, count
+from scaling_report.wording import count
 
 GRID_POINTS = 60
 # laws of a share over loss, and whether each is of the error, 1 - score, or of the score
 SHARE_LAWS = {"error-decay": True, "sigmoid": False}
+NAMES = {"error-decay": "an exponential decay of the error", "sigmoid": "a sigmoid"}
 Series = Mapping[str, Any]
 
 
@@ -86,6 +87,8 @@ def _best_law(one: Series, points: Sequence[Mapping[str, Any]]) -> tuple[dict[st
     """The law that predicts left-out rungs best, as laws.json holds it; or why there is none."""
     if (one["floor"], one["ceiling"], one["higher_is_better"]) != (0, 1, True):
         return None, "laws over loss are fitted to shares between 0 and 1 of which more is better"
+    if one["trend"]["verdict"] not in ("rises", "falls"):
+        return None, "no clear trend with size"
     if not any(name in LAWS for name in SHARE_LAWS):
         return None, "no law over loss is known"
     seen = [point for point in points if not point["held_out"] and 0 < point["value"] < 1]
@@ -100,6 +103,9 @@ def _best_law(one: Series, points: Sequence[Mapping[str, Any]]) -> tuple[dict[st
         return None, f"{count(sizes, 'rung')} to fit, where a law over loss takes {needed} or more"
     tried = {name: _left_out_error(name, loss, value, weights, rungs) for name in names}
     name = min(tried, key=lambda law: tried[law])
+    naive = _mean_error(value, weights, rungs)
+    if not tried[name] < naive:
+        return None, "the mean of the other rungs predicts one left out as well as a law over loss"
     best = _fit(name, loss, value, weights)
     ends = [point["loss"] for point in points]
     grid = np.linspace(min(ends), max(ends), GRID_POINTS)
@@ -114,6 +120,7 @@ def _best_law(one: Series, points: Sequence[Mapping[str, Any]]) -> tuple[dict[st
         "converged": best.converged,
         "at_bound": list(best.at_bound),
         "left_out_error": tried[name],
+        "left_out_error_of_mean": naive,
         "grid": {"x": _rounded(grid), "fit": _rounded(_scores(best, grid))},
     }
     return entry, None
@@ -138,15 +145,26 @@ def _left_out_error(name: str, loss: Array, value: Array, weights: Array, rungs:
     return float(np.sqrt(np.mean(squares)))
 
 
+def _mean_error(value: Array, weights: Array, rungs: Sequence[str]) -> float:
+    """The same error of the naive guess: a rung left out scores what the others do on average."""
+    squares = []
+    for rung in dict.fromkeys(rungs):
+        out = np.array([other == rung for other in rungs])
+        guess = np.average(value[~out], weights=weights[~out])
+        squares.append(float(np.mean((guess - value[out]) ** 2)))
+    return float(np.sqrt(np.mean(squares)))
+
+
 def _sentence(entry: Mapping[str, Any]) -> str:
     name, loss = METRIC_NAMES[entry["metric"]], METRIC_NAMES[entry["loss"]["metric"]]
     found = entry["fit"]
     if found is None:
         return f"{name[0].upper()}{name[1:]} has no law over loss: {entry['no_fit_reason']}."
-    law = LAW_NAMES.get(found["law"], found["law"])
+    law = NAMES[found["law"]]
     told = (
-        f"Over {loss}, {name} follows {law} ({found['formula']}), which misses a rung left out by"
-        f" {significant(found['left_out_error'], 2)} on average (root mean square)."
+        f"Over {loss}, {name} is fitted with {law} ({found['formula']}), which misses a rung left out by"
+        f" {significant(found['left_out_error'], 2)} (root mean square); the mean of the others misses it by"
+        f" {significant(found['left_out_error_of_mean'], 2)}."
     )
     hidden = [point for point in entry["points"] if point["held_out"]]
     if hidden:

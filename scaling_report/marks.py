@@ -16,6 +16,15 @@ Row = dict[str, Any]
 Spec = dict[str, Any]
 
 
+def recipe_of(module: str, call: str, found: str, file: str = "laws.json") -> str:
+    """Python that makes a chart again beside the report's files: `found` names what `call` is made of."""
+    return (
+        f"import json\nfrom scaling_report.{module} import {call.split('(')[0]}\n\n"
+        f'told = json.load(open("{file}", encoding="utf-8"))\n{found}\n'
+        f"chart = {call}  # Vega-Lite, as `altair.Chart.from_dict(chart)` takes it"
+    )
+
+
 def point_layers(rows: list[Row], told: Sequence[str]) -> list[alt.Chart]:
     """Measured runs, bars from `low` to `high` where they differ; hidden ones as diamonds of another colour.
 
@@ -94,7 +103,7 @@ def finish(
             text={"fontSize": 12, "color": text},
             view={"stroke": None},
         )
-        .to_dict()
+        .to_dict(validate=False)
     )
     if parameters:
         spec["params"] = [{"name": name, "value": value} for name, value in parameters.items()]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from scaling_report.curves import find_candidates
-from scaling_report.fit import fit_many
+from scaling_report.fits import fit_many
 from scaling_report.forecast import Candidate
 from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array, Law

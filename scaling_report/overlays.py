@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eval.results import METRICS, PARAM_CONVENTIONS
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.frame import Series
 from scaling_report.published import LADDERS, PublishedLadder
 from scaling_report.settings import ReportSettings

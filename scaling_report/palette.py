@@ -21,6 +21,13 @@ PALETTE: dict[str, tuple[str, str]] = {
     "fourth": ("#7a3e99", "#cf9ee8"),
     "fifth": ("#86640a", "#e2bf55"),
     "sixth": ("#9b2c4e", "#f190ac"),
+    # how hard a token was to guess, behind text in ink
+    "heat-0": ("#fefdfb", "#16181b"),
+    "heat-1": ("#fbeee2", "#2a2320"),
+    "heat-2": ("#f9ddc5", "#402b20"),
+    "heat-3": ("#f7c9a3", "#57331e"),
+    "heat-4": ("#f4b27f", "#6f3b1a"),
+    "heat-5": ("#ef985a", "#883f0f"),
     # rungs from the smallest to the largest
     "rung-0": ("#86b9a4", "#3f6f72"),
     "rung-1": ("#5fa7a3", "#46838c"),
@@ -53,6 +60,7 @@ def stylesheet() -> str:
     paint = "".join(
         f'.chart [{attribute}="{on_light}"]{{{attribute}:var(--{role})}}'
         for role, (on_light, _) in PALETTE.items()
+        if not role.startswith("heat-")
         for attribute in ("fill", "stroke")
     )
     return (

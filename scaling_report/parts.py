@@ -39,7 +39,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart: file name without suffix, what its tab says, Vega-Lite, and its key as (mark, words) pairs."""
+    """A chart: file name without suffix, what its tab says, Vega-Lite, its key as (mark, words) pairs.
+
+    `again` is Python that makes `chart`, the same Vega-Lite, in the report's folder.
+    """
 
     id: str
     tab: str
@@ -47,6 +50,7 @@ class Figure:
     spec: dict[str, Any]
     key: tuple[tuple[str, str], ...] = ()
     controls: tuple[Control, ...] = ()
+    again: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,34 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A token's text, what it cost in words, and how hot that is: 0 to 5."""
+
+    text: str
+    cost: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A passage as one rung read it."""
+
+    rung: str
+    mean: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of one document, token by token, under every rung; `legend` has a piece for each level."""
+
+    document: str
+    legend: tuple[Piece, ...]
+    strips: tuple[Strip, ...]
+    table: Table | None
+
+
+@dataclass(frozen=True)
 class Story:
     """The whole report in reading order; what is empty is left out. `facts` are (number, words) pairs."""
 
@@ -88,6 +120,7 @@ class Story:
     sections: tuple[Section, ...]
     curves: Figure | None
     samples: tuple[Sample, ...]
+    passage: Passage | None
     rungs: tuple[Table, ...]
     left_out: Table | None
     provenance: tuple[Table, ...]

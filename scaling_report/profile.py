@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from scaling_report.delta import measure_spread
-from scaling_report.fit import FitResult, scale
+from scaling_report.fits import FitResult, scale
 from scaling_report.laws import LAWS, Array, Law
 from scaling_report.losses import LOSSES, Loss
 from scaling_report.solver import descend

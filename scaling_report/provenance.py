@@ -190,3 +190,18 @@ def training_facts(run: Run) -> tuple[tuple[str, str], ...]:
     if seconds:
         facts.append((duration(sum(seconds)), "of training, all rungs together"))
     return tuple(facts)
+
+
+def cost_facts(run: Run, settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Energy and cost of all finished stages, from what the recipe says an hour takes; else nothing."""
+    stages = run.get("stages") or []
+    seconds = sum(stage["seconds"] for stage in stages if stage.get("seconds") is not None)
+    watts, price = settings.get("watts"), settings.get("price_per_hour")
+    facts = []
+    if seconds and watts:
+        energy = significant(watts * seconds / 3.6e6, 2)
+        facts.append((f"{energy} kWh", f"at {watts:g} W over {duration(seconds)}, all stages added up"))
+    if seconds and price:
+        cost = significant(price * seconds / 3600, 2)
+        facts.append((f"{cost} {settings['currency']}", f"at {price:g} an hour over {duration(seconds)}"))
+    return tuple(facts)

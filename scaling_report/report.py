@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 def make_report(
     source: Path | Sequence[Path], settings: ReportSettings, *, out: Path | None = None, force: bool = False
 ) -> Path:
-    """Write index.html, report.md, laws.json, figures/*.svg and manifest.json, the last; returns the page.
+    """Write index.html, report.md, laws.json, figures/*.svg and *.png, manifest.json last; returns the page.
 
     `source` is a run folder (results.jsonl, and run.json where there is one) or a results file of any origin;
     or several of these, whose runs are kept apart and whose report needs an `out`. Of one, the report goes to
@@ -51,20 +51,24 @@ def _check_several(tables: Sequence[Path], out: Path | None) -> None:
 
 def _contents(
     tables: Sequence[Path], runs: Sequence[Mapping[str, Any] | None], settings: ReportSettings
-) -> dict[str, str]:
+) -> dict[str, str | bytes]:
     """Every file of the report by its name in the folder, made before the first one is written."""
     from scaling_report.analysis import analyse
     from scaling_report.markdown import render_markdown
     from scaling_report.page import render_page
+    from scaling_report.saved import versions
     from scaling_report.story import tell
-    from scaling_report.svg import draw, vega_script
+    from scaling_report.svg import draw, rasterise, vega_script
 
     results, run, name = _read(tables, runs)
     laws = analyse(results, settings, run, by_run=len(tables) > 1)
+    made_of = [{"table": table.name, "sha256": hash_file(table)} for table in tables]
+    laws["provenance"] = {"tables": made_of, "versions": versions()}
     story = tell(laws, run, name)
     drawings = {figure.id: draw(figure.spec) for figure in story.figures}
     return {
         **{f"figures/{name}.svg": drawing for name, drawing in drawings.items()},
+        **{f"figures/{name}.png": drawing for name, drawing in rasterise(drawings).items()},
         "laws.json": json.dumps(laws, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "report.md": render_markdown(story),
         "index.html": render_page(story, drawings, vega_script()),
@@ -86,11 +90,11 @@ def _read(
     return merge_results(named), merged, str(merged["run"])
 
 
-def _write(folder: Path, contents: Mapping[str, str], key: str) -> None:
+def _write(folder: Path, contents: Mapping[str, str | bytes], key: str) -> None:
     """Write the files, drop those that only the report before had, and the manifest last."""
     before = _read_manifest(folder)
-    for name, text in contents.items():
-        write_atomic(folder / name, text)
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
     files = {name: hash_file(folder / name) for name in contents}
     for name in set(before.get("files", {})) - set(files):
         (folder / name).unlink(missing_ok=True)

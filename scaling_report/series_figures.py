@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling_report.figures import chosen_fit, metric_chart
-from scaling_report.marks import chart_controls
+from scaling_report.marks import chart_controls, recipe_of
 from scaling_report.notation import slug
 from scaling_report.parts import Figure
 from scaling_report.residuals import residual_chart
@@ -36,6 +36,7 @@ def _figure(series: Series, axis: str, level: float) -> Figure:
         spec=spec,
         key=_key(series, axis, level),
         controls=chart_controls(spec),
+        again=recipe_of("figures", f"metric_chart(series, {axis!r})", _find(series)),
     )
 
 
@@ -53,8 +54,18 @@ def _residuals(series: Series, axes: Sequence[str]) -> list[Figure]:
         description=f"residuals of {series['title']} against {AXIS_NAMES[fit['x']]}",
         spec=residual_chart(series, fit),
         key=tuple(key),
+        again=recipe_of(
+            "residuals",
+            "residual_chart(series, fit)",
+            f"{_find(series)}\n"
+            f"(fit,) = [one for one in series['fits'] if one['x'] == {fit['x']!r} and one['chosen']]",
+        ),
     )
     return [figure]
+
+
+def _find(series: Series) -> str:
+    return f"(series,) = [one for one in told['series'] if one['id'] == {series['id']!r}]"
 
 
 def _key(series: Series, axis: str, level: float) -> tuple[tuple[str, str], ...]:

@@ -59,6 +59,16 @@ class ReportSettings(BaseModel):
         description="Published ladders to draw over the series of the same metric; never fitted with them.",
     )
 
+    watts: float | None = Field(
+        None,
+        gt=0,
+        description="What the machine draws while a stage runs, in watts; the page then tells the energy.",
+    )
+    price_per_hour: float | None = Field(
+        None, gt=0, description="What an hour of the machine costs; the page then tells the cost."
+    )
+    currency: str = Field("USD", min_length=1, max_length=8, description="Of `price_per_hour`.")
+
     @field_validator("x")
     @classmethod
     def _each_axis_once(cls, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:

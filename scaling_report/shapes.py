@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from scaling_report.fit import FitResult
+from scaling_report.fits import FitResult
 from scaling_report.laws import Array, best_size
 from scaling_report.notation import significant
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from scaling_report.laws import Array, Law
@@ -14,6 +17,8 @@ DAMPING_MAX = 1e10  # so short a step that the objective cannot fall any more
 _CORNER_STEPS = 100
 _SMALLEST_BOX = 1e-13  # of working parameters, which are of order one
 _VALUES = 1 << 13  # points of all problems in step: 64 KB an array of them
+_WORTH_THREADS = 4  # such parts
+_THREADS = min(4, os.cpu_count() or 1)  # more would wait for the interpreter
 
 
 def descend(
@@ -25,10 +30,16 @@ def descend(
     Returns theta, objective (M,), and whether each problem arrived.
     """
     rows = max(1, _VALUES // v.shape[-1])
-    parts = [
-        _descend(law, u, v[i : i + rows], weights[i : i + rows], theta[i : i + rows], loss, steps)
-        for i in range(0, len(theta), rows)
-    ]
+
+    def part(i: int) -> tuple[Array, Array, np.ndarray]:
+        return _descend(law, u, v[i : i + rows], weights[i : i + rows], theta[i : i + rows], loss, steps)
+
+    firsts = range(0, len(theta), rows)
+    if len(firsts) < _WORTH_THREADS:
+        parts = [part(i) for i in firsts]
+    else:  # numpy lets go of the interpreter while it computes; who goes first changes no number
+        with ThreadPoolExecutor(_THREADS) as pool:
+            parts = list(pool.map(part, firsts))
     found, objective, converged = zip(*parts, strict=True)
     return np.concatenate(found), np.concatenate(objective), np.concatenate(converged)
 

@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from altair.utils.schemapi import debug_mode
+
 from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
 from scaling_report.loss_sections import tell_loss_to_task
-from scaling_report.marks import chart_controls
+from scaling_report.marks import chart_controls, recipe_of
 from scaling_report.notation import moment, short, significant
 from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
+from scaling_report.passage import read_passage
 from scaling_report.provenance import (
+    cost_facts,
     fact_tables,
     failure_table,
     read_samples,
@@ -30,7 +34,13 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
 
     Such a table may hold models of several runs, so the report has its own `name`, not theirs.
     """
-    run = run or {}
+    # altair checks every part against its schema as it is made, which takes longer than all the fits;
+    # the tests draw every kind of chart, and what is wrong fails there
+    with debug_mode(False):
+        return _tell(laws, run or {}, name)
+
+
+def _tell(laws: Mapping[str, Any], run: Mapping[str, Any], name: str) -> Story:
     hero = _hero(laws["series"])
     sections = {one["id"]: tell_series(one, laws["settings"]) for one in laws["series"]}
     surfaces = tuple(tell_surface(one) for one in laws["surfaces"])
@@ -44,32 +54,27 @@ def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a 
         made=moment(run.get("made")),
         headline=headline,
         lede=lede,
-        facts=_facts(hero, run),
+        facts=(*_facts(hero, run), *cost_facts(run, laws["settings"])),
         failures=failure_table(run),
         hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
         glance=glance(laws["series"]) if laws["series"] else None,
         sections=(
             *surfaces,
-            *_optimal(laws),
+            *(tell_optimal(one) for one in laws["compute_optimal"]),
             *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
-            *tell_compared(laws),
             *tell_loss_to_task(laws["loss_to_task"]),
+            *tell_compared(laws),
+            *([tell_no_optimal(reason)] if (reason := laws["no_compute_optimal_reason"]) else []),
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),
+        passage=read_passage(run),
         rungs=rung_tables(run),
         left_out=_left_out(laws["left_out"]),
         provenance=(*fact_tables(run), *((stages,) if stages else ())),
         command=run.get("command"),
         recipe=run.get("recipe_yaml"),
     )
-
-
-def _optimal(laws: Mapping[str, Any]) -> tuple[Section, ...]:
-    """What budgets are best spent on, or in a sentence why that cannot be told."""
-    if reason := laws["no_compute_optimal_reason"]:
-        return (tell_no_optimal(reason),)
-    return tuple(tell_optimal(one) for one in laws["compute_optimal"])
 
 
 def _hero(series: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -113,6 +118,7 @@ def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
         description="training loss against tokens seen, a line for each run",
         spec=spec,
         controls=chart_controls(spec, tuple(rungs)),
+        again=recipe_of("figures", "learning_curves(told['curves'])", "", "../run.json"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.frame import Frame
 from scaling_report.judge import judge
 from scaling_report.laws import LAWS, Array

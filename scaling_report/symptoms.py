@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import fdtrc
 
-from scaling_report.fit import FitResult
+from scaling_report.fits import FitResult
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
 from scaling_report.trend import ALPHA, ROUNDING

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,17 +35,21 @@ def data_name(fingerprint: str | None) -> str:
     return "data unknown" if fingerprint is None else f"data {fingerprint[:FINGERPRINT_SIGNS]}"
 
 
-def tell_apart(titled: Sequence[tuple[str, Series]]) -> list[str | None]:
-    """For each (title, series) what its title must add to be its own, None where it is already.
+def with_own_titles(series: Sequence[Series]) -> tuple[Series, ...]:
+    """The series, those of the same title with what differs behind it.
 
     As few of the fields as do it, in the order of this module's first line; of signatures the parts that the
     others do not have.
     """
-    words: list[str | None] = []
-    for title, one in titled:
-        same = [other for other_title, other in titled if other_title == title]
-        words.append(_difference(one, same) if len(same) > 1 else None)
-    return words
+    by_title: dict[str, list[Series]] = {}
+    for one in series:
+        by_title.setdefault(one.title, []).append(one)
+    return tuple(
+        replace(one, title=f"{one.title} ({words})", apart=words)
+        if len(same := by_title[one.title]) > 1 and (words := _difference(one, same))
+        else one
+        for one in series
+    )
 
 
 def _difference(one: Series, same: Sequence[Series]) -> str:
@@ -72,3 +78,13 @@ def _own_signature(one: Series, same: Sequence[Series]) -> str:
     parts = (one.signature or "signature unknown").split("|")
     shared = set.intersection(*(set((other.signature or "").split("|")) for other in same))
     return " ".join(part for part in parts if part not in shared) or "no further settings"
+
+
+def free_id(words: str, taken: set[str]) -> str:
+    """A slug that no other series has: the second of a name becomes `name-2`."""
+    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    number = 1
+    while (free := slug if number == 1 else f"{slug}-{number}") in taken:
+        number += 1
+    taken.add(free)
+    return free

@@ -7,18 +7,22 @@ were measured; refits draw runs once for both, so that the errors of both are ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eval.files import InputError
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import STARTS, FitResult, fit, fit_many
+from scaling_report.fits import STARTS, FitResult, fit, fit_many
+from scaling_report.holdout import say_tested
 from scaling_report.inputs import complete, find_inputs, order_by_size, times_beyond
-from scaling_report.judge import say_fitted, say_prediction, say_tested
+from scaling_report.judge import say_fitted
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
+from scaling_report.predicting import say_prediction
+from scaling_report.sources import Runs
 from scaling_report.uncertainty import (
     NOISE_LIMIT,
     NOISE_QUANTILES,
@@ -50,10 +54,17 @@ class TwoStep:
     holdout: dict[str, Any] | None
     identified: bool
     verdict: tuple[str, ...]
+    runs: Runs | None = field(default=None, repr=False, compare=False)
 
     def predict(self, x: Array) -> Array:
         """The accuracy at x (2, n), parameters and tokens: (n,)."""
         return self.fits[1].predict(self.fits[0].predict(x))
+
+    def save(self, path: str | Path, *, command: str | None = None) -> None:
+        """Two laws are two files: raises `InputError`, saying how to save each."""
+        raise InputError(
+            f"{path}: {NAME} is two fits; save each: {STEPS[0]} of the loss, {STEPS[1]} of the accuracy"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it, the objective being the sum of the steps': missing is None."""
@@ -90,6 +101,8 @@ class TwoStep:
             "predictions": list(self.predictions),
             "holdout": self.holdout,
             "verdict": list(self.verdict),
+            "left_out": list(self.runs.left_out) if self.runs else [],
+            "notes": list(self.runs.notes) if self.runs else [],
         }
 
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from scaling_report.fit import FitResult, Solutions, fit_many
+from scaling_report.fits import FitResult, Solutions, fit_many
 from scaling_report.laws import LAWS, Array, Law
 from scaling_report.losses import HUBER, Loss
 
@@ -131,10 +131,10 @@ def resample(
 
     Without `weights` every size counts once, as in `share_weights`.
 
-    From `sizes_to_draw` sizes on, "rungs": sizes drawn with replacement, each with all its runs, redrawn
-    where too few distinct ones are left for the law. Below, "parametric": noise between rungs and between
-    seeds drawn about the fitted curve. Either way each refit's scatter is drawn from its scaled inverse
-    chi-square, which makes the bands of a straight line as wide as Student's t.
+    From as many sizes on as `sizes_to_draw` says, "rungs": sizes drawn with replacement, each with all its
+    runs, redrawn where too few distinct ones are left for the law. Below, "parametric": noise between rungs
+    and between seeds drawn about the fitted curve. Either way each refit's scatter is drawn from its scaled
+    inverse chi-square, which makes the bands of a straight line as wide as Student's t.
     """
     rng = np.random.default_rng(seed)
     law = LAWS[fit.law]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import HUBER, Loss
 from scaling_report.notation import significant

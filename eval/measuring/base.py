@@ -26,7 +26,7 @@ class Item:
     `statistics`: metric -> (k,), or (blocks, k) for a long document in blocks; nothing for an item that
     `failed`, which is a reason. `cut` says that the model could not read all of it, `contaminated` that it
     shares n-grams with train rows; `tokens` are those read and written; `more` is kept beside (probabilities,
-    losses of tokens).
+    losses of tokens); `passage` is a piece of one document, token by token, for the facts.
     """
 
     row: Row
@@ -39,6 +39,7 @@ class Item:
     contaminated: bool = False
     failed: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
+    passage: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """A line of `items.jsonl.gz`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from eval.files import hash_json
 from eval.masking import IGNORED, MASKED, REPLACED, SHARE, MaskVocabulary, mask
 from eval.measuring.base import Asked, Item, Measurement, forward, num_bytes, num_words
+from eval.measuring.passage import passage_of, token_starts
 from eval.metrics import metric_by_name
 from eval.metrics.base import Array
 from eval.model import Model, score_texts
@@ -37,6 +39,7 @@ def begin_perplexity(model: Model, task: LanguageModelling, asked: Asked) -> Mea
         len(asked.rows) < FEW and model.tokenizer.is_fast and any("group" not in row for row in asked.rows)
     )
     begin = begin_id(model.tokenizer)
+    first = next((row["id"] for row in asked.rows), None)
 
     def answer(rows: Sequence[Row]) -> list[Item]:
         texts = [row["text"] for row in rows]
@@ -45,10 +48,14 @@ def begin_perplexity(model: Model, task: LanguageModelling, asked: Asked) -> Mea
         losses = [
             answer.losses for answer in score_texts(model, requests, stride=stride, limits=asked.limits)
         ]
-        starts = [_starts(model, text) if blocks and len(text) > BLOCK else None for text in texts]
-        return [
+        starts = [token_starts(model, text) if blocks and len(text) > BLOCK else None for text in texts]
+        items = [
             _document(task, row, one, start, settings.token_losses)
             for row, one, start in zip(rows, losses, starts, strict=True)
+        ]
+        return [
+            replace(item, passage=passage_of(model, item.row, one)) if item.row["id"] == first else item
+            for item, one in zip(items, losses, strict=True)
         ]
 
     return Measurement(
@@ -133,19 +140,6 @@ def _document(
         tokens=len(losses),
         more={"losses": [round(float(loss), 4) for loss in losses]} if keep_losses else {},
     )
-
-
-def _starts(model: Model, text: str) -> Array:
-    """The character at which each token begins, as a fast tokenizer tells."""
-    offsets = model.tokenizer(
-        text,
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_offsets_mapping=True,
-        split_special_tokens=True,
-        verbose=False,
-    )["offset_mapping"]
-    return np.array([begin for begin, _ in offsets])
 
 
 def _cuts(text: str) -> list[int]:

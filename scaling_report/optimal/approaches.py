@@ -54,8 +54,8 @@ def by_envelope(n: Array, d: Array, c: Array, y: Array, replicates: int, seed: i
     log_c = np.log(c[best])
     won = best[0]
     points = tuple(zip(c[won].tolist(), n[won].tolist(), d[won].tolist(), strict=True))
-    of_n, of_d = (_lines(log_c, np.log(column[best]), np.ones(best.shape, dtype=bool)) for column in (n, d))
-    return Line(of_n, of_d, kind="runs drawn again within each bin", failed=0, points=points)
+    of_n, of_d = (_lines(log_c, np.log(one[best]), np.ones(best.shape, dtype=bool)) for one in (n, d))
+    return Line(of_n, of_d, "runs drawn again within each bin", 0, points)
 
 
 def by_parabolas(

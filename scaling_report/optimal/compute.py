@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.files import InputError
 from scaling_report.doubts import find_doubts
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.laws import Array
 from scaling_report.laws.surfaces import CHINCHILLA
 from scaling_report.optimal.approaches import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from scaling_report.fit import FitResult
+from scaling_report.fits import FitResult
 from scaling_report.laws import LAWS, Array
 from scaling_report.uncertainty import measure_scatter
 

@@ -85,7 +85,7 @@ def frontier_chart(value: Value) -> Spec:
     )
     layers = [mark.encode(tooltip=tooltip("loss", "tokens"))]
     layers += [layer for name in known if (layer := _band(value, name, y_domain))]
-    layers.append(_lines(value, known))
+    layers.append(_lines(value, known, y_domain))
     layers += [_points(one) for one in value["approaches"] if one["exponent_n"] is not None and one["points"]]
     x = alt.X("x:Q", scale=alt.Scale(type="log", domain=domain, nice=False), axis=log_axis("flops", domain))
     y = alt.Y(
@@ -113,20 +113,22 @@ def _band(value: Value, name: str, y_domain: Sequence[float]) -> alt.Chart | Non
     )
 
 
-def _lines(value: Value, known: Sequence[str]) -> alt.Chart:
+def _lines(value: Value, known: Sequence[str], y_domain: Sequence[float]) -> alt.Chart:
+    low, high = y_domain  # a clipped layer would need ids, which may meet in a page
     rows = [
         {"x": c, "y": n, "approach": STYLES[name][0]}
         for name in known
         for c, n in zip(value["frontier"]["flops"], value["frontier"][name]["n"], strict=True)
+        if low <= n <= high
     ]
     words, roles, dashes = zip(*(STYLES[name] for name in known), strict=True)
     legend = alt.Legend(
-        orient="bottom", title=None, symbolType="stroke", symbolStrokeWidth=2.4, columns=3, labelLimit=260
+        orient="bottom", title=None, symbolType="stroke", symbolStrokeWidth=2.4, columns=2, labelLimit=260
     )
     colours = alt.Scale(domain=list(words), range=[light(role) for role in roles])
     return (
         data_layer(rows)
-        .mark_line(strokeWidth=2, clip=True)
+        .mark_line(strokeWidth=2)
         .encode(
             color=alt.Color("approach:N", sort=None, scale=colours, legend=legend),
             strokeDash=alt.StrokeDash(
@@ -165,8 +167,10 @@ def _budget_colour(names: Sequence[str]) -> alt.Color:
         orient="bottom",
         title="FLOPs",
         titleFontWeight="normal",
+        titleFontSize=12,
+        titleColor=light("muted"),
         symbolType="circle",
-        columns=6,
+        columns=3,
         values=list(shown),
     )
     scale = alt.Scale(domain=list(names), range=rung_colours(len(names)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scaling_report.notation import short
 
 TOLERANCE = 0.10  # FLOPs of one budget differ by at most this
 SIZES_NEEDED = 3  # points of a parabola
+_REACH = (1 + TOLERANCE) * (1 + 1e-9)  # a rounding error is no other budget
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,31 @@ class Group:
 
 def group_by_flops(n: Array, c: Array) -> list[np.ndarray]:
     """The runs' places by budget, cheapest first: windows of `TOLERANCE`, those with the most sizes first."""
-    left = np.argsort(c, kind="stable")
+    order = np.argsort(c, kind="stable")
+    apart = np.flatnonzero(c[order][1:] > c[order][:-1] * _REACH) + 1
+    groups = [group for part in np.split(order, apart) for group in _windows(part, n, c)]
+    return sorted(groups, key=lambda group: float(c[group[0]]))
+
+
+def _windows(left: np.ndarray, n: Array, c: Array) -> list[np.ndarray]:
+    """Windows of the places `left`, cheapest first, until none is left."""
     groups = []
     while left.size:
-        ends = np.searchsorted(c[left], c[left] * (1 + TOLERANCE) * (1 + 1e-9), side="right")
-        sizes = [np.unique(n[left[i:end]]).size for i, end in enumerate(ends)]
-        start = int(np.argmax(sizes))
-        groups.append(left[start : ends[start]])
-        left = np.delete(left, np.arange(start, ends[start]))
-    return sorted(groups, key=lambda group: float(c[group[0]]))
+        ends = np.searchsorted(c[left], c[left] * _REACH, side="right").tolist()
+        sizes = n[left].tolist()
+        seen: Counter[float] = Counter()
+        end, most, best = 0, 0, 0
+        for start, stop in enumerate(ends):
+            seen.update(sizes[end:stop])
+            end = stop
+            if len(seen) > most:
+                most, best = len(seen), start
+            seen[sizes[start]] -= 1
+            if not seen[sizes[start]]:
+                del seen[sizes[start]]
+        groups.append(left[best : ends[best]])
+        left = np.delete(left, np.arange(best, ends[best]))
+    return groups
 
 
 def fit_groups(n: Array, d: Array, c: Array, y: Array) -> list[Group]:

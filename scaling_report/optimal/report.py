@@ -48,9 +48,9 @@ def _kind(one: Pooled) -> tuple[str | None, ...]:
 
 def _best_convention(conventions: Sequence[Pooled]) -> Pooled:
     """The first one by which FLOPs go as k·N·D, else the one that comes nearest to a power of N."""
-    errors = [fit_cost(one.n, one.d, one.c).worst for one in conventions]
-    even = [one for one, worst in zip(conventions, errors, strict=True) if worst <= EVEN]
-    return even[0] if even else conventions[int(np.argmin(errors))]
+    costs = [fit_cost(one.n, one.d, one.c) for one in conventions]
+    even = [one for one, cost in zip(conventions, costs, strict=True) if cost.p == 1 and cost.worst <= EVEN]
+    return even[0] if even else conventions[int(np.argmin([cost.worst for cost in costs]))]
 
 
 def losses_of(pooled: Sequence[Pooled]) -> list[Pooled]:

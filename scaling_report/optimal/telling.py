@@ -56,17 +56,23 @@ def _sentences(value: Value) -> list[str]:
     told = []
     if not known:
         told.append(f"What a budget is best spent on cannot be told: {value['reason']}.")
+        told += _of_doubt(value)
     else:
         told.append(f"The best size grows as {listed([_exponent(one) for one in reversed(known)])}.")
+        told += _of_doubt(value)
         told += _of_bias(value, known)
         told += _of_budget(value)
         told += _of_off_size(value)
-    surface = value["surface"]
-    if surface and surface["doubts"]:
-        told.append(f"The fitted surface is in doubt. {' '.join(surface['doubts'])}")
     told.append(_of_cost(value))
     told += _of_groups(value)
     return told
+
+
+def _of_doubt(value: Value) -> list[str]:
+    surface = value["surface"]
+    if not surface or not surface["doubts"]:
+        return []
+    return [f"The fitted surface is in doubt, and what rests on it, too. {' '.join(surface['doubts'])}"]
 
 
 def _exponent(one: Value) -> str:

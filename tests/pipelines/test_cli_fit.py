@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.files import hash_file
+from eval.results import write_results
 from pipelines.cli import main
 from scaling_report.laws import chinchilla, sigmoid
+from scaling_report.saved import FittedLaw
+from tests.scaling_report.synthetic import ladder, result
 
 TRUTH = {"E": 1.8, "A": 480.0, "B": 2100.0, "alpha": 0.35, "beta": 0.37}
 SURFACE = ("--law", "chinchilla", "--x", "n=params", "--x", "d=tokens", "--y", "loss", "--bootstrap", "50")
@@ -91,6 +95,45 @@ def test_a_curve_takes_one_column(
     assert found["predictions"][0]["value"] == pytest.approx(1.6 + 16.5 * 2e6**-0.35)
 
 
+def test_a_fit_is_kept_with_the_command_that_made_it(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (*SURFACE, "--where", "loss<9", "--predict", "n=2e9,d=2e11", "--save", "kept/law.json", "--json")
+    code, out, _ = run(monkeypatch, capsys, "runs.csv", *asked)
+    assert code == 0
+    law = FittedLaw.load(table.parent / "kept" / "law.json")
+    assert law.predict(n=2e9, d=2e11).to_dict() == json.loads(out)["predictions"][0]
+    assert law.provenance["command"].startswith("stepladder fit runs.csv --law chinchilla")
+    assert law.provenance["x"] == {"n": "params", "d": "tokens"}
+    assert law.provenance["sha256"] == hash_file(table)
+
+
+def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = result("bits_per_byte", 2.0, split="validation")
+    write_results(tmp_path / "run" / "results.jsonl", [*ladder(), more])
+    asked = (str(tmp_path / "run"), "--law", "power", "--x", "n", "--y", "bits_per_byte", "--bootstrap", "0")
+    code, _, err = run(monkeypatch, capsys, *asked)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "split is 'test' (10 rows), 'validation' (1 row); choose with --where 'split=test'" in err
+    code, out, _ = run(monkeypatch, capsys, *asked, "--where", "split=test")
+    assert code == 0
+    assert "y = a·x^-b · 10 runs" in out
+    assert "left out: 1 row by --where" in out
+    (tmp_path / "runs.jsonl").write_text(
+        "\n".join(
+            json.dumps({"n": n, "d": d, "loss": chinchilla(n, d, **TRUTH), "flops": 600 * n * d})
+            for n in np.geomspace(1e7, 1e9, 4)
+            for d in np.geomspace(1e9, 1e11, 4)
+        )
+    )
+    asked = (str(tmp_path / "runs.jsonl"), "--law", "chinchilla", "--y", "loss", "--bootstrap", "0")
+    code, out, _ = run(monkeypatch, capsys, *asked)
+    assert code == 0
+    assert "its FLOPs are 100 times 6·n·d (median)" in out.split("note: ")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -115,10 +158,11 @@ def test_a_curve_takes_one_column(
             "runs.csv: has no column 'token'; did you mean 'tokens'? there are params, tokens",
         ),
         (("runs.csv", *SURFACE[:6], "--y", "who"), "runs.csv: row 1: who: 'me' is no number; write one"),
-        (("runs.csv", *SURFACE, "--where", "loss=3"), "--where: 'loss=3'; COLUMN<NUMBER is wanted"),
+        (("runs.csv", *SURFACE, "--where", "loss~3"), "--where: 'loss~3'; COLUMN<NUMBER is wanted"),
+        (("runs.csv", *SURFACE, "--where", "loss<low"), "--where: 'low' is no number; write one"),
         (
             ("runs.csv", *SURFACE, "--where", "loss<0"),
-            "runs.csv: no rows to fit; give some, or another --where",
+            "runs.csv: no rows to fit (17 rows by --where; 1 row without a number (row 17)); give some, or",
         ),
         (("runs.csv", *SURFACE, "--where", "loss<2.5"), "distinct pairs of n and d for 5 parameters"),
         (("zero.csv", *SURFACE), "zero.csv: row 1: params: 0; laws need finite numbers above zero"),

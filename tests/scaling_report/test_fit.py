@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from eval.files import InputError
-from scaling_report.fit import fit, fit_many
+from scaling_report.fits import fit, fit_many
 from scaling_report.laws import CURVES, LAWS
 from scaling_report.losses import DELTA, LEAST_SQUARES, huber
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.forecast import (
     Candidate,
     backtest,

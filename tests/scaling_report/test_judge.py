@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eval.files import InputError
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.inputs import find_inputs
 from scaling_report.judge import judge
 from scaling_report.laws import LAWS, Array, chinchilla

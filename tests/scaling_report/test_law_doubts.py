@@ -8,7 +8,8 @@ import pytest
 from eval.files import InputError
 from scaling_report.collinear import reduce_product
 from scaling_report.inputs import find_inputs, order_by_size, times_beyond
-from scaling_report.judge import Judgement, judge
+from scaling_report.judge import judge
+from scaling_report.judgement import Judgement
 from scaling_report.laws import (
     LAWS,
     Array,

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom
 
 from eval.files import InputError
-from scaling_report.fit import fit, fit_many
+from scaling_report.fits import fit, fit_many
 from scaling_report.laws import (
     LAWS,
     Array,

@@ -17,7 +17,9 @@ from scaling_report.analysis import analyse
 from scaling_report.markdown import escape, fence, render_markdown
 from scaling_report.notation import duration, moment, short, significant, with_error
 from scaling_report.page import inline_json, keep_whole, render_page
+from scaling_report.palette import PALETTE
 from scaling_report.parts import Story
+from scaling_report.provenance import cost_facts
 from scaling_report.settings import ReportSettings
 from scaling_report.story import tell
 from scaling_report.svg import draw, vega_script
@@ -112,7 +114,9 @@ def test_the_hero_is_bits_per_byte_and_every_other_series_follows_once(story, se
     ids = [series["id"] for series in json.loads(_laws())["series"]]
     assert story.hero is not None
     assert story.hero.title == "Bits per byte, test"
-    assert sorted([story.hero.id, *(section.id for section in story.sections)]) == sorted(ids)
+    *others, optimal = story.sections
+    assert sorted([story.hero.id, *(section.id for section in others)]) == sorted(ids)
+    assert optimal.id == "compute-optimal"
     anchors = [attributes["id"] for _, attributes in seen.elements if attributes.get("id")]
     assert len(anchors) == len(set(anchors))
     links = [attributes["href"] for tag, attributes in seen.elements if tag == "a"]
@@ -284,3 +288,57 @@ def test_inline_json_cannot_end_its_script_and_reads_back():
 )
 def test_numbers_are_written_as_people_write_them(written, wanted):
     assert written == wanted
+
+
+def test_every_chart_can_be_made_again_from_the_reports_own_files(story, tmp_path, monkeypatch):
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "laws.json").write_text(_laws(), encoding="utf-8")
+    (tmp_path / "run.json").write_text(json.dumps(sample_run()), encoding="utf-8")
+    monkeypatch.chdir(report)
+    for figure in story.figures[:3] + story.figures[-3:]:  # two axes, residuals; loss, learning curves
+        made: dict[str, Any] = {}
+        exec(figure.again, made)
+        assert made["chart"] == figure.spec, figure.id
+
+
+def test_energy_and_cost_are_told_where_the_recipe_says_what_an_hour_takes():
+    run = {"stages": [{"seconds": 1800.0}, {"seconds": 5400.0}, {"seconds": None}]}
+    told = {"watts": 65.0, "price_per_hour": 0.4, "currency": "EUR"}
+    assert cost_facts(run, told) == (
+        ("0.13 kWh", "at 65 W over 2 h 00 min, all stages added up"),
+        ("0.80 EUR", "at 0.4 an hour over 2 h 00 min"),
+    )
+    assert cost_facts(run, {"watts": None, "price_per_hour": None}) == ()
+
+
+def test_a_passage_is_shown_whole_under_every_rung_with_the_nats_of_its_tokens(story):
+    passage = {
+        "id": "a.py",
+        "rungs": [
+            {"rung": "13k", "text": "def f(" + HOSTILE, "starts": [0, 3, 5], "nats": [0.2, 3.0, 9.25]},
+            {"rung": "1m", "text": "def f(" + HOSTILE, "starts": [0, 3, 5], "nats": [0.1, 1.5, 4.0]},
+        ],
+    }
+    told = tell(_few(), {**sample_run(), "passage": passage})
+    assert told.passage is not None
+    assert [piece.level for piece in told.passage.strips[0].pieces] == [0, 3, 5]
+    html = _page(told)
+    assert Seen(html).text.count("(" + HOSTILE) == 3  # two strips and the table
+    assert 'title="9.25 nats"' in html
+    assert told.passage.table is not None
+    assert told.passage.table.rows[0] == ("def", "0.20", "0.10")
+    assert "A passage" not in _page(tell(_few(), sample_run()))
+
+
+def test_text_on_every_heat_can_be_read_in_both_schemes():
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for scheme in range(2):
+        ink = luminance(PALETTE["ink"][scheme])
+        for level in range(6):
+            light, dark = sorted((ink, luminance(PALETTE[f"heat-{level}"][scheme])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3

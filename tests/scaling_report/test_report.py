@@ -13,7 +13,7 @@ import scaling_report.analysis
 import scaling_report.report
 import scaling_report.sections
 import scaling_report.svg
-from eval.files import InputError, write_atomic
+from eval.files import InputError, hash_file, write_atomic
 from eval.results import read_results, write_results
 from scaling_report.report import make_report
 from scaling_report.settings import ReportSettings
@@ -70,6 +70,7 @@ def test_a_whole_report_from_a_run_folder(run):
     assert set(manifest["files"]) == set(_bytes(folder)) - {"manifest.json"}
     assert {"index.html", "report.md", "laws.json", "figures/learning-curves.svg"} <= set(manifest["files"])
     laws = json.loads((folder / "laws.json").read_text())
+    assert laws.pop("provenance")["tables"][0]["sha256"] == hash_file(run / "results.jsonl")
     assert laws == json.loads(_laws(SETTINGS))
     assert page.stat().st_size <= 2_000_000
     assert laws["verdict"][0] in (folder / "report.md").read_text()

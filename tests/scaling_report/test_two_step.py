@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.files import InputError
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.laws import LAWS, Array, chinchilla, sigmoid
 from scaling_report.two_step import bands, judge_two_step, resample_both
 from scaling_report.uncertainty import resample

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from scaling_report.fit import FitResult, fit
+from scaling_report.fits import FitResult, fit
 from scaling_report.laws import LAWS
 from scaling_report.losses import LEAST_SQUARES
 from scaling_report.uncertainty import measure_scatter, resample, share_weights

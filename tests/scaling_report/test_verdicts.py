@@ -10,7 +10,7 @@ import pytest
 from eval.results import Result
 from scaling_report.analysis import analyse
 from scaling_report.curves import fit_axis
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.frame import Series, from_results
 from scaling_report.judge import judge
 from scaling_report.laws import Array

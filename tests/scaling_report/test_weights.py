@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from scaling_report.fit import fit
+from scaling_report.fits import fit
 from scaling_report.judge import judge
 from scaling_report.losses import LEAST_SQUARES
 from scaling_report.weights import weigh_runs

@@ -1,0 +1,111 @@
+"""One call from anybody's table to a judged law: what the package offers and the command calls."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from eval.files import InputError
+from scaling_report import two_step
+from scaling_report.fits import STARTS
+from scaling_report.judge import judge
+from scaling_report.judgement import Judgement
+from scaling_report.laws import LAWS
+from scaling_report.losses import LOSSES
+from scaling_report.sources import Table, open_table, select_runs
+
+_TRIAD = ("n", "d", "c")  # of parameters, tokens and FLOPs two give the third
+INPUTS_OF: Mapping[str, tuple[str, ...]] = {
+    **{name: law.inputs for name, law in LAWS.items()},
+    two_step.NAME: two_step.INPUTS,
+}
+
+
+def fit(
+    law: str,
+    table: Any,
+    *,
+    x: Mapping[str, str] | str | None = None,
+    y: str,
+    via: str | None = None,
+    error: str | None = None,
+    where: str | Sequence[str] = (),
+    loss: str = "huber",
+    starts: int = STARTS,
+    bootstrap: int = 400,
+    holdout: int = 0,
+    predict: Sequence[Mapping[str, float]] = (),
+    level: float = 0.9,
+    seed: int = 0,
+) -> Judgement | two_step.TwoStep:
+    """Fit `law` to the runs of `table`: parameters with errors, what is identified, what the law predicts.
+
+    `table` is a path (a table, a run folder, lm-evaluation-harness or Trainer files) or a table in memory
+    (columns by name, rows, a data frame). `x` names a column for each input (n parameters, d tokens, c
+    FLOPs, …), or the column of a law of one input; without it the columns are called as the inputs are.
+    `where` (such as "split=test") says which rows. `via` is the column of the task's loss, which the law
+    two-step goes through, `error` that of y's standard errors, by which runs weigh. The rest is as in
+    `scaling_report.judge.judge`. Raises `InputError` for whatever of this is not there or cannot be.
+    """
+    find_name(law, INPUTS_OF, "law")
+    find_name(loss, LOSSES, "loss")
+    opened = open_table(table)
+    columns = _columns(law, opened, x) | _through(law, via)
+    runs = select_runs(
+        opened, columns, y, [where] if isinstance(where, str) else where, [error] if error else ()
+    )
+    how: dict[str, Any] = {
+        "loss": loss,
+        "starts": starts,
+        "bootstrap": bootstrap,
+        "holdout": holdout,
+        "predict": predict,
+        "level": level,
+        "seed": seed,
+    }
+    if law == two_step.NAME:
+        if error is not None:
+            raise InputError(f"--error: {law} does not weigh runs; leave it out")
+        return replace(two_step.judge_two_step(runs.inputs, runs.y, **how), runs=runs)
+    errors = runs.others[error] if error else None
+    return judge(law, runs.inputs, runs.y, error=errors, runs=runs, **how)
+
+
+def find_name(name: str, known: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError`, beginning with `where`, for a name that is not `known`."""
+    if name not in known:
+        near = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"{where}: {name!r} is not known; {hint}there are {', '.join(known)}")
+
+
+def _through(law: str, via: str | None) -> dict[str, str]:
+    if law == two_step.NAME and via is None:
+        raise InputError(
+            f"{law}: needs the task's loss, which the accuracy is a function of; name it with --via COLUMN"
+        )
+    if law != two_step.NAME and via is not None:
+        raise InputError(f"--via: {law} goes through no loss; leave it out, or fit two-step")
+    return {} if via is None else {"l": via}
+
+
+def _columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> dict[str, str]:
+    """The column of each input."""
+    inputs = _TRIAD[:2] if law == two_step.NAME else LAWS[law].inputs
+    if isinstance(x, str):
+        if len(inputs) != 1:
+            raise InputError(
+                f"x: {law} is of {', '.join(inputs)}; give a column for each, such as {{'n': 'N'}}"
+            )
+        return {x if inputs == ("x",) else inputs[0]: x}
+    if x is not None:
+        return dict(x)
+    if inputs == ("x",):
+        raise InputError(f"x: {law} is of one input, whichever it is; name its column")
+    there = table.columns
+    found = [name for name in inputs if name in there]
+    if any(name in _TRIAD and name not in there for name in inputs):
+        found += [name for name in _TRIAD if name in there and name not in found]
+    return {name: name for name in found}
