@@ -85,10 +85,10 @@ def _of_bias(value: Value, known: Sequence[Value]) -> list[str]:
     off = [one for one in known if one["name"] != "surface" and one["bias"] is not None]
     if not off:
         return []
-    parts = [f"{signed(one['bias'])} by {SPOKEN[one['name']]}" for one in off]
+    parts = [f"{signed(one['bias'])} ({SPOKEN[one['name']]})" for one in off]
     return [
         "Were the fitted surface true and no run noisy, at these very runs the exponent would come out wrong "
-        f"all the same, {listed(parts)}."
+        f"by {listed(parts)}."
     ]
 
 
@@ -134,9 +134,8 @@ def _of_groups(value: Value) -> list[str]:
     rejected = [group for group in groups if group["rejected"]]
     told = []
     if rejected:
-        told.append(
-            f"{len(rejected)} of {count(len(groups), 'FLOPs budget')} give no vertex; the table says why."
-        )
+        many = count(len(rejected), "FLOPs budget")
+        told.append(f"Without a vertex: {many} of {len(groups)}; the table says why.")
     if value["alone"]:
         stand = "stands" if value["alone"] == 1 else "stand"
         told.append(

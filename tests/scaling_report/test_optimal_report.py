@@ -124,7 +124,7 @@ def test_vertices_are_diamonds_where_the_value_has_them_and_rejected_runs_are_ho
     diamonds = shapes["diamond", True]
     assert [(row["x"], row["y"]) for row in diamonds] == [(g["n"], g["loss"]) for g in value["groups"][1:]]
     assert len(shapes[None, False]) == 6
-    assert "1 of three FLOPs budgets give no vertex" in " ".join(tell_optimal(value).sentences)
+    assert "Without a vertex: one FLOPs budget of 3" in " ".join(tell_optimal(value).sentences)
 
 
 def test_a_ladder_of_one_length_says_which_runs_it_takes() -> None:
