@@ -51,7 +51,7 @@ def analyse(results: Iterable[Result], settings: ReportSettings) -> dict[str, An
         "settings": settings.model_dump(mode="json"),
         "series": series,
         "verdict": _verdict(frame.series, series),
-        "left_out": [asdict(entry) for entry in frame.left_out],
+        "left_out": [dict(vars(entry)) for entry in frame.left_out],
         "loss_to_task": loss_to_task(series),
     }
 
