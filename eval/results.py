@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ class Result:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Result:
         """A Result from one JSON object; `InputError` for fields unknown or absent."""
-        names = [field.name for field in dataclasses.fields(cls)]
+        names = field_names()
         if unknown := sorted(set(row) - set(names)):
             raise InputError(f"result: unknown field {unknown[0]!r}; the fields are {', '.join(names)}")
         if absent := [name for name in names if name not in row]:
@@ -145,7 +146,13 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-able values, in the order of the fields."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: getattr(self, name) for name in field_names()}
+
+
+@cache
+def field_names() -> tuple[str, ...]:
+    """The fields of a result in order; looked up once, as tables of results are long."""
+    return tuple(field.name for field in dataclasses.fields(Result))
 
 
 def read_results(path: Path) -> list[Result]:
@@ -192,7 +199,7 @@ def _check_words(result: Result) -> None:
 
 
 def _check_missing(result: Result) -> None:
-    fields = {field.name for field in dataclasses.fields(result)}
+    fields = field_names()
     for field, reason in result.missing.items():
         if field not in fields:
             raise InputError(f"result: missing names {field!r}, which is no field of a result")

@@ -75,7 +75,7 @@ def analyse(
         "overlays": overlays,
         "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
         "loss_to_task": loss_to_task(series),
-        "left_out": [*(asdict(entry) for entry in frame.left_out), *not_drawn],
+        "left_out": [*(dict(vars(entry)) for entry in frame.left_out), *not_drawn],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
 from scaling_report.loss_sections import tell_loss_to_task
 from scaling_report.marks import chart_controls, recipe_of
-from scaling_report.notation import moment, short, significant
+from scaling_report.notation import integer, moment, short, significant
 from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.passage import read_passage
@@ -27,6 +28,8 @@ from scaling_report.provenance import (
 )
 from scaling_report.sections import glance, summarise_tasks, tell_series
 from scaling_report.surface_view import tell_surface
+
+LEFT_OUT_SHOWN = 60  # more are counted by their reasons; laws.json lists all
 
 
 def tell(laws: Mapping[str, Any], run: Mapping[str, Any] | None, name: str = "a table of results") -> Story:
@@ -124,5 +127,7 @@ def _curves(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 def _left_out(entries: Sequence[Mapping[str, str]]) -> Table | None:
     columns = (Column("Left out", numeric=False), Column("Why", numeric=False))
-    rows = tuple((entry["what"], entry["reason"]) for entry in entries)
+    rows = tuple((entry["what"], entry["reason"]) for entry in entries[:LEFT_OUT_SHOWN])
+    rest = Counter(entry["reason"] for entry in entries[LEFT_OUT_SHOWN:])
+    rows += tuple((f"and {integer(number)} more", reason) for reason, number in rest.most_common(10))
     return Table("Not in the fits", columns, rows) if rows else None

@@ -314,6 +314,30 @@ def test_rolling_perplexity_is_lm_evaluation_harness_own(
     assert found.of("byte_perplexity").value == pytest.approx(by_byte, rel=1e-4)
 
 
+@pytest.mark.parametrize("text_words", [20, 600])
+def test_a_passage_of_the_first_document_has_the_losses_of_its_tokens(
+    language_model: Path, tmp_path: Path, text_words: int
+) -> None:
+    """A short text whole; of a long one some hundred characters, told from the losses of all tokens."""
+    rng = np.random.default_rng(5)
+    text = words(rng, text_words // 2) + "\n" + words(rng, text_words // 2)
+    write_jsonl(tmp_path / "test.jsonl", [{"id": "a", "text": text}, {"id": "b", "text": "a cat"}])
+    settings = FAST.model_copy(update={"token_losses": True})
+    found = evaluate_kept(language_model, "perplexity", tmp_path, settings=settings)
+    passage = found.facts["passage"]
+    assert passage["id"] == "a"
+    assert passage["text"] in text
+    assert len(passage["starts"]) == len(passage["nats"])
+    if text_words == 20:
+        assert passage["text"] == text
+        assert sum(passage["nats"]) == pytest.approx(sum(found.items[0]["losses"]), abs=0.01)
+    else:
+        assert 360 <= len(passage["text"]) < 400
+        assert text.index(passage["text"]) >= len(text) // 3
+    plain = evaluate_kept(language_model, "perplexity", tmp_path, settings=FAST)
+    assert plain.facts["passage"] == passage
+
+
 def test_own_choices_from_a_table(language_model: Path, tmp_path: Path) -> None:
     (tmp_path / "quiz.csv").write_text(
         "question,a,b,answer\nWhere sat the cat?,on the mat,on the moon,A\nWhat is 44?,a cat,a number,B\n"

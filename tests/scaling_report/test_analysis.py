@@ -98,6 +98,11 @@ def test_the_hidden_rung_is_predicted_within_its_interval_and_better_than_naivel
     assert f"{forecast['actual']:.4g}" in forecast["sentence"]
 
 
+def _blind(entry: dict[str, Any]) -> dict[str, Any]:
+    """A fit but for the last residual, the hidden rung's, which tells how far that lies off."""
+    return {**entry, "residuals": entry["residuals"][:-1]}
+
+
 def test_fits_never_see_the_hidden_value(found: dict[str, Any]) -> None:
     table = [
         replace(one, value=one.value * 1.3)
@@ -107,7 +112,7 @@ def test_fits_never_see_the_hidden_value(found: dict[str, Any]) -> None:
         if one.value is not None
     ]
     moved, before = series_of(analyse(table, QUICK), "bits_per_byte"), series_of(found, "bits_per_byte")
-    assert moved["fits"] == before["fits"]
+    assert [_blind(one) for one in moved["fits"]] == [_blind(one) for one in before["fits"]]
     assert moved["forecast"]["predicted"] == before["forecast"]["predicted"]
     assert moved["forecast"]["interval"] == before["forecast"]["interval"]
     assert not moved["forecast"]["inside"]

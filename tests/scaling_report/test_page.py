@@ -115,8 +115,11 @@ def test_the_hero_is_bits_per_byte_and_every_other_series_follows_once(story, se
     assert story.hero is not None
     assert story.hero.title == "Bits per byte, test"
     *others, optimal = story.sections
-    assert sorted([story.hero.id, *(section.id for section in others)]) == sorted(ids)
     assert optimal.id == "compute-optimal"
+    of_metrics = [one.id for one in others if not one.id.startswith("loss-to-")]
+    assert sorted([story.hero.id, *of_metrics]) == sorted(ids)
+    against_loss = [one.title for one in story.sections if one.id.startswith("loss-to-")]
+    assert against_loss == ["code-to-docstring, test", "module-classification, test"]
     anchors = [attributes["id"] for _, attributes in seen.elements if attributes.get("id")]
     assert len(anchors) == len(set(anchors))
     links = [attributes["href"] for tag, attributes in seen.elements if tag == "a"]
@@ -127,7 +130,7 @@ def test_the_hero_is_bits_per_byte_and_every_other_series_follows_once(story, se
 def test_every_figure_has_a_still_picture_and_its_live_chart(story, seen, html):
     charts = [json.loads(text) for a, text in seen.scripts if a.get("type") == "application/json"]
     assert charts == [figure.spec for figure in story.figures]
-    assert html.count('<div class="still" aria-hidden="true"><svg') == len(story.figures) == 21
+    assert html.count('<div class="still" aria-hidden="true"><svg') == len(story.figures) == 25
 
 
 def test_every_table_row_is_as_long_as_its_head(html):
@@ -342,3 +345,11 @@ def test_text_on_every_heat_can_be_read_in_both_schemes():
         for level in range(6):
             light, dark = sorted((ink, luminance(PALETTE[f"heat-{level}"][scheme])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def test_a_long_list_of_what_was_left_out_is_counted_by_reason():
+    left_out = [{"what": f"part {i}", "reason": "a part"} for i in range(1000)]
+    told = tell({**_few(), "left_out": left_out}, None)
+    assert told.left_out is not None
+    assert told.left_out.rows[-1] == ("and 940 more", "a part")
+    assert len(told.left_out.rows) == 61
