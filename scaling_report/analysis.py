@@ -19,11 +19,12 @@ from scaling_report.loss_to_task import loss_to_task
 from scaling_report.notation import significant
 from scaling_report.off_trend import find_off_trend
 from scaling_report.optimal.report import analyse_optimal
+from scaling_report.optimal.words import sentences_of
 from scaling_report.outlook import look_ahead
 from scaling_report.overlays import overlay_entries
 from scaling_report.settings import ReportSettings
 from scaling_report.surfaces import fit_surfaces
-from scaling_report.trend import Trend, find_trend
+from scaling_report.trend import ALPHA, Trend, find_trend
 from scaling_report.wording import (
     BASELINE_ERRORS,
     baseline_sentence,
@@ -46,17 +47,18 @@ def analyse(
 
     The value has the keys format, run, settings, series, surfaces, compute_optimal and comparisons (each
     with the reason why there is none), overlays, loss_to_task, verdict (sentences) and left_out. With
-    `by_run`, results of different runs are kept apart. Only the `outlook`, surfaces and
-    compute_optimal see the hidden rungs.
-    `run`, run.json's content, may say why a rung is off the trend. No NaN stands in it, and None comes with
-    its reason beside it. Errors are signed, in per cent of the measured value. The same results and settings
-    give the same value. Raises `InputError` for a table that contradicts itself.
+    `by_run`, results of different runs are kept apart. Only the `outlook`, surfaces, compute_optimal and
+    comparisons see the hidden rungs. `run`, run.json's content, may say why a rung is off the trend. No NaN
+    stands in it, and None comes with its reason beside it. Errors are signed, in per cent of the measured
+    value. The same results and settings give the same value. Raises `InputError` for a table that
+    contradicts itself.
     """
     results = list(results)
     frame = from_results(results, settings.x[0], by_run=by_run)
     series = [_analyse_series(one, settings, run) for one in frame.series]
     surfaces, no_surface = fit_surfaces(frame, settings)
     optimal, no_optimal = analyse_optimal(frame, settings)
+    compared = compare_families(frame.series, settings)
     overlays = overlay_entries(settings, frame.series)
     not_drawn = [
         {"what": one["title"], "reason": one["not_drawn_reason"]} for one in overlays if not one["drawn_over"]
@@ -71,9 +73,15 @@ def analyse(
         "no_surface_reason": no_surface,
         "compute_optimal": optimal,
         "no_compute_optimal_reason": no_optimal,
-        **compare_families(frame.series, settings),
+        **compared,
         "overlays": overlays,
-        "verdict": [*_verdict(frame.series, series), *_surface_sentences(surfaces, no_optimal or no_surface)],
+        "verdict": [
+            *_verdict(frame.series, series),
+            *_of_data(surfaces, optimal, no_optimal or no_surface),
+            *(one["sentences"][0] for one in compared["comparisons"] if one["p_holm"] < ALPHA),
+        ]
+        if series
+        else [],
         "loss_to_task": loss_to_task(series),
         "left_out": [*(dict(vars(entry)) for entry in frame.left_out), *not_drawn],
     }
@@ -210,8 +218,13 @@ def _verdict(frames: Sequence[Series], series: Sequence[dict[str, Any]]) -> list
     return sentences + _off_trend(series)
 
 
-def _surface_sentences(surfaces: Sequence[Mapping[str, Any]], reason: str | None) -> list[str]:
-    return list(surfaces[0]["sentences"]) if surfaces else [reason] if reason else []
+def _of_data(
+    surfaces: Sequence[Mapping[str, Any]], optimal: Sequence[Mapping[str, Any]], reason: str | None
+) -> list[str]:
+    """What the runs of several lengths show together, or why there is nothing."""
+    told = list(surfaces[0]["sentences"]) if surfaces else []
+    told += [] if not optimal else sentences_of(optimal[0])[:1]
+    return told or ([reason] if reason else [])
 
 
 def _off_trend(series: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -50,6 +50,7 @@ def test_the_keys_are_those_that_readers_of_laws_json_rely_on(found: dict[str, A
         "no_comparison_reason",
         "overlays",
         "verdict",
+        "loss_to_task",
         "left_out",
     ]
     one = series_of(found, "bits_per_byte")

@@ -11,7 +11,7 @@ import pytest
 
 import scaling_report.analysis
 import scaling_report.report
-import scaling_report.sections
+import scaling_report.series_figures
 import scaling_report.svg
 from eval.files import InputError, hash_file, write_atomic
 from eval.results import read_results, write_results
@@ -43,16 +43,16 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReportSettings]:
     """Stand-ins for what takes long (fits, charts, script); the list says how often a report was made."""
     calls: list[ReportSettings] = []
 
-    def analyse(results: object, settings: ReportSettings, run: object = None) -> Any:
+    def analyse(results: object, settings: ReportSettings, run: object, *, by_run: bool) -> Any:
         calls.append(settings)
         return json.loads(_laws(settings))
 
     monkeypatch.setattr(scaling_report.analysis, "analyse", analyse)
 
     def chart(series: dict[str, Any], axis: str) -> dict[str, Any]:
-        return {"description": f"{series['id']} against {axis}"}
+        return {"description": f"{series['id']} against {axis}", "encoding": {"y": {"scale": {}}}}
 
-    monkeypatch.setattr(scaling_report.sections, "metric_chart", chart)
+    monkeypatch.setattr(scaling_report.series_figures, "metric_chart", chart)
     monkeypatch.setattr(scaling_report.svg, "draw", lambda spec: f"<svg>{len(json.dumps(spec))}</svg>\n")
     monkeypatch.setattr(scaling_report.svg, "vega_script", lambda: "window.vegaEmbed = null;")
     return calls
