@@ -149,7 +149,7 @@ def test_a_folder_is_no_recipe_but_does_not_hide_a_packaged_one(
 
 
 def test_every_packaged_recipe_loads_under_its_own_name() -> None:
-    assert {"quickstart", "smoke", "gpt2-prose", "bert-sst2", "isoflop-small"} <= set(packaged_recipes())
+    assert {"quickstart", "smoke", "gpt2-prose", "bert-sst2", "isoflop-mini"} <= set(packaged_recipes())
     for name in packaged_recipes():
         assert load_recipe(name).recipe.name == name
 
