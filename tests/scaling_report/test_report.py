@@ -11,7 +11,7 @@ import pytest
 
 import scaling_report.analysis
 import scaling_report.report
-import scaling_report.sections
+import scaling_report.series_figures
 import scaling_report.svg
 from eval.files import InputError, write_atomic
 from eval.results import read_results, write_results
@@ -50,10 +50,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReportSettings]:
     monkeypatch.setattr(scaling_report.analysis, "analyse", analyse)
 
     def chart(series: dict[str, Any], axis: str) -> dict[str, Any]:
-        return {"description": f"{series['id']} against {axis}"}
+        scale = {"y": {"scale": {"domain": [0, 1]}}}
+        return {"description": f"{series['id']} against {axis}", "encoding": scale}
 
-    monkeypatch.setattr(scaling_report.sections, "metric_chart", chart)
+    monkeypatch.setattr(scaling_report.series_figures, "metric_chart", chart)
     monkeypatch.setattr(scaling_report.svg, "draw", lambda spec: f"<svg>{len(json.dumps(spec))}</svg>\n")
+    monkeypatch.setattr(scaling_report.svg, "rasterise", lambda svgs: dict.fromkeys(svgs, b"PNG"))
     monkeypatch.setattr(scaling_report.svg, "vega_script", lambda: "window.vegaEmbed = null;")
     return calls
 
@@ -68,7 +70,8 @@ def test_a_whole_report_from_a_run_folder(run):
     assert page == folder / "index.html"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert set(manifest["files"]) == set(_bytes(folder)) - {"manifest.json"}
-    assert {"index.html", "report.md", "laws.json", "figures/learning-curves.svg"} <= set(manifest["files"])
+    drawn = {"figures/learning-curves.svg", "figures/learning-curves.png"}
+    assert {"index.html", "report.md", "laws.json"} | drawn <= set(manifest["files"])
     laws = json.loads((folder / "laws.json").read_text())
     assert laws == json.loads(_laws(SETTINGS))
     assert page.stat().st_size <= 2_000_000
