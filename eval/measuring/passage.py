@@ -18,7 +18,7 @@ def passage_of(model: Model, row: Row, losses: Any) -> dict[str, Any] | None:
 
     They are from a third of the text on, past what files begin with; of a short text the first. `losses`
     (tokens,) are of the whole text. Tokens that begin at one character (bytes of one sign) are one
-    here, their nats added. None where the tokenizer does not tell where its tokens begin, or the text is empty.
+    here, their nats added. None where the tokenizer does not tell where tokens begin, or the text is empty.
     """
     if not model.tokenizer.is_fast or not len(losses):
         return None
