@@ -21,13 +21,6 @@ PALETTE: dict[str, tuple[str, str]] = {
     "fourth": ("#7a3e99", "#cf9ee8"),
     "fifth": ("#86640a", "#e2bf55"),
     "sixth": ("#9b2c4e", "#f190ac"),
-    # how hard a token was to guess, behind text in ink
-    "heat-0": ("#fefdfb", "#16181b"),
-    "heat-1": ("#fbeee2", "#2a2320"),
-    "heat-2": ("#f9ddc5", "#402b20"),
-    "heat-3": ("#f7c9a3", "#57331e"),
-    "heat-4": ("#f4b27f", "#6f3b1a"),
-    "heat-5": ("#ef985a", "#883f0f"),
     # rungs from the smallest to the largest
     "rung-0": ("#86b9a4", "#3f6f72"),
     "rung-1": ("#5fa7a3", "#46838c"),
@@ -38,6 +31,15 @@ PALETTE: dict[str, tuple[str, str]] = {
     "rung-6": ("#313c82", "#aed8f7"),
     "rung-7": ("#34276c", "#cfe5fd"),
     "rung-8": ("#331253", "#eef3ff"),
+}
+HEAT: dict[str, tuple[str, str]] = {
+    # how hard a token was to guess, behind text in ink; in no chart
+    "heat-0": ("#fefdfb", "#16181b"),
+    "heat-1": ("#fbeee2", "#2a2320"),
+    "heat-2": ("#f9ddc5", "#402b20"),
+    "heat-3": ("#f7c9a3", "#57331e"),
+    "heat-4": ("#f4b27f", "#6f3b1a"),
+    "heat-5": ("#ef985a", "#883f0f"),
 }
 RUNG_COLOURS = tuple(light for role, (light, _) in PALETTE.items() if role.startswith("rung-"))
 
@@ -55,12 +57,12 @@ def rung_colours(n: int) -> list[str]:
 
 def stylesheet() -> str:
     """CSS: each role as a variable, dark on dark screens, and every chart attribute handed to its role."""
-    declare = "".join(f"--{role}:{on_light};" for role, (on_light, _) in PALETTE.items())
-    darken = "".join(f"--{role}:{on_dark};" for role, (_, on_dark) in PALETTE.items())
+    declared = PALETTE | HEAT
+    declare = "".join(f"--{role}:{on_light};" for role, (on_light, _) in declared.items())
+    darken = "".join(f"--{role}:{on_dark};" for role, (_, on_dark) in declared.items())
     paint = "".join(
         f'.chart [{attribute}="{on_light}"]{{{attribute}:var(--{role})}}'
         for role, (on_light, _) in PALETTE.items()
-        if not role.startswith("heat-")
         for attribute in ("fill", "stroke")
     )
     return (

@@ -33,12 +33,14 @@ def residual_chart(series: Mapping[str, Any], fit: Mapping[str, Any]) -> Spec:
         if away is not None
     ]
     far = 1.15 * max(*(abs(row["y"]) for row in rows), 1e-6)
+    fitted = fit["formula"].split(" = ")[0]  # the value, or its distance to a ceiling
+    of = "" if fitted == "y" else f", of {fitted}"
     ends = x_domain(series, axis, None)
     x = alt.X("x:Q", scale=alt.Scale(type="log", domain=ends, nice=False), axis=log_axis(axis, ends))
     y = alt.Y(
         "y:Q",
         scale=alt.Scale(domain=[-far, far], nice=False),
-        axis=y_axis("ln measured − ln fitted · hidden rungs were not fitted"),
+        axis=y_axis(f"ln measured − ln fitted{of} · hidden rungs were not fitted"),
     )
     zero = data_layer([{"y": 0.0}]).mark_rule(color=light("measured"), strokeWidth=1.6)
     layers = [

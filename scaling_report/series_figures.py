@@ -45,7 +45,7 @@ def _residuals(series: Series, axes: Sequence[str]) -> list[Figure]:
     fit = chosen_fit(series, axes[0]) if axes else None
     if fit is None:
         return []
-    key = [("measured", f"measured, above the {fit['name']} where it lies above 0")]
+    key = [("measured", f"measured; 0 is the {fit['name']}")]
     if any(point["held_out"] for point in series["points"]):
         key.append(("truth", "hidden rung, measured"))
     figure = Figure(

@@ -20,7 +20,7 @@ from scaling_report.laws import LAWS
 from scaling_report.palette import PALETTE, RUNG_COLOURS, light, rung_colours, stylesheet
 from scaling_report.residuals import residual_chart
 from scaling_report.settings import ReportSettings
-from scaling_report.svg import draw
+from scaling_report.svg import draw, rasterise
 from tests.scaling_report import synthetic
 from tests.scaling_report.sample_run import sample_run
 
@@ -221,3 +221,12 @@ def test_residuals_of_a_metric_with_a_ceiling_are_of_the_distance_to_it(series):
     size, value = one["points"][0]["x"]["non_embedding"], one["points"][0]["value"]
     fitted = LAWS[fit["law"]].curve(np.array([size]), **fit["parameters"])[0]
     assert fit["residuals"][0] == pytest.approx(math.log((1 - value) / fitted))
+
+
+def test_a_png_is_the_svg_at_twice_its_size(series):
+    svg = draw(metric_chart(series["bleu"], "non_embedding"))
+    width, height = map(float, re.search(r'width="([\d.]+)" height="([\d.]+)"', svg).groups())
+    png = rasterise({"bleu": svg})["bleu"]
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    found = [int.from_bytes(png[at : at + 4], "big") for at in (16, 20)]
+    assert found == pytest.approx([2 * width, 2 * height], abs=2)

@@ -17,7 +17,7 @@ from scaling_report.analysis import analyse
 from scaling_report.markdown import escape, fence, render_markdown
 from scaling_report.notation import duration, moment, short, significant, with_error
 from scaling_report.page import inline_json, keep_whole, render_page
-from scaling_report.palette import PALETTE
+from scaling_report.palette import HEAT, PALETTE
 from scaling_report.parts import Story
 from scaling_report.provenance import cost_facts
 from scaling_report.settings import ReportSettings
@@ -343,7 +343,7 @@ def test_text_on_every_heat_can_be_read_in_both_schemes():
     for scheme in range(2):
         ink = luminance(PALETTE["ink"][scheme])
         for level in range(6):
-            light, dark = sorted((ink, luminance(PALETTE[f"heat-{level}"][scheme])), reverse=True)
+            light, dark = sorted((ink, luminance(HEAT[f"heat-{level}"][scheme])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
 
 

@@ -50,10 +50,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReportSettings]:
     monkeypatch.setattr(scaling_report.analysis, "analyse", analyse)
 
     def chart(series: dict[str, Any], axis: str) -> dict[str, Any]:
-        return {"description": f"{series['id']} against {axis}", "encoding": {"y": {"scale": {}}}}
+        scale = {"y": {"scale": {"domain": [0, 1]}}}
+        return {"description": f"{series['id']} against {axis}", "encoding": scale}
 
     monkeypatch.setattr(scaling_report.series_figures, "metric_chart", chart)
     monkeypatch.setattr(scaling_report.svg, "draw", lambda spec: f"<svg>{len(json.dumps(spec))}</svg>\n")
+    monkeypatch.setattr(scaling_report.svg, "rasterise", lambda svgs: dict.fromkeys(svgs, b"PNG"))
     monkeypatch.setattr(scaling_report.svg, "vega_script", lambda: "window.vegaEmbed = null;")
     return calls
 
@@ -68,7 +70,8 @@ def test_a_whole_report_from_a_run_folder(run):
     assert page == folder / "index.html"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert set(manifest["files"]) == set(_bytes(folder)) - {"manifest.json"}
-    assert {"index.html", "report.md", "laws.json", "figures/learning-curves.svg"} <= set(manifest["files"])
+    drawn = {"figures/learning-curves.svg", "figures/learning-curves.png"}
+    assert {"index.html", "report.md", "laws.json"} | drawn <= set(manifest["files"])
     laws = json.loads((folder / "laws.json").read_text())
     assert laws.pop("provenance")["tables"][0]["sha256"] == hash_file(run / "results.jsonl")
     assert laws == json.loads(_laws(SETTINGS))
