@@ -98,8 +98,7 @@ def measure_covariance(found: FitResult, x: Array, weights: Array | None = None)
     if not lengths.all() or np.linalg.cond(rows / lengths[:, None]) > 1e7:  # beyond what differences resolve
         return None
     inverse = np.linalg.inv(rows @ rows.T / np.outer(lengths, lengths))
-    matrix: Array = spread.variance * inverse * np.outer(size / lengths, size / lengths)
-    return matrix
+    return np.asarray(spread.variance * inverse * np.outer(size / lengths, size / lengths), dtype=np.float64)
 
 
 def errors_of(matrix: Array | None, found: FitResult) -> dict[str, float] | None:

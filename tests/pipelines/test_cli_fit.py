@@ -234,5 +234,5 @@ def test_measured_errors_weigh_runs(
     assert abs(weighed["parameters"]["b"] - 0.06) < 0.1 * abs(plain["parameters"]["b"] - 0.06)
     assert any(one.startswith("Runs weigh by") for one in weighed["verdict"])
     code, _, err = run(monkeypatch, capsys, *asked, "--error", "stderr")
-    assert code == 1
+    assert code == 2
     assert "has no column 'stderr'" in err
