@@ -3,7 +3,7 @@
     python benchmarks/fitting.py [chinchilla.csv] [--peer-starts 90] [--bootstrap 4000] [--rounds 3]
 
 With the table (columns `Model Size`, `Training FLOP`, `loss`) the 240 runs of Besiroglu et al. 2024
-(arXiv:2404.10102), without it 240 runs drawn from their law. The peer does what their notebook does: each
+(arXiv:2404.10102), without it 240 runs drawn from their law. The peer goes the usual way: each
 start is one `scipy.optimize.minimize` by L-BFGS of the summed Huber loss of a log-sum-exp, here with its
 gradient, and each resample one such call from the optimum. Of the starts it is given a sample, drawn from the
 grid, of the resamples another, and the time is scaled up, as the table says. Commands are timed whole, as a
