@@ -15,7 +15,7 @@ from scaling_report.losses import LOSSES, Loss
 from scaling_report.solver import descend
 
 _WIDENINGS, _REFINEMENTS = 40, 30
-_CLOSE = 1e-6  # of the deviate wanted
+_CLOSE = 1e-5  # of the deviate wanted
 
 
 def profile_intervals(
@@ -107,9 +107,7 @@ class _Profile:
         lower, upper = self.law.lower.copy(), self.law.upper.copy()
         lower[i] = upper[i] = place
         held = replace(self.law, lower=lower, upper=upper)
-        begin = np.stack([start, self.theta])
+        begin = start[None].copy()
         begin[:, i] = place
-        rows = np.repeat(self.v, 2, axis=0)
-        theta, value, _ = descend(held, self.u, rows, np.repeat(self.weights, 2, axis=0), begin, self.loss)
-        least = int(value.argmin())
-        return float(value[least]), theta[least]
+        theta, value, _ = descend(held, self.u, self.v, self.weights, begin, self.loss)
+        return float(value[0]), theta[0]

@@ -260,3 +260,23 @@ def test_nothing_of_torch_is_loaded(table: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", code, "runs.csv", *SURFACE], check=True, capture_output=True, cwd=table.parent
     )
+
+
+def test_measured_errors_weigh_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run far off, said to be ill measured, hardly moves the line."""
+    monkeypatch.chdir(tmp_path)
+    sizes = np.geomspace(1e6, 1e9, 9)
+    loss = 40 * sizes**-0.06 * np.exp(0.002 * np.random.default_rng(0).standard_normal(9))
+    loss[-1] *= 1.1
+    rows = [f"{n},{y},{y * (0.1 if n == sizes[-1] else 0.002)}" for n, y in zip(sizes, loss, strict=True)]
+    Path("runs.csv").write_text("\n".join(["n,loss,se", *rows]) + "\n", encoding="utf-8")
+    asked = ("runs.csv", "--law", "power", "--x", "n", "--y", "loss", "--loss", "least-squares", "--json")
+    plain = json.loads(run(monkeypatch, capsys, *asked)[1])
+    weighed = json.loads(run(monkeypatch, capsys, *asked, "--error", "se")[1])
+    assert abs(weighed["parameters"]["b"] - 0.06) < 0.1 * abs(plain["parameters"]["b"] - 0.06)
+    assert any(one.startswith("Runs weigh by") for one in weighed["verdict"])
+    code, _, err = run(monkeypatch, capsys, *asked, "--error", "stderr")
+    assert code == 2
+    assert "has no column 'stderr'" in err
