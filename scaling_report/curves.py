@@ -13,7 +13,7 @@ from scaling_report.fits import FitResult, fit
 from scaling_report.forecast import FITTED, Candidate, choose_law
 from scaling_report.frame import Point, Series
 from scaling_report.laws import LAWS, Array
-from scaling_report.local import LocalErrors, measure_local
+from scaling_report.local import measure_local
 from scaling_report.notation import significant
 from scaling_report.settings import ReportSettings
 from scaling_report.target import Target, targets_of
@@ -39,7 +39,7 @@ class Curve:
     fit: FitResult
     bootstrap: Bootstrap
     chosen: bool
-    local: LocalErrors
+    weights: Array
     weighing: RunWeights | None
 
     def at(self, x: Array) -> Array:
@@ -98,8 +98,7 @@ def _fit_candidate(one: Candidate, name: str, axis: str, settings: ReportSetting
     link = "" if one.target.chance is None else " odds"
     seed = zlib.crc32(f"{settings.seed} {name} {one.law}{link}".encode())
     bootstrap = resample(found, one.x, one.y, replicates=settings.bootstrap, seed=seed, weights=weights)
-    local = measure_local(found, one.x, one.y, settings.level, weights)
-    return Curve(axis, one.target, one.x, one.y, found, bootstrap, chosen, local, weighing)
+    return Curve(axis, one.target, one.x, one.y, found, bootstrap, chosen, weights, weighing)
 
 
 def _law_data(
@@ -144,6 +143,7 @@ def curve_entry(one: Curve, series: Series, settings: ReportSettings) -> dict[st
     """
     law = LAWS[one.fit.law]
     notes = _notes(one, settings)
+    local = measure_local(one.fit, one.x, one.y, settings.level, one.weights, profile=one.chosen)
     intervals = one.bootstrap.interval(settings.level)
     return {
         "x": one.axis,
@@ -157,7 +157,7 @@ def curve_entry(one: Curve, series: Series, settings: ReportSettings) -> dict[st
         "parameters": dict(one.fit.parameters),
         "standard_errors": one.bootstrap.standard_errors(),
         "intervals": {name: list(interval) for name, interval in intervals.items()},
-        **one.local.to_dict(),
+        **local.to_dict(),
         "weights": one.weighing and one.weighing.to_dict(),
         "second_opinion": dict(one.fit.second_opinion),
         "n": one.fit.n,

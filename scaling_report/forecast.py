@@ -83,13 +83,15 @@ class Candidate:
 def backtest(candidate: Candidate) -> dict[float, float]:
     """How far the law is off (`Target.miss`) at each size that enough smaller ones precede."""
     law, x, y = LAWS[candidate.law], candidate.x, candidate.y
-    errors = {}
-    for size in np.unique(x)[law.sizes_needed :]:
-        seen = x < size
-        solution = fit_many(law, x[seen], y[None, seen], weights=share_weights(x[seen])[None])
-        predicted = solution.predict(np.array([size]))[0]
-        errors[float(size)] = candidate.target.miss(predicted, y[x == size])
-    return errors
+    sizes = np.unique(x)[law.sizes_needed :]
+    if not sizes.size:
+        return {}
+    seen = x < sizes[:, None]  # (sizes, n): what each of the fits may see; the rest weighs nothing
+    found = fit_many(law, x, np.broadcast_to(y, seen.shape), weights=share_weights(x) * seen)
+    predicted = np.diagonal(found.predict(sizes))
+    return {
+        float(size): candidate.target.miss(predicted[i : i + 1], y[x == size]) for i, size in enumerate(sizes)
+    }
 
 
 def choose_law(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -33,11 +33,12 @@ class LocalErrors:
 
 
 def measure_local(
-    found: FitResult, x: Array, y: Array, level: float, weights: Array | None = None
+    found: FitResult, x: Array, y: Array, level: float, weights: Array | None = None, *, profile: bool = True
 ) -> LocalErrors:
-    """Both, of a fit to x, y and `weights`."""
+    """Both, of a fit to x, y and `weights`; without `profile`, which takes longest, the covariance alone."""
     matrix = measure_covariance(found, x, weights)
-    return LocalErrors(matrix, errors_of(matrix, found), profile_intervals(found, x, y, level, weights))
+    ends = profile_intervals(found, x, y, level, weights) if profile else None
+    return LocalErrors(matrix, errors_of(matrix, found), ends)
 
 
 def doubt_errors(

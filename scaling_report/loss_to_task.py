@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.fits import FitResult, fit
+from scaling_report.fits import FitResult, fit, fit_many
 from scaling_report.frame import CORPUS_TASKS, METRIC_NAMES
 from scaling_report.laws import LAWS, Array
 from scaling_report.notation import significant
@@ -137,11 +137,10 @@ def _scores(found: FitResult, loss: Array) -> Array:
 
 def _left_out_error(name: str, loss: Array, value: Array, weights: Array, rungs: Sequence[str]) -> float:
     """Root mean square of score - prediction over rungs, each predicted from the others."""
-    squares = []
-    for rung in dict.fromkeys(rungs):
-        out = np.array([other == rung for other in rungs])
-        found = _fit(name, loss[~out], value[~out], weights[~out])
-        squares.append(float(np.mean((_scores(found, loss[out]) - value[out]) ** 2)))
+    out = np.array([[other == rung for other in rungs] for rung in dict.fromkeys(rungs)])
+    y = np.broadcast_to(1 - value if SHARE_LAWS[name] else value, out.shape)
+    fitted = fit_many(LAWS[name], loss, y, weights=weights * ~out).predict(loss)  # (left out, n)
+    squares = [float(np.mean((one[left] - y[0, left]) ** 2)) for one, left in zip(fitted, out, strict=True)]
     return float(np.sqrt(np.mean(squares)))
 
 
