@@ -87,7 +87,7 @@ def _measured(rows: list[Row], names: Sequence[str]) -> list[alt.Chart]:
     bars = data_layer([row for row in rows if row["low"] < row["high"]]).mark_rule(strokeWidth=1.4)
     marks = data_layer(rows).mark_point(filled=True, opacity=1, size=70)
     return [
-        bars.encode(x="x:Q", y="low:Q", y2="high:Q", color=colour),
+        bars.encode(x=alt.X("x:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
         marks.encode(color=colour, shape=shape, tooltip=tooltip()),
     ]
 
@@ -110,7 +110,7 @@ def _overlay_layers(overlays: Sequence[Mapping[str, Any]], axis: str, *, rises: 
         label = data_layer(rows[-1:] if rises else rows[:1]).mark_text(
             align="right" if rises else "left", dy=-12, color=light("muted")
         )
-        layers += [marks.encode(tooltip=tooltip()), label.encode(text="series:N")]
+        layers += [marks.encode(tooltip=tooltip()), label.encode(text=alt.Text("series:N"))]
     return layers
 
 
@@ -123,7 +123,7 @@ def _band(
         for x, band in zip(fit["grid"]["x"], fit["grid"]["confidence"], strict=True)
     ]
     band = data_layer(rows).mark_area(color=_colour(name, named), opacity=0.16)
-    return band.encode(x="x:Q", y="low:Q", y2="high:Q")
+    return band.encode(x=alt.X("x:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
 
 
 def _line(

@@ -66,7 +66,7 @@ def learning_curves(curves: Sequence[Mapping[str, Any]]) -> Spec:
             ),
             y=alt.Y("y:Q", scale=alt.Scale(zero=False), axis=y_axis("Training loss, nats per token")),
             color=colour,
-            detail="run:N",
+            detail=alt.Detail("run:N"),
         )
         .transform_filter(f"indexof({HIDDEN}, datum.rung) < 0")
     )
@@ -100,7 +100,7 @@ def _fit_layers(
             ],
         )
         .mark_area(color=light("measured"), opacity=alt.ExprRef(f"{BANDS} ? {opacity} : 0"))
-        .encode(x="x:Q", y="low:Q", y2="high:Q")
+        .encode(x=alt.X("x:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
         for name, opacity in (("prediction", 0.13), ("confidence", 0.25))
     ]
     curve = [{"x": x, "y": y} for x, y in zip(grid["x"], grid["fit"], strict=True) if low <= y <= high]
@@ -124,12 +124,12 @@ def _baseline_layers(series: Mapping[str, Any]) -> list[alt.Chart]:
     rule = (
         data_layer(rows)
         .mark_rule(color=light("muted"), strokeDash=[2, 3], strokeWidth=1.4)
-        .encode(x=alt.value(0), x2=alt.value("width"), y="y:Q")
+        .encode(x=alt.XValue(0), x2=alt.X2Value("width"), y=alt.Y("y:Q"))
     )
     label = (
         data_layer(rows)
         .mark_text(align="right", dx=-4, dy=12 if series["higher_is_better"] else -8, color=light("muted"))
-        .encode(x=alt.value("width"), y="y:Q", text="name:N")
+        .encode(x=alt.XValue("width"), y=alt.Y("y:Q"), text=alt.Text("name:N"))
     )
     return [rule, label]
 
@@ -180,7 +180,7 @@ def _forecast_note(series: Mapping[str, Any], largest: Row) -> alt.Chart:
             align="right" if falls else "left", baseline="top", dx=-4 if falls else 8, dy=2,
             lineBreak="\n", lineHeight=17, color=light("predicted"),
         )
-        .encode(x=alt.value("width" if falls else 0), y=alt.value(0), text="text:N")
+        .encode(x=alt.XValue("width" if falls else 0), y=alt.YValue(0), text=alt.Text("text:N"))
     )  # fmt: skip
 
 

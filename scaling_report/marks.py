@@ -55,7 +55,7 @@ def point_layers(rows: list[Row], told: Sequence[str]) -> list[alt.Chart]:
 def bar(rows: list[Row], role: str, offset: int = 0) -> alt.Chart:
     """A rule from `low` to `high` of each row, in the colour of a role, some pixels to the right."""
     bar = data_layer(rows).mark_rule(color=light(role), strokeWidth=1.6, xOffset=offset)
-    return bar.encode(x="x:Q", y="low:Q", y2="high:Q")
+    return bar.encode(x=alt.X("x:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
 
 
 def tooltip(*fields: str) -> list[alt.Tooltip]:

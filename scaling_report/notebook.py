@@ -128,7 +128,7 @@ def _band(found: Judgement, x: Array, name: str, opacity: float) -> alt.Chart:
     of = found.bootstrap.confidence if name == "confidence" else found.bootstrap.prediction
     low, high = of(x, found.level).T
     chart = _rows(x=x, y=low, high=high).mark_area(color=light("measured"), opacity=opacity)
-    return chart.encode(x="x:Q", y="y:Q", y2="high:Q")
+    return chart.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), y2=alt.Y2("high:Q"))
 
 
 def _against_fit(found: Judgement) -> alt.LayerChart:

@@ -44,7 +44,7 @@ def residual_chart(series: Mapping[str, Any], fit: Mapping[str, Any]) -> Spec:
     )
     zero = data_layer([{"y": 0.0}]).mark_rule(color=light("measured"), strokeWidth=1.6)
     layers = [
-        zero.encode(x=alt.value(0), x2=alt.value("width"), y="y:Q"),
+        zero.encode(x=alt.XValue(0), x2=alt.X2Value("width"), y=alt.Y("y:Q")),
         *point_layers(rows, ("rung", "seed", "residual")),
     ]
     described = f"Residuals of {series['title']} against {AXIS_NAMES[axis]}: {fit['formula']}."

@@ -81,7 +81,7 @@ def surface_chart(surface: Mapping[str, Any]) -> Spec:
     )
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("rung", "tokens", "value")]
     chart = alt.layer(
-        data_layer(curves).mark_line(strokeWidth=1.6, strokeDash=[5, 4]).encode(detail="rung:N"),
+        data_layer(curves).mark_line(strokeWidth=1.6, strokeDash=[5, 4]).encode(detail=alt.Detail("rung:N")),
         data_layer(rows).mark_point(filled=True, opacity=1, size=60).encode(tooltip=tooltip),
     ).encode(x=x, y=y_channel, color=colour)
     return finish(chart, f"{surface['title']} against training tokens, a line for each rung.")

@@ -41,7 +41,7 @@ def isoflop_chart(value: Value) -> Spec:
     ]  # fmt: skip
     colour = _budget_colour(names)
     layers = [
-        data_layer(curves).mark_line(strokeWidth=1.8).encode(color=colour, detail="budget:N"),
+        data_layer(curves).mark_line(strokeWidth=1.8).encode(color=colour, detail=alt.Detail("budget:N")),
         data_layer([row for row in runs if not row["hollow"]])
         .mark_point(filled=True, opacity=1, size=42)
         .encode(color=colour, tooltip=tooltip("budget", "size", "loss")),
@@ -109,7 +109,7 @@ def _band(value: Value, name: str, y_domain: Sequence[float]) -> alt.Chart | Non
     return (
         data_layer(rows)
         .mark_area(color=light(STYLES[name][1]), opacity=0.13)
-        .encode(x="x:Q", y="low:Q", y2="high:Q")
+        .encode(x=alt.X("x:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     )
 
 
