@@ -24,7 +24,7 @@ from scaling_report.outlook import look_ahead
 from scaling_report.overlays import overlay_entries
 from scaling_report.settings import ReportSettings
 from scaling_report.surfaces import fit_surfaces
-from scaling_report.trend import ALPHA, Trend, find_trend
+from scaling_report.trend import ALPHA, FALLS, RISES, Trend, find_trend
 from scaling_report.wording import (
     BASELINE_ERRORS,
     baseline_sentence,
@@ -34,6 +34,7 @@ from scaling_report.wording import (
 )
 
 FORMAT = 1
+MOVES = (RISES, FALLS)
 
 
 def analyse(
@@ -63,6 +64,7 @@ def analyse(
     not_drawn = [
         {"what": one["title"], "reason": one["not_drawn_reason"]} for one in overlays if not one["drawn_over"]
     ]
+    of_data = _of_data(surfaces, optimal, no_optimal or no_surface)
     runs = sorted({result.run for result in results if result.run is not None})
     return {
         "format": FORMAT,
@@ -76,8 +78,9 @@ def analyse(
         **compared,
         "overlays": overlays,
         "verdict": [
+            *(of_data if led_by_data(series, optimal) else []),
             *_verdict(frame.series, series),
-            *_of_data(surfaces, optimal, no_optimal or no_surface),
+            *([] if led_by_data(series, optimal) else of_data),
             *(one["sentences"][0] for one in compared["comparisons"] if one["p_holm"] < ALPHA),
         ]
         if series
@@ -218,13 +221,19 @@ def _verdict(frames: Sequence[Series], series: Sequence[dict[str, Any]]) -> list
     return sentences + _off_trend(series)
 
 
+def led_by_data(series: Sequence[Mapping[str, Any]], optimal: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what size and data do together is the main thing: at one budget alone size shows no trend."""
+    return bool(optimal and series and series[0]["length"] and series[0]["trend"]["verdict"] not in MOVES)
+
+
 def _of_data(
     surfaces: Sequence[Mapping[str, Any]], optimal: Sequence[Mapping[str, Any]], reason: str | None
 ) -> list[str]:
     """What the runs of several lengths show together, or why there is nothing."""
-    told = list(surfaces[0]["sentences"]) if surfaces else []
-    told += [] if not optimal else sentences_of(optimal[0])[:1]
-    return told or ([reason] if reason else [])
+    told = sentences_of(optimal[0])[:1] if optimal else []
+    told += [one["sentence"] for one in surfaces[0]["backtests"][::-1]] if surfaces else []
+    told += surfaces[0]["sentences"] if surfaces else []
+    return list(dict.fromkeys(told)) or ([reason] if reason else [])
 
 
 def _off_trend(series: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from altair.utils.schemapi import debug_mode
 
+from scaling_report.analysis import led_by_data
 from scaling_report.compared import tell_compared
 from scaling_report.figures import learning_curves
 from scaling_report.loss_sections import tell_loss_to_task
 from scaling_report.marks import chart_controls, recipe_of
 from scaling_report.notation import integer, moment, short, significant
-from scaling_report.optimal.telling import tell_no_optimal, tell_optimal
+from scaling_report.optimal.telling import tell_optimal
 from scaling_report.parts import Column, Figure, Section, Story, Table
 from scaling_report.passage import read_passage
 from scaling_report.provenance import (
@@ -50,6 +51,12 @@ def _tell(laws: Mapping[str, Any], run: Mapping[str, Any], name: str) -> Story:
     told = {sentence for section in (*sections.values(), *surfaces) for sentence in section.sentences}
     headline, *rest = laws["verdict"] or ["No rung has been measured yet."]
     lede = (*rest[:1], *summarise_tasks([one for one in laws["series"] if one["stage"] != "pretrain"]))
+    optimal = tuple(tell_optimal(one) for one in laws["compute_optimal"])
+    lead = sections.get((hero or {}).get("id", ""))
+    if led_by_data(laws["series"], laws["compute_optimal"]):
+        lead, *others = (*optimal, *surfaces, *sections.values())
+    else:
+        others = [*surfaces, *optimal, *(one for one in sections.values() if one is not lead)]
     findings = [sentence for sentence in rest[1:] if sentence not in told]
     stages = stage_table(run)
     return Story(
@@ -59,15 +66,12 @@ def _tell(laws: Mapping[str, Any], run: Mapping[str, Any], name: str) -> Story:
         lede=lede,
         facts=(*_facts(hero, run), *cost_facts(run, laws["settings"])),
         failures=failure_table(run),
-        hero=_lead(sections[hero["id"]], lede, findings) if hero else None,
+        hero=_lead(lead, (headline, *lede), findings) if lead else None,
         glance=glance(laws["series"]) if laws["series"] else None,
         sections=(
-            *surfaces,
-            *(tell_optimal(one) for one in laws["compute_optimal"]),
-            *(section for id_, section in sections.items() if id_ != (hero or {}).get("id")),
+            *others,
             *tell_loss_to_task(laws["loss_to_task"]),
             *tell_compared(laws),
-            *([tell_no_optimal(reason)] if (reason := laws["no_compute_optimal_reason"]) else []),
         ),
         curves=_curves(run.get("curves") or []),
         samples=read_samples(run),

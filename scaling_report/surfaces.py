@@ -76,6 +76,7 @@ def _entry(one: Pooled, frame: Frame, settings: ReportSettings) -> dict[str, Any
             starts=STARTS,
         ).to_dict()
     backtests = [_backtest(one, hidden, spoken, settings) for hidden, spoken in _hidings(one)]
+    backtests = [{**test, "sentence": _tested(test, settings.level)} for test in backtests]
     entry = {
         "id": one.id,
         "title": one.title,
@@ -159,6 +160,23 @@ def _backtest(one: Pooled, hidden: np.ndarray, spoken: str, settings: ReportSett
     }
 
 
+def _tested(test: dict[str, Any], level: float) -> str:
+    """How well the law predicted what was hidden from it, beside two that know no law."""
+    if test["reason"]:
+        return f"With {test['hidden']} hidden there is no test: {test['reason']}."
+    misses = {
+        "repeating the nearest run": test["last_value_error_percent"],
+        "a plane in logarithms": test["plane_error_percent"],
+    }
+    naive = listed([f"{name} {per_cent(error)}" for name, error in misses.items()])
+    runs = count(len(test["runs"]), "run")
+    return (
+        f"With {test['hidden']} hidden {LAWS[LAW].formula} predicts the {runs} there "
+        f"{per_cent(test['mean_absolute_error_percent'])} off (mean), {test['inside']} inside the "
+        f"{100 * level:g} % intervals; {naive}."
+    )
+
+
 def _last_values(seen: Array, y: Array, at: Array) -> Array:
     """The naive forecast that nothing changes: the run in sight that is nearest in ln N and ln D."""
     away = ((np.log(seen)[:, None, :] - np.log(at)[:, :, None]) ** 2).sum(axis=0)  # (hidden, seen)
@@ -184,21 +202,7 @@ def _sentences(one: Pooled, entry: dict[str, Any]) -> list[str]:
     own = entry["conventions"][entry["x"]]
     told = [f"{capital(quantity(one.first))} over {AXIS_NAMES[entry['x']]} and tokens: {own['verdict'][0]}"]
     told += own["verdict"][1:]
-    for test in entry["backtests"]:
-        if test["reason"]:
-            told.append(f"With {test['hidden']} hidden there is no test: {test['reason']}.")
-            continue
-        runs = count(len(test["runs"]), "run")
-        misses = {
-            "repeating the nearest run": test["last_value_error_percent"],
-            "a plane in logarithms": test["plane_error_percent"],
-        }
-        naive = listed([f"{name} {per_cent(error)}" for name, error in misses.items()])
-        told.append(
-            f"With {test['hidden']} hidden the law predicts the {runs} there "
-            f"{per_cent(test['mean_absolute_error_percent'])} off (mean), {test['inside']} inside the "
-            f"{100 * entry['level']:g} % intervals; {naive}."
-        )
+    told += [test["sentence"] for test in entry["backtests"]]
     exponents = {
         axis: (found["parameters"]["alpha"], found["parameters"]["beta"])
         for axis, found in entry["conventions"].items()

@@ -33,10 +33,15 @@ class RunWeights:
     @property
     def sentences(self) -> tuple[str, ...]:
         """That weights were used, and what measuring adds to the scatter."""
-        scatter = f"by {significant(100 * self.between_rungs, 2)} %" if self.between_rungs else "no further"
+        if not self.between_rungs:
+            return (
+                "Runs weigh by 1 / measured error²: they lie no further from the curve than those errors,"
+                " which runs on the same items share.",
+            )
         return (
             f"Runs weigh by 1 / (scatter² + measured error²): {significant(100 * self.share, 2)} % of the"
-            f" variance about the curve is measurement; beside it runs scatter {scatter}.",
+            f" variance about the curve is measurement; beside it runs scatter by"
+            f" {significant(100 * self.between_rungs, 2)} %.",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -39,14 +39,6 @@ def tell_optimal(value: Value) -> Section:
     )
 
 
-def tell_no_optimal(reason: str) -> Section:
-    """The section of a table that cannot tell: what it takes."""
-    return Section(
-        id="compute-optimal", group=GROUP, title="Best size and data for a budget", sentences=(reason,),
-        figures=(), tables=(), small_print="",
-    )  # fmt: skip
-
-
 def _approaches(value: Value) -> Table:
     share = f"{100 * value['level']:g} % interval"
     columns = (
