@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_report.fits import fit
+from scaling_report.fits import fit_many
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import HUBER, Loss
 from scaling_report.notation import significant
@@ -69,7 +69,8 @@ def weigh_runs(
     size_of_run, runs = sizes_of(x) if seeds_share else (np.arange(y.size), np.ones(y.size, dtype=int))
     weights, scatter, within = 1.0 / runs[size_of_run], 0.0, 0.0
     for _ in range(_ROUNDS):
-        residuals = np.array(fit(law, x, y, weights=weights, loss=loss, starts=0).log_residuals)
+        found = fit_many(LAWS[law], x, y[None], weights=weights[None], loss=loss)
+        residuals = link.to(y) - link.to(found.predict(x)[0])
         means = np.bincount(size_of_run, weights=residuals) / runs
         if seeds_dof := y.size - len(runs):
             within = float(((residuals - means[size_of_run]) ** 2).sum()) / seeds_dof

@@ -17,7 +17,6 @@ from scaling_report.optimal.figures import frontier_chart, isoflop_chart
 from scaling_report.optimal.surface import Cost, Surface
 from scaling_report.optimal.telling import tell_optimal
 from scaling_report.palette import PALETTE
-from scaling_report.parts import Section
 from scaling_report.settings import ReportSettings
 from scaling_report.story import tell
 from scaling_report.svg import draw
@@ -93,10 +92,12 @@ def test_tables_stand_side_by_side_and_are_whole(value: dict[str, Any]) -> None:
     assert any("far" in row[-1] for row in section.tables[1].rows)
 
 
-def test_the_report_has_it_after_the_hero(laws: dict[str, Any]) -> None:
+def test_where_budgets_alone_show_no_trend_the_report_begins_with_it(laws: dict[str, Any]) -> None:
     story = tell(laws, None)
-    first = story.sections[0]
-    assert (first.group, len(first.figures)) == ("Compute-optimal training", 2)
+    assert story.hero is not None
+    assert (story.hero.group, len(story.hero.figures)) == ("Compute-optimal training", 2)
+    assert story.headline.startswith("The best size grows as C^")
+    assert story.sections[0].group == "Size and data together"
     assert len({figure.id for figure in story.figures}) == len(story.figures)
 
 
@@ -135,9 +136,9 @@ def test_a_ladder_of_one_length_says_which_runs_it_takes() -> None:
     assert re.search(
         r"about 5\.8 × 10¹¹ FLOPs with 12\.7k on [\d.]+M tokens, 26\.8k on 1\.05M tokens", reason
     )
-    section = tell(found, None).sections[-1]
-    assert isinstance(section, Section)
-    assert section.sentences == (reason,)
+    hero = tell(found, None).hero
+    assert hero is not None
+    assert reason in hero.sentences
 
 
 def test_tasks_alone_say_nothing_of_budgets() -> None:

@@ -95,6 +95,7 @@ def _write(folder: Path, exponent: float, noise: np.ndarray | None = None) -> Pa
 
 def test_one_report_of_two_runs_of_one_name(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling_report.svg, "draw", lambda spec: "<svg/>")  # what takes long
+    monkeypatch.setattr(scaling_report.svg, "rasterise", lambda svgs: dict.fromkeys(svgs, b"PNG"))
     monkeypatch.setattr(scaling_report.svg, "vega_script", lambda: "window.vegaEmbed = null;")
     one, other = shared_noise(3)
     folders = [_write(tmp_path / "a", 0.14, one), _write(tmp_path / "b", 0.17, other)]
