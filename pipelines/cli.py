@@ -135,11 +135,17 @@ def report(
             metavar="NAME", help="A published ladder to draw beside: gpt2-zero-shot, bert-miniatures."
         ),
     ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=VALUE", help="A score to reach: at which size, with interval and latency."
+        ),
+    ] = None,
 ) -> None:
     """Make the report of a run again, or of what `eval` measured, from the results alone; of several, one."""
     from pipelines.reporting import report_again
 
-    print(f"report: {report_again(sources, out, overlay or ())}")
+    print(f"report: {report_again(sources, out, overlay or (), target or ())}")
 
 
 @app.command()

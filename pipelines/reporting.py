@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 RESULTS = "results.jsonl"
 
 
-def report_again(sources: Sequence[Path], out: Path | None = None, overlays: Sequence[str] = ()) -> Path:
+def report_again(
+    sources: Sequence[Path],
+    out: Path | None = None,
+    overlays: Sequence[str] = (),
+    targets: Sequence[str] = (),
+) -> Path:
     """The report of finished runs, made again from their results alone; of folders of evaluations, too.
 
-    The settings are those of the first run's recipe, with `overlays` beside those it names; the defaults
-    where no source is a run. Raises `InputError` for a folder that is neither, a run without results and an
-    overlay that there is not.
+    The settings are those of the first run's recipe, with `overlays` and `targets` (METRIC=VALUE)
+    beside those it names; the defaults where no source is a run. Raises `InputError` for a folder that is
+    neither, a run without results, an overlay that there is not and a target that no metric reaches.
     """
     from scaling_report.report import make_report
     from scaling_report.settings import ReportSettings
 
     runs = [run for source in sources if (run := _run_of(Path(source))) is not None]
     settings = _recipe_settings(runs[0]) if runs else ReportSettings()
-    settings = _with_overlays(settings, overlays)
+    settings = _with_targets(_with_overlays(settings, overlays), targets)
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.locked())
@@ -55,6 +60,23 @@ def _recipe_settings(run: RunFolder) -> ReportSettings:
     from pipelines.recipe_file import load_recipe
 
     return load_recipe(str(run.root / "recipe.yaml")).recipe.report
+
+
+def _with_targets(settings: ReportSettings, targets: Sequence[str]) -> ReportSettings:
+    """`targets` in place of the recipe's for the same metrics."""
+    from scaling_report.settings import read_target
+
+    asked: dict[str, str] = {}
+    for one in targets:
+        try:
+            metric, _ = read_target(one)
+        except ValueError as error:
+            raise InputError(f"--target {error}") from error
+        if metric in asked:
+            raise InputError(f"--target: {metric} is given twice; leave one out")
+        asked[metric] = one
+    kept = [one for one in settings.target if read_target(one)[0] not in asked]
+    return settings.model_copy(update={"target": (*kept, *asked.values())})
 
 
 def _with_overlays(settings: ReportSettings, overlays: Sequence[str]) -> ReportSettings:

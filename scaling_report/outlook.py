@@ -10,7 +10,7 @@ import numpy as np
 from scaling_report.curves import FAR, Curve, fit_axis, name_law
 from scaling_report.frame import Series
 from scaling_report.laws import Array
-from scaling_report.notation import axis_value, significant
+from scaling_report.notation import power_of_ten, short, significant
 from scaling_report.settings import ReportSettings
 from scaling_report.trend import find_trend
 from scaling_report.wording import AXIS_NAMES, capital, count, per_cent, quantity
@@ -81,7 +81,7 @@ def _next_sentence(series: Series, best: Curve, rungs: Sequence[Mapping[str, Any
     told = []
     for rung in rungs:
         low, high = (significant(end) for end in rung["interval"])
-        told.append(f"{significant(rung['value'])} ({low} to {high}) at {axis_value(best.axis, rung['x'])}")
+        told.append(f"{significant(rung['value'])} ({low} to {high}) at {_about(best.axis, rung['x'])}")
     which = "the next rung" if len(rungs) == 1 else f"the next {count(len(rungs), 'rung')}"
     return (
         f"{capital(quantity(series))}: trained as the others, {which} would score {' and '.join(told)} "
@@ -166,9 +166,9 @@ def _target_sentence(series: Series, best: Curve, entry: Mapping[str, Any], leve
         return f"{what} is not reached: ten thousand times beyond the largest rung the curve is at {end}."
     if entry["size"] <= best.x.min():
         return f"{what} is reached by the smallest rung already."
-    low, high = (axis_value(best.axis, end) if end else "no end" for end in entry["interval"])
+    low, high = (_about(best.axis, end) if end else "no end" for end in entry["interval"])
     text = (
-        f"{what} takes about {axis_value(best.axis, entry['size'])} {name} "
+        f"{what} takes about {_about(best.axis, entry['size'])} {name} "
         f"({100 * level:g} % interval {low} to {high}), {significant(entry['times'], 2)} times the largest "
         "rung"
     )
@@ -179,6 +179,11 @@ def _target_sentence(series: Series, best: Curve, entry: Mapping[str, Any], leve
             f"; an item takes it about {_spoken_seconds(entry['latency_seconds'])} where these were measured"
         )
     return f"{text}."
+
+
+def _about(axis: str, value: float) -> str:
+    """A size to three digits: what is predicted is not counted."""
+    return power_of_ten(value) if axis == "flops" else short(value)
 
 
 def _spoken_seconds(seconds: float) -> str:

@@ -88,7 +88,8 @@ def read_target(given: str) -> tuple[str, float]:
     if not math.isfinite(value):
         raise ValueError(f"{given!r}; METRIC=NUMBER is wanted, such as accuracy=0.9")
     if metric not in METRICS:
-        near = difflib.get_close_matches(metric, METRICS, n=1)
+        near = [name for name in METRICS if metric and name.startswith(metric)]
+        near = near or difflib.get_close_matches(metric, METRICS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"{metric!r} is no metric; {hint}there are {', '.join(METRICS)}")
     least, most = METRICS[metric].floor, METRICS[metric].ceiling

@@ -36,6 +36,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
             ("report", __file__, "--overlay", "gpt5"),
             "no published ladder of this name; there are gpt2-zero-shot",
         ),
+        (("report", __file__, "--target", "acc=0.9"), "--target 'acc' is no metric; did you mean accuracy?"),
+        (("report", __file__, "--target", "accuracy=2"), "accuracy is between 0 and 1"),
         (("report", __file__, "/tmp"), "/tmp: neither a run"),
         (("report", __file__, __file__), "add --out FOLDER"),
     ],
