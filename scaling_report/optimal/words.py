@@ -24,7 +24,10 @@ def sentences_of(value: Value) -> list[str]:
         told.append(f"What a budget is best spent on cannot be told: {value['reason']}.")
         told += _of_doubt(value)
     else:
-        told.append(f"The best size grows as {listed([_exponent(one) for one in reversed(known)])}.")
+        first, *others = [_exponent(one) for one in reversed(known)]
+        told.append(f"The best size grows as {first}.")
+        if others:
+            told.append(f"Other approaches give {listed(others)}.")
         told += _of_doubt(value)
         told += _of_bias(value, known)
         told += _of_budget(value)
