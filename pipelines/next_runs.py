@@ -149,7 +149,7 @@ def _curve(runs: Runs) -> str:
     law = choose_curve(runs.n, runs.y)
     if law is None:
         sizes = np.unique(runs.n).size
-        raise InputError(f"{runs.what}: {sizes} sizes have no law to narrow; train three or more first")
+        raise InputError(f"{runs.what}: sizes to fit: {sizes}; train three or more first")
     return law
 
 

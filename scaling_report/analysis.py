@@ -19,7 +19,7 @@ from scaling_report.loss_to_task import loss_to_task
 from scaling_report.notation import significant
 from scaling_report.off_trend import find_off_trend
 from scaling_report.optimal.report import analyse_optimal
-from scaling_report.optimal.words import sentences_of
+from scaling_report.optimal.words import doubted_sentences
 from scaling_report.outlook import look_ahead
 from scaling_report.overlays import overlay_entries
 from scaling_report.settings import ReportSettings
@@ -223,14 +223,15 @@ def _verdict(frames: Sequence[Series], series: Sequence[dict[str, Any]]) -> list
 
 def led_by_data(series: Sequence[Mapping[str, Any]], optimal: Sequence[Mapping[str, Any]]) -> bool:
     """Whether what size and data do together is the main thing: at one budget alone size shows no trend."""
-    return bool(optimal and series and series[0]["length"] and series[0]["trend"]["verdict"] not in MOVES)
+    known = any(one["exponent_n"] is not None for one in optimal[0]["approaches"]) if optimal else False
+    return bool(known and series and series[0]["length"] and series[0]["trend"]["verdict"] not in MOVES)
 
 
 def _of_data(
     surfaces: Sequence[Mapping[str, Any]], optimal: Sequence[Mapping[str, Any]], reason: str | None
 ) -> list[str]:
     """What the runs of several lengths show together, or why there is nothing."""
-    told = sentences_of(optimal[0])[:1] if optimal else []
+    told = doubted_sentences(optimal[0]) if optimal else []
     told += [one["sentence"] for one in surfaces[0]["backtests"][::-1]] if surfaces else []
     told += surfaces[0]["sentences"] if surfaces else []
     return list(dict.fromkeys(told)) or ([reason] if reason else [])

@@ -85,8 +85,10 @@ def find_candidates(series: Series, visible: Sequence[Point], axis: str) -> tupl
     candidates = [Candidate(law, distance, x, y, error) for law in FITTED]
     for target in others:
         x_odds, y_odds, error_odds, left = _law_data(visible, axis, target)
-        if len(left) == len(notes):  # a run at chance has no odds over it
+        if len(left) == len(notes):
             candidates.append(Candidate("power", target, x_odds, y_odds, error_odds))
+        else:
+            notes.append("Odds over chance are not fitted: a run scores no better than chance.")
     return candidates, notes
 
 
@@ -128,8 +130,8 @@ def _law_data(
 
 
 def _error(point: Point, target: Target) -> float | None:
-    """Standard error of the law's y, by the target's slope at the value."""
-    if point.stderr is None:
+    """Standard error of the law's y, by the target's slope at the value; of none at all nothing is known."""
+    if not point.stderr:  # zero is what every item alike gives, at a floor or ceiling: no exact measurement
         return None
     step = 1e-4 * point.stderr
     low, high = target.to_law(np.array([point.value - step, point.value + step]))

@@ -50,6 +50,10 @@ def _of_inputs(names: tuple[str, ...], x: Array) -> list[str]:
     """Size or data that do not vary, or only together."""
     if still := [name for name, row in zip(names[:2], x[:2], strict=True) if np.ptp(np.log(row)) == 0]:
         return [f"Not identified: {still[0]} is the same in all runs, so nothing shows what it does."]
+    if few := [name for name, row in zip(names[:2], x[:2], strict=True) if np.unique(row).size < 3]:
+        return [
+            f"Not identified: {few[0]} has two values only, so a floor and an exponent cannot be told apart."
+        ]
     together = float(np.corrcoef(np.log(x[:2]))[0, 1])
     if abs(together) <= COLLINEAR:
         return []

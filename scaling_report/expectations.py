@@ -59,12 +59,12 @@ def _at_end(series: Series) -> str | None:
     best = series.ceiling if series.higher_is_better else series.floor
     if best is None:
         return None
-    found = None
+    good: list[str] = []
     for point in reversed(series.points):
         if point.stderr is None or abs(best - point.value) > 2 * point.stderr:
             break
-        found = point.rung
-    return found
+        good.append(point.rung)
+    return good[-1] if len(set(good)) > 1 else None
 
 
 def _order(what: str, entry: Mapping[str, Any]) -> str | None:

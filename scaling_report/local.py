@@ -12,6 +12,7 @@ from scaling_report.laws import Array
 from scaling_report.profile import profile_intervals
 from scaling_report.uncertainty import Bootstrap
 
+REFITS = 50  # fewer have no errors to compare with
 Ends = tuple[float | None, float | None]
 
 
@@ -46,6 +47,6 @@ def doubt_errors(
 ) -> list[str]:
     """A sentence where the delta method and the refits do not agree on the errors."""
     spread = measure_spread(found, weights)
-    if boot is None or local.standard_errors is None or spread is None:
+    if boot is None or boot.replicates < REFITS or local.standard_errors is None or spread is None:
         return []
     return compare_errors(local.standard_errors, boot.standard_errors(), spread.dof)

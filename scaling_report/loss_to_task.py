@@ -39,12 +39,14 @@ def loss_to_task(series: Sequence[Series]) -> list[dict[str, Any]]:
 
 
 def _losses_for(one: Series, series: Sequence[Series]) -> Series | None:
-    """The pretraining loss of the same family: bits per byte on the test split where it is measured."""
+    """The pretraining loss of the same family and run: bits per byte on the test split where there is one."""
     wanted = ("bits_per_byte", "masked_lm_loss")
     found = [
         other
         for other in series
-        if other["stage"] == "pretrain" and other["metric"] in wanted and other["family"] == one["family"]
+        if other["stage"] == "pretrain"
+        and other["metric"] in wanted
+        and (other["family"], other["run"]) == (one["family"], one["run"])
     ]
     of_length = [other for other in found if other["length"] == one["length"]] or found
     return min(

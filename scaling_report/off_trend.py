@@ -105,44 +105,57 @@ def _slopes(law: Law, parameters: Array, x: Array) -> Array:
     return np.stack(columns, axis=1)
 
 
-def find_evidence(run: Mapping[str, Any] | None, rung: str) -> list[str]:
-    """What run.json says of a rung's pretraining that may be why: divergence, its learning rate."""
+def find_evidence(run: Mapping[str, Any] | None, rung: str) -> list[str] | None:
+    """What run.json says of a rung's pretraining that may be why; None where it says nothing of it.
+
+    Its loss may have diverged, or its learning rate be unlike its neighbours'.
+    """
+    curves = [one for one in (run or {}).get("curves") or [] if str(one["rung"]) == rung]
+    losses = [[loss for _, loss in one["points"] or () if loss is not None] for one in curves]
+    rates = _learning_rates(run)
+    known = any(len(one) >= 5 for one in losses) or (rung in rates and len(rates) >= 5)
+    if not known:
+        return None
     told = []
-    for curve in (run or {}).get("curves") or []:
-        losses = [loss for _, loss in curve["points"] if loss is not None]
-        if str(curve["rung"]) != rung or len(losses) < 5:
-            continue
-        last, least = float(np.mean(losses[-3:])), float(np.min(losses))
-        if last > least * (1 + DIVERGED):
+    for one in losses:
+        if len(one) >= 5 and (last := float(np.mean(one[-3:]))) > (least := min(one)) * (1 + DIVERGED):
             told.append(
                 f"its training loss ended at {significant(last)} after {significant(least)}, so it diverged"
             )
-    rates = {
-        str(one["rung"]): (one["params"]["non_embedding"], one["hyper"]["learning_rate"])
-        for one in (run or {}).get("rungs") or []
-        if one.get("hyper") and one.get("params") and one.get("stage") == "pretrain"
-    }
-    if rung in rates and len(rates) >= 4:
-        own = rates.pop(rung)
+    if rung in rates and len(rates) >= 5:
+        size, rate = rates.pop(rung)
         sizes, others = np.log(np.array(list(rates.values()))).T
-        expected = float(np.exp(np.polyval(np.polyfit(sizes, others, 1), np.log(own[0]))))
-        if not 1 / UNLIKE < own[1] / expected < UNLIKE:
+        expected = float(np.exp(np.polyval(np.polyfit(sizes, others, 1), np.log(size))))
+        if not 1 / UNLIKE < rate / expected < UNLIKE:
             told.append(
-                f"its learning rate is {significant(own[1], 2)}, where the other rungs' trend gives "
+                f"its learning rate is {significant(rate, 2)}, where the other rungs' trend gives "
                 f"{significant(expected, 2)}"
             )
     return list(dict.fromkeys(told))
 
 
+def _learning_rates(run: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
+    """Size and peak learning rate of each pretrained rung that has both."""
+    found = {}
+    for one in (run or {}).get("rungs") or []:
+        size = (one.get("params") or {}).get("non_embedding")
+        rate = (one.get("hyper") or {}).get("learning_rate")
+        if one.get("stage") == "pretrain" and size and rate:
+            found[str(one["rung"])] = (float(size), float(rate))
+    return found
+
+
 def _sentence(series: Series, best: Candidate, entry: Mapping[str, Any]) -> str:
     way = "above" if entry["deviation_percent"] > 0 else "below"
     symbol = "" if best.target.symbol == "y" else f" in {best.target.symbol}"
-    why: Sequence[str] = entry["evidence"]
+    why: Sequence[str] | None = entry["evidence"]
     p = "p < 0.001" if entry["p_value"] < 0.001 else f"p = {entry['p_value']:.2g}"
     text = (
         f"{capital(quantity(series))}: {entry['rung']} lies {per_cent(entry['deviation_percent'])}{symbol} "
-        f"{way} the law of the other rungs ({p}, all rungs considered)"
+        f"{way} the law of the other rungs ({p}, all rungs of this metric considered)"
     )
     if why:
         return f"{text}; {' and '.join(why)}. Train it again before you trust the law."
+    if why is None:
+        return f"{text}; nothing is known of its training. Train it again before you trust the law."
     return f"{text}; its training shows no reason. Train it again, or with another learning rate, to see."

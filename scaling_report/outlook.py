@@ -39,7 +39,8 @@ def look_ahead(
     best = next((one for one in curves if one.chosen), None)
     if best is None:
         return {"reason": f"no law could be fitted against {AXIS_NAMES[axis]}"}
-    rungs = [_predict(best, size, settings.level) for size in next_sizes(best.x)]
+    trained = np.array([size for point in series.points if (size := point.x[axis])])
+    rungs = [_predict(best, size, settings.level, trained.max()) for size in next_sizes(trained)]
     wanted = settings.targets.get(series.metric)
     target = None if wanted is None else find_size(series, best, wanted, settings.level, latencies)
     tested = _tested(series, backtests)
@@ -67,11 +68,11 @@ def next_sizes(x: Array) -> list[float]:
     return [float(sizes[-1] * one) for one in steps]
 
 
-def _predict(best: Curve, size: float, level: float) -> dict[str, Any]:
+def _predict(best: Curve, size: float, level: float, largest: float) -> dict[str, Any]:
     at = np.array([size])
     return {
         "x": size,
-        "times": size / float(best.x.max()),
+        "times": size / float(largest),
         "value": float(best.at(at)[0]),
         "interval": best.target.band_from_law(best.bootstrap.prediction(at, level))[0].tolist(),
     }
@@ -95,27 +96,33 @@ def _tested(series: Series, backtests: Sequence[Mapping[str, Any]]) -> dict[str,
     made = [one["forecast"] for one in backtests if one["forecast"]]
     held = [one for one in made if all(rung["inside"] for rung in one["rungs"])]
     if not made:
-        sentence = "This was never tested: too few rungs to hide one, so take the intervals for a hope."
-        return {"reach": None, "error_percent": None, "sentence": sentence}
+        why = backtests[0]["no_forecast_reason"] if backtests else "No rung was hidden."
+        return _untested(f"This was never tested, so take the intervals for a hope. {why}")
     if not held:
-        sentence = (
-            f"Do not rely on it: hidden rungs lay outside the intervals in {_each(len(made))} backtest"
-            f"{'' if len(made) == 1 else 's'}."
+        return _untested(
+            f"Do not rely on it: with {_hidden(made)} hidden, what was measured lay outside the intervals."
         )
-        return {"reach": None, "error_percent": None, "sentence": sentence}
     best = max(held, key=lambda one: float(one["reach"]))
     error = best["error_percent"]
     off = "" if error is None else f" and was {per_cent(error)} off"
     sentence = (
-        f"With {count(len(best['held_out']), 'rung')} hidden the law reached "
-        f"{significant(best['reach'], 2)} times beyond what it saw{off}, inside its interval; nothing is "
-        f"claimed beyond {FAR:g} times the largest rung."
+        f"With {_hidden([best])} hidden the law reached {significant(best['reach'], 2)} times beyond what it "
+        f"saw{off}, inside its interval; "
     )
+    if missed := [one for one in made if one not in held]:
+        sentence += f"with {_hidden(missed)} hidden, what was measured lay outside. "
+    sentence += f"Nothing is claimed beyond {FAR:g} times the largest rung."
+    sentence = sentence.replace("; Nothing", "; nothing")
     return {"reach": best["reach"], "error_percent": error, "sentence": sentence}
 
 
-def _each(tests: int) -> str:
-    return "the" if tests == 1 else "all"
+def _untested(sentence: str) -> dict[str, Any]:
+    return {"reach": None, "error_percent": None, "sentence": sentence}
+
+
+def _hidden(tests: Sequence[Mapping[str, Any]]) -> str:
+    """ "one rung", "one rung, and with two rungs"."""
+    return ", and with ".join(count(len(one["held_out"]), "rung") for one in tests)
 
 
 def find_size(

@@ -32,7 +32,8 @@ def fit_surfaces(frame: Frame, settings: ReportSettings) -> tuple[list[dict[str,
     backtests, left_out, sentences.
     """
     pooled = [one for one in pool_lengths(frame, settings_axis(settings)) if one.first.metric in LOSSES]
-    found = [_entry(one, frame, settings) for one in pooled if one.varies]
+    needed = LAWS[LAW].sizes_needed
+    found = [_entry(one, frame, settings) for one in pooled if one.varies and _places(one) >= needed]
     if found:
         return found, None
     return [], _reason(pooled)
@@ -47,6 +48,11 @@ def _reason(pooled: Sequence[Pooled]) -> str:
     formula = LAWS[LAW].formula
     if not pooled:
         return f"{formula} is fitted to losses, and there are none of several sizes."
+    if pooled[0].varies:
+        return (
+            f"{formula} is not fitted: {count(_places(pooled[0]), 'pair')} of size and length, and its five "
+            f"parameters need {count(LAWS[LAW].sizes_needed, 'pair')}. Train more sizes, or to more lengths."
+        )
     lengths = np.unique(pooled[0].d)
     how = (
         "saw the same tokens"
@@ -66,6 +72,8 @@ def _entry(one: Pooled, frame: Frame, settings: ReportSettings) -> dict[str, Any
         runs = (
             one if axis == own else next(other for other in pool_lengths(frame, axis) if other.id == one.id)
         )
+        if _places(runs) < LAWS[LAW].sizes_needed:
+            continue  # that count of parameters is not in the results
         conventions[axis] = judge(
             LAW,
             {"n": runs.n, "d": runs.d},
@@ -84,7 +92,7 @@ def _entry(one: Pooled, frame: Frame, settings: ReportSettings) -> dict[str, Any
         "x": own,
         "level": settings.level,
         "n": int(one.y.size),
-        "places": int(np.unique(np.stack([one.n, one.d]), axis=1).shape[1]),
+        "places": _places(one),
         "law": LAW,
         "formula": LAWS[LAW].formula,
         "conventions": conventions,
@@ -98,6 +106,11 @@ def _entry(one: Pooled, frame: Frame, settings: ReportSettings) -> dict[str, Any
         "left_out": list(one.left_out),
     }
     return {**entry, "sentences": _sentences(one, entry)}
+
+
+def _places(one: Pooled) -> int:
+    """Distinct pairs of size and length."""
+    return int(np.unique(np.stack([one.n, one.d]), axis=1).shape[1])
 
 
 def _hidings(one: Pooled) -> list[tuple[np.ndarray, str]]:
@@ -203,15 +216,11 @@ def _sentences(one: Pooled, entry: dict[str, Any]) -> list[str]:
     told = [f"{capital(quantity(one.first))} over {AXIS_NAMES[entry['x']]} and tokens: {own['verdict'][0]}"]
     told += own["verdict"][1:]
     told += [test["sentence"] for test in entry["backtests"]]
-    exponents = {
-        axis: (found["parameters"]["alpha"], found["parameters"]["beta"])
-        for axis, found in entry["conventions"].items()
-    }
-    spread = listed(
-        [
-            f"{significant(alpha, 2)} and {significant(beta, 2)} by {AXIS_NAMES[axis]}"
-            for axis, (alpha, beta) in exponents.items()
-        ]
-    )
-    told.append(f"Alpha and beta depend on how N is counted: {spread}.")
+    known = [axis for axis, found in entry["conventions"].items() if found["identified"]]
+    exponents = [
+        f"{significant(entry['conventions'][axis]['parameters']['alpha'], 2)} by {AXIS_NAMES[axis]}"
+        for axis in known
+    ]
+    if len(set(exponents)) > 1:
+        told.append(f"Alpha by each count of N: {listed(exponents)}.")
     return told

@@ -30,7 +30,7 @@ def find_symptoms(found: FitResult, x: Array, y: Array) -> tuple[list[str], list
     inputs, rows = LAWS[found.law].inputs, np.atleast_2d(x)
     against = [] if found.law in BENT else _no_trend(*_means(rows, y))
     beside = _apart(found, inputs, rows)
-    if len(inputs) == 1:
+    if len(inputs) == 1 and inputs != ("l",):  # of a law over loss the larger models stand at the low end
         sizes, means = _means(rows, y)
         beside = [*_saturation(sizes[0], means), *beside]
     return against, beside
@@ -68,9 +68,14 @@ def _saturation(sizes: Array, means: Array) -> list[str]:
 
 
 def find_plateau(sizes: Array, means: Array) -> float | None:
-    """The size from which on the means (sizes,) hardly move: the last `PLATEAU_SIZES` or more. Else None."""
+    """The size from which on the means (sizes,) hardly move: the last `PLATEAU_SIZES` or more. Else None.
+
+    Above zero their logarithms are looked at: a power law never ends.
+    """
+    if (means > 0).all():
+        means = np.log(means)
     total = float(np.ptp(means))
-    if total <= ROUNDING * np.abs(means).max():
+    if total <= ROUNDING * max(float(np.abs(means).max()), 1.0):
         return None
     found = None
     for first in range(sizes.size - PLATEAU_SIZES, 0, -1):

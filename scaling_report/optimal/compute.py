@@ -24,7 +24,7 @@ from scaling_report.optimal.isoflop import SIZES_NEEDED, Group, fit_groups
 from scaling_report.optimal.surface import PARAMETERS, Surface, fit_cost
 from scaling_report.uncertainty import Bootstrap, resample
 
-REACH = 100.0  # times the largest run's FLOPs, to which budgets are told; beyond FAR without an interval
+REACH = 100.0  # times the largest run's FLOPs, to which budgets are told; beyond FAR they are called far
 FAR = 3.0
 RATIOS = (0.25, 0.5, 2.0, 4.0)  # of the best size: what it costs to be off it
 GRID = 25
@@ -223,6 +223,7 @@ def _off_size(surface: Surface, boot: Bootstrap | None, c: float, level: float) 
     for ratio in RATIOS:
         penalty, times = surface.off_size(c, ratio)
         many = None if refits is None else refits.off_size(c, ratio)
+        dearer = None if many is None else np.nan_to_num(many[1], nan=np.inf)  # some never get there
         reached = bool(np.isfinite(times[0]))
         rows.append(
             {
@@ -230,7 +231,9 @@ def _off_size(surface: Surface, boot: Bootstrap | None, c: float, level: float) 
                 "loss_penalty": float(penalty[0]),
                 "penalty_interval": None if many is None else _ends(many[0], level),
                 "flops_ratio": float(times[0]) if reached else None,
-                "flops_interval": None if many is None or not reached else _ends(many[1], level),
+                "flops_interval": None
+                if many is None or not reached
+                else _ends(np.nan_to_num(many[1], nan=np.inf), level),
                 "reason": None if reached else "no amount of data brings a model so small to that loss",
             }
         )

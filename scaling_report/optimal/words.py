@@ -37,6 +37,11 @@ def sentences_of(value: Value) -> list[str]:
     return told
 
 
+def doubted_sentences(value: Value) -> list[str]:
+    """The main thing, and why it is in doubt."""
+    return [*sentences_of(value)[:1], *_of_doubt(value)]
+
+
 def _of_doubt(value: Value) -> list[str]:
     surface = value["surface"]
     if not surface or not surface["doubts"]:
