@@ -52,6 +52,7 @@ def pool_lengths(frame: Frame, size_axis: str = "non_embedding") -> list[Pooled]
 
 def _kind(series: Series) -> tuple[str | None, ...]:
     return (
+        series.run,
         series.family,
         series.objective,
         series.stage,

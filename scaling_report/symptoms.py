@@ -28,11 +28,12 @@ def find_symptoms(found: FitResult, x: Array, y: Array) -> tuple[list[str], list
         value = significant(float(y[0]))
         return [f"Not identified: flat, {value} in every run, so there is no trend and no law."], []
     inputs, rows = LAWS[found.law].inputs, np.atleast_2d(x)
-    against = [] if found.law in BENT else _no_trend(*_means(rows, y))
-    beside = _apart(found, inputs, rows)
+    apart = _find_apart(found)
+    places, means = _means(rows[:, ~apart], y[~apart])  # what is no part of the law says nothing of its trend
+    against = [] if found.law in BENT else _no_trend(places, means)
+    beside = _tell_apart(found, apart, inputs, rows)
     if len(inputs) == 1 and inputs != ("l",):  # of a law over loss the larger models stand at the low end
-        sizes, means = _means(rows, y)
-        beside = [*_saturation(sizes[0], means), *beside]
+        beside = [*_saturation(places[0], means), *beside]
     return against, beside
 
 
@@ -86,18 +87,23 @@ def find_plateau(sizes: Array, means: Array) -> float | None:
     return found
 
 
-def _apart(found: FitResult, names: Sequence[str], x: Array) -> list[str]:
-    """The runs whose residuals are far beyond what the middle of all residuals spreads."""
+def _find_apart(found: FitResult) -> np.ndarray:
+    """Which runs (n,) have residuals far beyond what the middle of all residuals spreads."""
     residuals = np.array(found.log_residuals)
     if residuals.size < len(found.parameters) + 3:
-        return []
-    middle = float(np.median(residuals))
+        return np.zeros(residuals.size, dtype=bool)
+    away = np.abs(residuals - np.median(residuals))
     # the deviations of a fit with P parameters are smaller than those of the noise: sqrt((n - P)/n)
-    spread = 1.4826 * float(np.median(np.abs(residuals - middle)))
+    spread = 1.4826 * float(np.median(away))
     spread *= float(np.sqrt(residuals.size / (residuals.size - len(found.parameters))))
-    far = np.abs(residuals - middle) > np.maximum(APART * spread, SMALLEST_APART)
+    return away > np.maximum(APART * spread, SMALLEST_APART)
+
+
+def _tell_apart(found: FitResult, far: np.ndarray, names: Sequence[str], x: Array) -> list[str]:
+    """The runs that stand apart, the farthest of them by name."""
     if not far.any():
         return []
+    residuals = np.array(found.log_residuals)
     worst = np.flatnonzero(far)[np.argsort(-np.abs(residuals[far]))]
     named = [
         f"{', '.join(f'{name} = {significant(value)}' for name, value in zip(names, x[:, i], strict=True))} "

@@ -223,7 +223,6 @@ def _off_size(surface: Surface, boot: Bootstrap | None, c: float, level: float) 
     for ratio in RATIOS:
         penalty, times = surface.off_size(c, ratio)
         many = None if refits is None else refits.off_size(c, ratio)
-        dearer = None if many is None else np.nan_to_num(many[1], nan=np.inf)  # some never get there
         reached = bool(np.isfinite(times[0]))
         rows.append(
             {
@@ -231,9 +230,7 @@ def _off_size(surface: Surface, boot: Bootstrap | None, c: float, level: float) 
                 "loss_penalty": float(penalty[0]),
                 "penalty_interval": None if many is None else _ends(many[0], level),
                 "flops_ratio": float(times[0]) if reached else None,
-                "flops_interval": None
-                if many is None or not reached
-                else _ends(np.nan_to_num(many[1], nan=np.inf), level),
+                "flops_interval": None if many is None or not reached else _ends(many[1], level),
                 "reason": None if reached else "no amount of data brings a model so small to that loss",
             }
         )
@@ -258,10 +255,11 @@ def _frontier(lines: dict[str, Line | None], c: Array, level: float) -> dict[str
 
 def _ends(values: Array, level: float) -> list[float] | None:
     """The central interval of refits; None where there are too few, or it has no end."""
-    fine = values[np.isfinite(values)]
-    if fine.size < 2 or fine.size < level * values.size:
+    if np.isfinite(values).sum() < 2:
         return None
-    return [float(end) for end in np.quantile(fine, [(1 - level) / 2, (1 + level) / 2])]
+    beyond = np.nan_to_num(values, nan=np.inf)  # what is no number is beyond every end
+    ends = np.quantile(beyond, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return [float(end) for end in ends] if np.isfinite(ends).all() else None
 
 
 def _round(value: float) -> float:

@@ -43,7 +43,7 @@ def analyse_optimal(frame: Frame, settings: ReportSettings) -> tuple[list[dict[s
 
 
 def _kind(one: Pooled) -> tuple[str | None, ...]:
-    return one.first.family, one.first.objective
+    return one.first.run, one.first.family, one.first.objective
 
 
 def _best_convention(conventions: Sequence[Pooled]) -> Pooled:
