@@ -35,6 +35,7 @@ def _series(metric: str, values: Any, stage: str = "finetune", **more: Any) -> d
         "split": "test",
         "stage": stage,
         "family": "gpt2",
+        "run": None,
         "length": None,
         "unit": "bits per byte" if stage == "pretrain" else "share",
         "floor": 0,
