@@ -79,6 +79,12 @@ def test_a_budget_is_spent_as_the_closed_form_has_it() -> None:
         ("power", {"y": "loss"}, "x: power is of one input, whichever it is; name its column"),
         ("power", {"y": "los", "x": "n"}, "table: has no column 'los'; did you mean 'loss'?"),
         ("repeated", {"y": "loss"}, "repeated: needs u"),
+        (None, {"y": "loss"}, "law: None is no name; there are "),
+        ("chinchilla", {"y": "n"}, "y: 'n' is the column of n too"),
+        ("chinchilla", {"y": "loss", "level": 90}, "level: 90; give a share between 0 and 1"),
+        ("chinchilla", {"y": "loss", "bootstrap": 2.5}, "bootstrap: 2.5; give a whole number from 0 on"),
+        ("chinchilla", {"y": "loss", "holdout": -1}, "holdout: -1; give a whole number"),
+        ("chinchilla", {"y": "loss", "seed": None}, "seed: None; give a whole number"),
         ("power", {"y": "loss", "x": "n", "where": "n>1e12"}, "table: no rows to fit"),
     ],
 )
