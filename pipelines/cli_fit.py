@@ -84,7 +84,7 @@ def fit(
         from pipelines.fitting import judge_table
 
         if save is not None:
-            from scaling_report.saved import check_place
+            from scaling_report.saving import check_place
 
             check_place(save, str(table), "--save")
         found = judge_table(

@@ -104,7 +104,7 @@ def times_beyond(law: str, x: Array, place: Array) -> float:
 
 def is_count(value: Any, least: int = 0) -> bool:
     """Whether a value is a whole number of at least so much."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 def find_name(name: str, known: Mapping[str, Any], where: str) -> None:

@@ -17,7 +17,8 @@ from scaling_report.inputs import FLOPS_PER_TOKEN, is_count
 from scaling_report.laws import LAWS, Array
 from scaling_report.local import LocalErrors
 from scaling_report.predicting import Prediction, domain_of
-from scaling_report.saved import FittedLaw, check_place, save_value, versions
+from scaling_report.saved import FittedLaw, save_value, versions
+from scaling_report.saving import check_place
 from scaling_report.sources import Runs
 from scaling_report.target import Target
 from scaling_report.uncertainty import Bootstrap

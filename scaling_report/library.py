@@ -15,6 +15,7 @@ from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS
 from scaling_report.losses import LOSSES
 from scaling_report.sources import Table, open_table, select_runs
+from scaling_report.sources.conditions import positive, read_number
 
 _TRIAD = ("n", "d", "c")  # of parameters, tokens and FLOPs two give the third
 INPUTS_OF: Mapping[str, tuple[str, ...]] = {
@@ -53,6 +54,7 @@ def fit(
     find_name(loss, LOSSES, "loss")
     check_counts(bootstrap=bootstrap, holdout=holdout, seed=seed, starts=starts)
     check_level(level)
+    check_places(predict)
     opened = open_table(table)
     columns = find_columns(law, opened, x) | _through(law, via)
     runs = select_runs(
@@ -88,6 +90,15 @@ def check_level(level: Any) -> None:
         raise InputError(f"level: {level!r}; give a share between 0 and 1, such as 0.9")
 
 
+def check_places(places: Any) -> None:
+    """Raise `InputError` for what is no list of places, numbers above zero by input."""
+    if not isinstance(places, Sequence) or not all(isinstance(at, Mapping) for at in places):
+        raise InputError("predict: is no list of places; give one, such as [{'n': 1e9, 'd': 2e10}]")
+    for at in places:
+        for name, value in at.items():
+            positive(read_number(value, f"predict: {name}"), f"predict: {name}")
+
+
 def _through(law: str, via: str | None) -> dict[str, str]:
     if law == two_step.NAME and via is None:
         raise InputError(
@@ -108,6 +119,8 @@ def find_columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> d
             )
         return {x if inputs == ("x",) else inputs[0]: x}
     if x is not None:
+        if not isinstance(x, Mapping):
+            raise InputError(f"x: {x!r}; give a column for each input, such as {{'n': 'N'}}")
         return dict(x)
     if inputs == ("x",):
         there = ", ".join(table.columns) or "none"

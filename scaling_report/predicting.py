@@ -114,9 +114,10 @@ def check_distance(law: str, x: Array, places: Array, where: str = "predict") ->
     for place in np.atleast_2d(places).T:
         beyond = times_beyond(law, rows, place)
         if not beyond <= ABSURD:
+            told = ", ".join(f"{one:g}" for one in place)
+            ends = ", ".join(f"{row.min():g} to {row.max():g}" for row in rows)
             raise InputError(
-                f"{where}: {', '.join(f'{one:g}' for one in place)} is {beyond:.2g} times beyond what was "
-                f"measured ({', '.join(f'{row.min():g} to {row.max():g}' for row in rows)}); name a nearer place"
+                f"{where}: {told} is {beyond:.2g} times beyond what was measured ({ends}); ask nearer by"
             )
 
 

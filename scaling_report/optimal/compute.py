@@ -65,7 +65,7 @@ def compute_optimal(
     }
     biases = {} if known is None else measure_bias(n, d, c, known)
     top = float(c.max())
-    wanted = [float(one) for one in budgets] or [top, 10 * top, REACH * top]
+    wanted = [_flops(one) for one in budgets] or [top, 10 * top, REACH * top]
     reasons = {
         "envelope": "fewer than two ranges of compute hold three sizes or more",
         "isoflop": _no_vertices(groups),
@@ -190,6 +190,12 @@ def _group(group: Group, n: Array, d: Array, c: Array, surface: Surface | None) 
     }
 
 
+def _flops(budget: Any) -> float:
+    if not (isinstance(budget, int | float | np.number) and 0 < budget < np.inf):
+        raise InputError(f"budgets: {budget!r}; give finite FLOPs above zero")
+    return float(budget)
+
+
 def _budget(
     c: float,
     lines: dict[str, Line | None],
@@ -223,7 +229,6 @@ def _off_size(surface: Surface, boot: Bootstrap | None, c: float, level: float) 
     for ratio in RATIOS:
         penalty, times = surface.off_size(c, ratio)
         many = None if refits is None else refits.off_size(c, ratio)
-        dearer = None if many is None else np.nan_to_num(many[1], nan=np.inf)  # some never get there
         reached = bool(np.isfinite(times[0]))
         rows.append(
             {

@@ -93,6 +93,8 @@ def _rows_of(table: Any) -> list[dict[str, Any]]:
 
 
 def _from_columns(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if single := [name for name, values in columns.items() if not hasattr(values, "__iter__")]:
+        raise InputError(f"table: {single[0]} is no column; give a list of a value for every run")
     lists = {str(name): list(values) for name, values in columns.items()}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:

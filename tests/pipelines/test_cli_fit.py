@@ -176,7 +176,7 @@ def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_th
         ),
         (
             ("runs.csv", *SURFACE, "--where", "loss<9", "--predict", "n=1e200,d=1e9"),
-            "times beyond what was measured (1e+07 to 1e+09, 1e+09 to 1e+11); name a nearer place",
+            "times beyond what was measured (1e+07 to 1e+09, 1e+09 to 1e+11); ask nearer by",
         ),
         (("runs.csv", *SURFACE, "--predict", "n=1e-300,d=1e-300"), "give c beyond what a number holds"),
         (("runs.csv", *SURFACE, "--predict", "n=0,d=1"), "laws need finite numbers above zero\n"),
