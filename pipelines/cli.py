@@ -127,7 +127,7 @@ def report(
         typer.Argument(metavar="RUN...", help="Run folders, folders of evaluations or results files."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Where to write it; of one run its folder `report` when left out.")
+        str | None, typer.Option(help="Where to write it; of one run its folder `report` when left out.")
     ] = None,
     overlay: Annotated[
         list[str] | None,
@@ -145,7 +145,10 @@ def report(
     """Make the report of a run again, or of what `eval` measured, from the results alone; of several, one."""
     from pipelines.reporting import report_again
 
-    print(f"report: {report_again(sources, out, overlay or (), target or ())}")
+    if out is not None and not out.strip():
+        raise InputError("--out: names no folder; give one, or leave it out")
+    folder = None if out is None else Path(out)
+    print(f"report: {report_again(sources, folder, overlay or (), target or ())}")
 
 
 @app.command()

@@ -83,6 +83,10 @@ def fit(
     with tidy():
         from pipelines.fitting import judge_table
 
+        if save is not None:
+            from scaling_report.saving import check_place
+
+            check_place(save, str(table), "--save")
         found = judge_table(
             table,
             law=law,

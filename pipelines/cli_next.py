@@ -33,7 +33,8 @@ def next_(
         ),
     ] = None,
     x: Annotated[
-        list[str] | None, typer.Option(metavar="INPUT=COLUMN", help="Of a table: n, d or c; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="INPUT=COLUMN", help="Of a table: n, d or c; else columns of these names."),
     ] = None,
     y: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of a table: the loss.")] = None,
     where: Annotated[
@@ -52,10 +53,10 @@ def next_(
             if x or y or where:
                 raise InputError(f"{source}: a run folder knows its columns; leave out --x, --y and --where")
             there = of_folder(source)
-        elif x and y:
-            there = of_table(source, x=x, y=y, where=where or ())
+        elif y:
+            there = of_table(source, x=x or (), y=y, where=where or ())
         else:
-            raise InputError(f"{source}: no run folder; for a table name its columns with --x and --y")
+            raise InputError(f"{source}: no run folder; for a table name its columns with --y and --x")
         found = suggest(there, budget=budget, most=runs, reach=reach, level=level)
         if json_:
             print(json.dumps(found, ensure_ascii=False, allow_nan=False))

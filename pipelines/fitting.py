@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eval.files import InputError
 from pipelines.cli_fit import parse_pair
 from scaling_report import two_step
-from scaling_report.inputs import MEANINGS, find_name
+from scaling_report.inputs import MEANINGS, find_name, find_place
 from scaling_report.judgement import Judgement
 from scaling_report.library import INPUTS_OF, fit
 from scaling_report.losses import LOSSES
 from scaling_report.sources.conditions import positive, read_number
 
 _TRIAD = ("n", "d", "c")  # two of them give the third
+_OPTIONS = tuple(f"{name}:" for name in ("bootstrap", "holdout", "level", "predict", "seed", "x", "y"))
 
 
 def judge_table(
@@ -35,7 +38,12 @@ def judge_table(
     find_name(how["loss"], LOSSES, "--loss")
     columns = unique_pairs([read_input(one, law) for one in x], "--x")
     points = [_point(one, law, columns) for one in predict]
-    return fit(law, table, x=columns or None, y=y, predict=points, **how)
+    try:
+        return fit(law, table, x=columns or None, y=y, predict=points, **how)
+    except InputError as error:
+        if str(error).startswith(_OPTIONS):
+            raise InputError(f"--{error}") from error
+        raise
 
 
 def _usable(law: str) -> tuple[str, ...]:
@@ -61,16 +69,24 @@ def read_input(given: str, law: str) -> tuple[str, str]:
 
 
 def _point(given: str, law: str, columns: Mapping[str, str]) -> dict[str, float]:
-    """Where a run is to be predicted: the inputs by name, of n, d and c any two."""
-    pairs = unique_pairs([parse_pair(one, "--predict") for one in given.split(",")], "--predict")
-    known = tuple(columns) if INPUTS_OF[law] == ("x",) else _usable(law)
-    for name in pairs:
-        if name not in known:
-            raise InputError(f"--predict: {name!r} is no input here; choose from {', '.join(known)}")
-    return {
+    """Where a run is to be predicted: the inputs by name or by column, of n, d and c any two."""
+    curve = INPUTS_OF[law] == ("x",)
+    known = tuple(columns) if curve else _usable(law)
+    names = {column: name for name, column in columns.items()} | {name: name for name in known}
+    if curve and len(columns) == 1:
+        names = {"x": known[0]} | names
+    parsed = [parse_pair(one, "--predict") for one in given.split(",")]
+    if strange := [name for name, _ in parsed if name not in names and (columns or not curve)]:
+        choices = ", ".join(dict.fromkeys(names))
+        raise InputError(f"--predict: {strange[0]!r} is no input here; choose from {choices}")
+    pairs = unique_pairs([(names.get(name, name), value) for name, value in parsed], "--predict")
+    place = {
         name: positive(read_number(value, f"--predict {name}"), f"--predict {name}")
         for name, value in pairs.items()
     }
+    arrays = {name: np.array([value]) for name, value in place.items()}
+    find_place(two_step.STEPS[0] if law == two_step.NAME else law, arrays, f"--predict {given}")
+    return place
 
 
 def unique_pairs(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:

@@ -16,11 +16,13 @@ from pipelines.cli_fit import parse_pair
 from scaling_report.doubts import find_doubts
 from scaling_report.fits import fit
 from scaling_report.forecast import choose_curve
-from scaling_report.inputs import find_inputs
+from scaling_report.inputs import find_inputs, times_beyond
 from scaling_report.laws import LAWS, Array
-from scaling_report.notation import short
+from scaling_report.library import find_columns
+from scaling_report.notation import short, significant
 from scaling_report.optimal.design import design
 from scaling_report.optimal.surface import Cost, Surface, fit_cost
+from scaling_report.predicting import FAR, check_distance
 from scaling_report.sources import open_table, select_runs
 from scaling_report.sources.conditions import positive, read_number
 
@@ -50,6 +52,8 @@ def suggest(runs: Runs, *, budget: float, most: int, reach: str | None, level: f
     """
     if not budget > 0:
         raise InputError(f"--budget: {budget:g} FLOPs pay for nothing; give a number above zero")
+    if not np.isfinite(budget):
+        raise InputError(f"--budget: {budget:g} FLOPs; give a finite number")
     cost, notes = fit_cost(runs.n, runs.d, runs.c), list[str]()
     surface = _has_surface(runs, notes)
     law = "chinchilla" if surface else _curve(runs)
@@ -63,7 +67,14 @@ def suggest(runs: Runs, *, budget: float, most: int, reach: str | None, level: f
     n, d = _target(runs, found.parameters, cost, reach, habit)
     sizes, lengths = _candidates(runs, habit)
     flops = _price(runs, cost, sizes, lengths)
-    there = float(_price(runs, cost, np.array([n]), np.array([d]))[0])
+    with np.errstate(over="ignore"):
+        there = float(_price(runs, cost, np.array([n]), np.array([d]))[0])
+    if there <= flops.min():
+        raise InputError(
+            f"--reach: a run of {there:.3g} FLOPs lies below the cheapest that could be suggested "
+            f"({flops.min():.3g}); reach further"
+        )
+    _check_target(runs, n, d, notes)
     able = (flops <= budget) & (flops < there) & ((sizes != n) | (lengths != d))
     if not able.any():
         raise InputError(
@@ -123,8 +134,9 @@ def of_folder(folder: Path) -> Runs:
 
 def of_table(table: Path, *, x: Sequence[str], y: str, where: Sequence[str]) -> Runs:
     """The runs of a table whose columns are named as for `fit`. FLOPs that are not there are 6·N·D."""
+    opened = open_table(table)
     columns = fitting.unique_pairs([fitting.read_input(one, "chinchilla") for one in x], "--x")
-    found = select_runs(open_table(table), columns, y, where)
+    found = select_runs(opened, columns or find_columns("chinchilla", opened, None), y, where)
     n, d = find_inputs("chinchilla", found.inputs)
     return Runs(n, d, found.inputs.get("c", 6.0 * n * d), found.y, y, "n")
 
@@ -178,6 +190,18 @@ def _target(
     slope, level = (float(habit[0]), float(habit[1])) if len(habit) == 2 else (0.0, float(habit[0]))
     log_n = (np.log(flops / cost.k) - level) / (cost.p + slope)  # flops = k·n^p·d(n)
     return float(np.exp(log_n)), float(np.exp(level + slope * log_n))
+
+
+def _check_target(runs: Runs, n: float, d: float, notes: list[str]) -> None:
+    """A note where the target is far from what was measured; `InputError` where it is absurdly far."""
+    measured, target = np.stack([runs.n, runs.d]), np.array([n, d])
+    check_distance("chinchilla", measured, target[:, None], "--reach")
+    beyond = times_beyond("chinchilla", measured, target)
+    if beyond > FAR:
+        notes.append(
+            f"The target is {significant(beyond, 2)} times beyond what was measured: the band holds only if "
+            "the law does."
+        )
 
 
 def _price(runs: Runs, cost: Cost, n: Array, d: Array) -> Array:

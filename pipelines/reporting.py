@@ -32,12 +32,23 @@ def report_again(
     from scaling_report.settings import ReportSettings
 
     runs = [run for source in sources if (run := _run_of(Path(source))) is not None]
+    _check_out(out)
     settings = _recipe_settings(runs[0]) if runs else ReportSettings()
     settings = _with_targets(_with_overlays(settings, overlays), targets)
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.locked())
         return make_report(list(sources), settings, out=out, force=True)
+
+
+def _check_out(out: Path | None) -> None:
+    """Raise `InputError` for a folder that a report would be strewn into: a run's, or one of results."""
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: {out} is a file; name a folder")
+    if any((out / name).is_file() for name in (RESULTS, "plan.json")):
+        raise InputError(f"--out: {out} is a run's folder; name one in it, such as {out / 'report'}")
 
 
 def _run_of(source: Path) -> RunFolder | None:

@@ -35,6 +35,21 @@ def find_inputs(law: str, columns: Mapping[str, Array]) -> Array:
     return given["l"] if inputs == ("l",) else np.stack([given[name] for name in inputs])
 
 
+def find_place(law: str, at: Mapping[str, Any], where: str = "predict") -> Array:
+    """As `find_inputs`, of a place that is asked for: `InputError` begins with `where`."""
+    inputs = LAWS[law].inputs
+    if inputs == ("x",):
+        if len(at) != 1:
+            raise InputError(f"{where}: {', '.join(at) or 'nothing'} is given; {law} is of one input")
+    else:
+        reachable = {*at, *(_TRIAD if len({*at} & {*_TRIAD}) > 1 else ())}
+        known = all(name in inputs or name in _TRIAD for name in at)
+        if known and (missing := [name for name in inputs if name not in reachable]):
+            form = ",".join(f"{name}=…" for name in inputs)
+            raise InputError(f"{where}: {missing[0]} ({MEANINGS[missing[0]]}) is missing; write {form}")
+    return find_inputs(law, at)
+
+
 def complete(law: str, inputs: Sequence[str], columns: Mapping[str, Array]) -> dict[str, Array]:
     """The columns and, of n, d and c, the one that two others give, by C = 6·N·D."""
     given = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
@@ -44,12 +59,16 @@ def complete(law: str, inputs: Sequence[str], columns: Mapping[str, Array]) -> d
     there = [name for name in _TRIAD if name in given]
     if len(there) == 3 and "c" not in inputs:
         raise InputError(f"{law}: {told} are given; two of n, d and c=FLOPs give the third: leave one out")
-    if {"n", "d"} <= given.keys():
-        given.setdefault("c", FLOPS_PER_TOKEN * given["n"] * given["d"])
-    elif {"n", "c"} <= given.keys():
-        given["d"] = given["c"] / (FLOPS_PER_TOKEN * given["n"])
-    elif {"d", "c"} <= given.keys():
-        given["n"] = given["c"] / (FLOPS_PER_TOKEN * given["d"])
+    with np.errstate(all="ignore"):
+        if {"n", "d"} <= given.keys():
+            given.setdefault("c", FLOPS_PER_TOKEN * given["n"] * given["d"])
+        elif {"n", "c"} <= given.keys():
+            given["d"] = given["c"] / (FLOPS_PER_TOKEN * given["n"])
+        elif {"d", "c"} <= given.keys():
+            given["n"] = given["c"] / (FLOPS_PER_TOKEN * given["d"])
+    for name, values in given.items():
+        if name not in columns and not (np.isfinite(values) & (values > 0)).all():
+            raise InputError(f"{law}: {told} give {name} beyond what a number holds; give other values")
     if missing := [name for name in inputs if name not in given]:
         verb = "is" if len(columns) < 2 else "are"
         third = " (of n, d and c=FLOPs two will do)" if missing[0] in _TRIAD else ""
@@ -79,11 +98,19 @@ def times_beyond(law: str, x: Array, place: Array) -> float:
         low, high = float(rows.min()), float(rows.max())
         beyond = max(low - float(place[0]), float(place[0]) - high)
         return 1 + 2 * beyond / max(high - low, 1e-300)
-    return float(np.maximum(place / rows.max(axis=1), rows.min(axis=1) / place).max())
+    with np.errstate(over="ignore"):
+        return float(np.maximum(place / rows.max(axis=1), rows.min(axis=1) / place).max())
+
+
+def is_count(value: Any, least: int = 0) -> bool:
+    """Whether a value is a whole number of at least so much."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 def find_name(name: str, known: Mapping[str, Any], where: str) -> None:
     """Raise `InputError`, beginning with `where`, for a name that is not `known`."""
+    if not isinstance(name, str):
+        raise InputError(f"{where}: {name!r} is no name; there are {', '.join(known)}")
     if name not in known:
         near = difflib.get_close_matches(name, list(known), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

@@ -12,13 +12,13 @@ from scaling_report.collinear import reduce_product
 from scaling_report.doubts import find_doubts
 from scaling_report.fits import STARTS, FitResult, fit
 from scaling_report.holdout import hide_places, say_tested
-from scaling_report.inputs import find_inputs
+from scaling_report.inputs import find_inputs, find_place
 from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS, Array
 from scaling_report.local import doubt_errors, measure_local
 from scaling_report.losses import LOSSES
 from scaling_report.notation import significant
-from scaling_report.predicting import domain_of, predict_at, say_prediction
+from scaling_report.predicting import check_distance, domain_of, predict_at, say_prediction
 from scaling_report.shapes import find_absent
 from scaling_report.sources import Runs
 from scaling_report.symptoms import find_symptoms
@@ -53,10 +53,12 @@ def judge(
     x = find_inputs(law, columns)
     if bootstrap == 1:
         raise InputError("bootstrap: one refit has no spread; ask for more, or for 0")
-    places = [find_inputs(law, {name: np.array([value]) for name, value in at.items()}) for at in predict]
+    places = [find_place(law, {name: np.array([value]) for name, value in at.items()}) for at in predict]
     left = reduce_product(law, x)
     if left.dropped:
         x, places = x[list(left.rows)], [at[list(left.rows)] for at in places]
+    for at in places:
+        check_distance(left.law, x, at)
     weighing = None if error is None else weigh_runs(left.law, x, y, error, loss=LOSSES[loss])
     weights = np.ones_like(y) if weighing is None else weighing.weights
     found = fit(left.law, x, y, weights=weights, loss=loss, starts=starts)

@@ -13,11 +13,12 @@ import numpy as np
 from eval.files import InputError, write_json
 from scaling_report.fits import STARTS, FitResult
 from scaling_report.holdout import hide_places
-from scaling_report.inputs import FLOPS_PER_TOKEN
+from scaling_report.inputs import FLOPS_PER_TOKEN, is_count
 from scaling_report.laws import LAWS, Array
 from scaling_report.local import LocalErrors
 from scaling_report.predicting import Prediction, domain_of
 from scaling_report.saved import FittedLaw, save_value, versions
+from scaling_report.saving import check_place
 from scaling_report.sources import Runs
 from scaling_report.target import Target
 from scaling_report.uncertainty import Bootstrap
@@ -73,7 +74,7 @@ class Judgement:
         `predicted` and `measured` are in the units of y; beside `mean_absolute_error_percent` stands
         `last_value_error_percent`, that of the largest place left. Raises `InputError` where too few are.
         """
-        if holdout < 1:
+        if not is_count(holdout, least=1):
             raise InputError(f"holdout: {holdout}; hide one place or more")
         return hide_places(self.fit, self.x, self.y, self.weights, holdout, self.starts)
 
@@ -118,10 +119,14 @@ class Judgement:
         return reasons
 
     def save(self, path: str | Path, *, command: str | None = None) -> None:
-        """Write the fit as JSON, from which `FittedLaw.load` predicts the same to the digit."""
+        """Write the fit as JSON, from which `FittedLaw.load` predicts the same to the digit.
+
+        Raises `InputError` where something is that is no saved fit, such as the table.
+        """
+        place = check_place(path, self.runs.provenance["table"] if self.runs else None)
         kept = self.as_law()
         made = {} if command is None else {"command": command}
-        write_json(Path(path), save_value(self.to_dict(), kept, made))
+        write_json(place, save_value(self.to_dict(), kept, made))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from scaling_report.notebook import show

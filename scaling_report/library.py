@@ -9,12 +9,13 @@ from typing import Any
 from eval.files import InputError
 from scaling_report import two_step
 from scaling_report.fits import STARTS
-from scaling_report.inputs import find_name
+from scaling_report.inputs import find_name, is_count
 from scaling_report.judge import judge
 from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS
 from scaling_report.losses import LOSSES
 from scaling_report.sources import Table, open_table, select_runs
+from scaling_report.sources.conditions import positive, read_number
 
 _TRIAD = ("n", "d", "c")  # of parameters, tokens and FLOPs two give the third
 INPUTS_OF: Mapping[str, tuple[str, ...]] = {
@@ -51,8 +52,11 @@ def fit(
     """
     find_name(law, INPUTS_OF, "law")
     find_name(loss, LOSSES, "loss")
+    check_counts(bootstrap=bootstrap, holdout=holdout, seed=seed, starts=starts)
+    check_level(level)
+    check_places(predict)
     opened = open_table(table)
-    columns = _columns(law, opened, x) | _through(law, via)
+    columns = find_columns(law, opened, x) | _through(law, via)
     runs = select_runs(
         opened, columns, y, [where] if isinstance(where, str) else where, [error] if error else ()
     )
@@ -73,6 +77,28 @@ def fit(
     return judge(law, runs.inputs, runs.y, error=errors, runs=runs, **how)
 
 
+def check_counts(**counts: Any) -> None:
+    """Raise `InputError` for the first that is no whole number from 0 on."""
+    for name, value in counts.items():
+        if not is_count(value):
+            raise InputError(f"{name}: {value!r}; give a whole number from 0 on")
+
+
+def check_level(level: Any) -> None:
+    """Raise `InputError` for what is no level of an interval."""
+    if not (isinstance(level, int | float) and 0 < level < 1):
+        raise InputError(f"level: {level!r}; give a share between 0 and 1, such as 0.9")
+
+
+def check_places(places: Any) -> None:
+    """Raise `InputError` for what is no list of places, numbers above zero by input."""
+    if not isinstance(places, Sequence) or not all(isinstance(at, Mapping) for at in places):
+        raise InputError("predict: is no list of places; give one, such as [{'n': 1e9, 'd': 2e10}]")
+    for at in places:
+        for name, value in at.items():
+            positive(read_number(value, f"predict: {name}"), f"predict: {name}")
+
+
 def _through(law: str, via: str | None) -> dict[str, str]:
     if law == two_step.NAME and via is None:
         raise InputError(
@@ -83,8 +109,8 @@ def _through(law: str, via: str | None) -> dict[str, str]:
     return {} if via is None else {"l": via}
 
 
-def _columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> dict[str, str]:
-    """The column of each input."""
+def find_columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> dict[str, str]:
+    """The column of each input, called as it is where `x` does not say otherwise."""
     inputs = _TRIAD[:2] if law == two_step.NAME else LAWS[law].inputs
     if isinstance(x, str):
         if len(inputs) != 1:
@@ -93,9 +119,14 @@ def _columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> dict[
             )
         return {x if inputs == ("x",) else inputs[0]: x}
     if x is not None:
+        if not isinstance(x, Mapping):
+            raise InputError(f"x: {x!r}; give a column for each input, such as {{'n': 'N'}}")
         return dict(x)
     if inputs == ("x",):
-        raise InputError(f"x: {law} is of one input, whichever it is; name its column")
+        there = ", ".join(table.columns) or "none"
+        raise InputError(
+            f"x: {law} is of one input, whichever it is; name its column (--x COLUMN); there are {there}"
+        )
     there = table.columns
     found = [name for name in inputs if name in there]
     if any(name in _TRIAD and name not in there for name in inputs):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.files import InputError
 from scaling_report.inputs import times_beyond
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
@@ -15,6 +16,7 @@ from scaling_report.notation import significant
 from scaling_report.uncertainty import Bootstrap
 
 FAR = 3.0  # times beyond what was fitted, either way
+ABSURD = 1e6  # times beyond, where a number is asked for by mistake
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,19 @@ def predict_at(
         times_beyond=np.array([times_beyond(law, domain, place) for place in rows.T]),
         level=level,
     )
+
+
+def check_distance(law: str, x: Array, places: Array, where: str = "predict") -> None:
+    """Raise `InputError`, beginning with `where`, for places more than a million times beyond x."""
+    rows = np.atleast_2d(x)
+    for place in np.atleast_2d(places).T:
+        beyond = times_beyond(law, rows, place)
+        if not beyond <= ABSURD:
+            told = ", ".join(f"{one:g}" for one in place)
+            ends = ", ".join(f"{row.min():g} to {row.max():g}" for row in rows)
+            raise InputError(
+                f"{where}: {told} is {beyond:.2g} times beyond what was measured ({ends}); ask nearer by"
+            )
 
 
 def domain_of(x: Array) -> Array:

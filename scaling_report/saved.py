@@ -15,9 +15,9 @@ import numpy as np
 
 from eval.files import InputError, read_json
 from scaling_report.fits import Solutions
-from scaling_report.inputs import find_inputs, find_name
+from scaling_report.inputs import find_name, find_place
 from scaling_report.laws import LAWS, Array
-from scaling_report.predicting import Prediction, predict_at
+from scaling_report.predicting import Prediction, check_distance, predict_at
 from scaling_report.target import Target
 from scaling_report.uncertainty import Bootstrap, Scatter
 
@@ -91,6 +91,7 @@ class FittedLaw:
         places = _places(self.asked, self.inputs, at)
         if len(self.rows) < len(np.atleast_2d(places)):
             places = np.atleast_2d(places)[list(self.rows)]
+        check_distance(self.law, self.domain, places)
         found = predict_at(
             self.law,
             self.parameters,
@@ -236,14 +237,29 @@ def _from_surface(
 
 def _places(law: str, inputs: Sequence[str], at: Mapping[str, Any]) -> Array:
     """The law's x, checked, from what `predict` was given."""
-    columns = {name: np.atleast_1d(np.asarray(values, dtype=float)) for name, values in at.items()}
+    columns = {name: _numbers(name, values) for name, values in at.items()}
     for name, values in columns.items():
         bad = values[~(np.isfinite(values) & (values > 0))]
         if bad.size:
             raise InputError(f"predict: {name} is {bad[0]:g}; laws need finite numbers above zero")
     if len(inputs) == 1 and set(columns) != set(inputs) and LAWS[law].inputs == ("x",):
         raise InputError(f"predict: {', '.join(columns) or 'nothing'} is given; {inputs[0]} is wanted")
-    return find_inputs(law, dict(zip(columns, np.broadcast_arrays(*columns.values()), strict=True)))
+    try:
+        rows = np.broadcast_arrays(*columns.values())
+    except ValueError as error:
+        told = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
+        raise InputError(f"predict: inputs differ in length ({told}); give as many of each") from error
+    return find_place(law, dict(zip(columns, rows, strict=True)))
+
+
+def _numbers(name: str, values: Any) -> Array:
+    try:
+        numbers = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"predict: {name} is {values!r}; give a number, or a list of them") from error
+    if numbers.ndim > 1 or not numbers.size:
+        raise InputError(f"predict: {name} is of shape {numbers.shape}; give a number, or a list of them")
+    return numbers
 
 
 def _in_unit(found: Prediction, target: Target) -> Prediction:

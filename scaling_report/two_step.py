@@ -17,11 +17,11 @@ from eval.files import InputError
 from scaling_report.doubts import find_doubts
 from scaling_report.fits import STARTS, FitResult, fit, fit_many
 from scaling_report.holdout import say_tested
-from scaling_report.inputs import complete, find_inputs, order_by_size, times_beyond
+from scaling_report.inputs import complete, find_place, order_by_size, times_beyond
 from scaling_report.judge import say_fitted
 from scaling_report.laws import LAWS, Array
 from scaling_report.losses import LOSSES
-from scaling_report.predicting import say_prediction
+from scaling_report.predicting import check_distance, say_prediction
 from scaling_report.sources import Runs
 from scaling_report.uncertainty import (
     NOISE_LIMIT,
@@ -124,7 +124,9 @@ def judge_two_step(
     """
     given = complete(NAME, INPUTS, columns)
     x, losses = np.stack([given["n"], given["d"]]), given["l"]
-    places = [find_inputs(STEPS[0], {name: np.array([at[name]]) for name in at}) for at in predict]
+    places = [find_place(STEPS[0], {name: np.array([at[name]]) for name in at}) for at in predict]
+    for at in places:
+        check_distance(STEPS[0], x, at)
     fits = _fit(x, losses, y, loss, starts)
     boots, why = _errors(fits, x, losses, y, bootstrap, seed)
     doubts = [

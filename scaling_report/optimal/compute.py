@@ -65,7 +65,7 @@ def compute_optimal(
     }
     biases = {} if known is None else measure_bias(n, d, c, known)
     top = float(c.max())
-    wanted = [float(one) for one in budgets] or [top, 10 * top, REACH * top]
+    wanted = [_flops(one) for one in budgets] or [top, 10 * top, REACH * top]
     reasons = {
         "envelope": "fewer than two ranges of compute hold three sizes or more",
         "isoflop": _no_vertices(groups),
@@ -188,6 +188,12 @@ def _group(group: Group, n: Array, d: Array, c: Array, surface: Surface | None) 
         "surface_n": best if best is not None and np.isfinite(best) else None,
         "vertex_bias": None if surface is None or group.n is None else vertex_bias(group, n, d, c, surface),
     }
+
+
+def _flops(budget: Any) -> float:
+    if not (isinstance(budget, int | float | np.number) and 0 < budget < np.inf):
+        raise InputError(f"budgets: {budget!r}; give finite FLOPs above zero")
+    return float(budget)
 
 
 def _budget(

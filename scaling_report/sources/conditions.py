@@ -41,7 +41,7 @@ def parse_condition(given: str) -> Condition:
     """Raises `InputError` for what is no condition, and for an order that has no number."""
     match = _WHERE.match(given.strip())
     if match is None:
-        raise InputError(f"--where: {given!r}; COLUMN<NUMBER is wanted (or >, <=, >=, =, !=)")
+        raise InputError(f"--where: {given!r}; COLUMN=VALUE is wanted (or !=, <, >, <=, >=)")
     if match["sign"] in _ORDERS:
         read_number(match["value"], "--where")
     return Condition(match["column"], match["sign"], match["value"].strip())
@@ -67,12 +67,10 @@ def read_number(value: Any, where: str) -> float:
         raise InputError(f"{where}: {value!r} is no number; write one") from error
 
 
-def positive(value: float, where: str) -> float:
-    """Raises `InputError`, beginning with `where`, for what has no logarithm."""
+def positive(value: float, where: str, hint: str = "") -> float:
+    """Raises `InputError`, from `where` to `hint`, for what has no logarithm."""
     if not (math.isfinite(value) and value > 0):
-        raise InputError(
-            f"{where}: {value:g}; laws need finite numbers above zero: mend or leave out the row"
-        )
+        raise InputError(f"{where}: {value:g}; laws need finite numbers above zero{hint}")
     return value
 
 

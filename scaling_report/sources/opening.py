@@ -18,6 +18,8 @@ KNOWN = (
     "results_*.json or transformers' trainer_state.json, or a folder of either"
 )
 
+DEPTH = 3  # folders below the one that is named: runs/name/checkpoint-100
+
 
 def open_table(source: Any) -> Table:
     """The rows of a path or of a table in memory.
@@ -54,8 +56,8 @@ def _open_file(path: Path) -> Table:
 def _open_folder(folder: Path) -> Table:
     if (folder / "results.jsonl").is_file():
         return results.read_run(folder / "results.jsonl", str(folder))
-    states = sorted(folder.rglob("trainer_state.json"))
-    found = sorted(folder.rglob("results_*.json"))
+    states = _find(folder, "trainer_state.json")
+    found = _find(folder, "results_*.json")
     if states and found:
         raise InputError(f"{folder}: holds trainer_state.json and results_*.json files; name a folder of one")
     if states:
@@ -65,6 +67,11 @@ def _open_folder(folder: Path) -> Table:
     raise InputError(
         f"{folder}: no results.jsonl, results_*.json or trainer_state.json in this folder; name {KNOWN}"
     )
+
+
+def _find(folder: Path, pattern: str) -> list[Path]:
+    """Files in a folder and up to `DEPTH` below it: what is named by mistake may be a whole disk."""
+    return sorted(path for depth in range(DEPTH + 1) for path in folder.glob("*/" * depth + pattern))
 
 
 def _rows_of(table: Any) -> list[dict[str, Any]]:
@@ -86,6 +93,8 @@ def _rows_of(table: Any) -> list[dict[str, Any]]:
 
 
 def _from_columns(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if single := [name for name, values in columns.items() if not hasattr(values, "__iter__")]:
+        raise InputError(f"table: {single[0]} is no column; give a list of a value for every run")
     lists = {str(name): list(values) for name, values in columns.items()}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:

@@ -52,6 +52,8 @@ def select_runs(
     """
     tests = [parse_condition(one) for one in where]
     wanted = tuple(dict.fromkeys((*inputs.values(), y, *others)))
+    if twice := [name for name, column in inputs.items() if column == y]:
+        raise InputError(f"y: {y!r} is the column of {twice[0]} too; a law needs one beside its inputs")
     table.check_columns((*wanted, *(test.column for test in tests)))
     chosen, empty, left_out = _filter(table, y, tests)
     chosen, unannealed = _annealed(table, chosen, tests)
@@ -165,7 +167,8 @@ def _numbers(table: Table, number: int, wanted: Sequence[str]) -> dict[str, floa
     read = {column: cell_number(row.get(column), f"{place}: {column}") for column in wanted}
     if any(math.isnan(value) for value in read.values()):
         return None
-    return {column: positive(value, f"{place}: {column}") for column, value in read.items()}
+    mend = ": mend or leave out the row"
+    return {column: positive(value, f"{place}: {column}", mend) for column, value in read.items()}
 
 
 def _flops(table: Table, chosen: Sequence[int]) -> Array | None:

@@ -47,6 +47,8 @@ class Table:
             raise InputError(f"{self.name}: has no rows; give it a row for every run")
         there = self.columns
         for name in wanted:
+            if not isinstance(name, str):
+                raise InputError(f"{self.name}: {name!r} is no column's name; there are {', '.join(there)}")
             if name not in there:
                 near = difflib.get_close_matches(name, there, n=1)
                 hint = f"did you mean {near[0]!r}? " if near else ""

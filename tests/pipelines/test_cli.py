@@ -40,6 +40,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (("report", __file__, "--target", "accuracy=2"), "accuracy is between 0 and 1"),
         (("report", __file__, "/tmp"), "/tmp: neither a run"),
         (("report", __file__, __file__), "add --out FOLDER"),
+        (("report", __file__, "--out", ""), "--out: names no folder; give one, or leave it out"),
+        (("report", __file__, "--out", __file__), "is a file; name a folder"),
     ],
 )
 def test_a_misuse_is_one_line(

@@ -344,6 +344,7 @@ def test_a_folder_of_evaluations_has_a_report_too(
     asked = ("--task", "perplexity", "--data", rows / "texts.jsonl", "--out", "my-evals")
     assert call("eval", models["decoder"], *asked).code == 0
     assert call("report", "my-evals").out == "report: my-evals/report/index.html\n"
+    assert "is a run's folder; name one in it" in call("report", "my-evals", "--out", "my-evals").err
     told = (tmp_path / "my-evals" / "report" / "report.md").read_text(encoding="utf-8")
     assert "Scaling report of **my-evals**" in told
     assert "report.holdout" not in told, "there is no recipe to set it in"

@@ -93,6 +93,8 @@ def test_a_curve_takes_one_column(
     found = json.loads(out)
     assert found["parameters"] == pytest.approx({"e": 1.6, "a": 16.5, "b": 0.35}, rel=1e-5)
     assert found["predictions"][0]["value"] == pytest.approx(1.6 + 16.5 * 2e6**-0.35)
+    by_column = run(monkeypatch, capsys, "curve.csv", *asked[:-2], "size=2e6", "--json")[1]
+    assert json.loads(by_column)["predictions"] == found["predictions"]
 
 
 def test_a_fit_is_kept_with_the_command_that_made_it(
@@ -106,6 +108,7 @@ def test_a_fit_is_kept_with_the_command_that_made_it(
     assert law.provenance["command"].startswith("stepladder fit runs.csv --law chinchilla")
     assert law.provenance["x"] == {"n": "params", "d": "tokens"}
     assert law.provenance["sha256"] == hash_file(table)
+    assert run(monkeypatch, capsys, "runs.csv", *asked)[0] == 0  # a saved fit may be made again
 
 
 def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_them(
@@ -158,7 +161,7 @@ def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_th
             "runs.csv: has no column 'token'; did you mean 'tokens'? there are params, tokens",
         ),
         (("runs.csv", *SURFACE[:6], "--y", "who"), "runs.csv: row 1: who: 'me' is no number; write one"),
-        (("runs.csv", *SURFACE, "--where", "loss~3"), "--where: 'loss~3'; COLUMN<NUMBER is wanted"),
+        (("runs.csv", *SURFACE, "--where", "loss~3"), "--where: 'loss~3'; COLUMN=VALUE is wanted"),
         (("runs.csv", *SURFACE, "--where", "loss<low"), "--where: 'low' is no number; write one"),
         (
             ("runs.csv", *SURFACE, "--where", "loss<0"),
@@ -167,7 +170,26 @@ def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_th
         (("runs.csv", *SURFACE, "--where", "loss<2.5"), "distinct pairs of n and d for 5 parameters"),
         (("zero.csv", *SURFACE), "zero.csv: row 1: params: 0; laws need finite numbers above zero"),
         (("runs.csv", *SURFACE, "--predict", "n=big,d=1"), "--predict n: 'big' is no number"),
-        (("runs.csv", *SURFACE, "--predict", "n=1e9"), "chinchilla: needs d (tokens), and n is given"),
+        (
+            ("runs.csv", *SURFACE, "--predict", "n=1e9"),
+            "--predict n=1e9: d (tokens) is missing; write n=…,d=…",
+        ),
+        (
+            ("runs.csv", *SURFACE, "--where", "loss<9", "--predict", "n=1e200,d=1e9"),
+            "times beyond what was measured (1e+07 to 1e+09, 1e+09 to 1e+11); ask nearer by",
+        ),
+        (("runs.csv", *SURFACE, "--predict", "n=1e-300,d=1e-300"), "give c beyond what a number holds"),
+        (("runs.csv", *SURFACE, "--predict", "n=0,d=1"), "laws need finite numbers above zero\n"),
+        (("runs.csv", *SURFACE, "--save", "runs.csv"), "--save: runs.csv is the table; name another file"),
+        (("runs.csv", *SURFACE, "--save", "runs.txt"), "--save: runs.txt is there and is no saved fit"),
+        (("runs.csv", *SURFACE, "--save", ""), "--save: . is a folder; name a file"),
+        (("runs.csv", *SURFACE, "--save", "/dev/null"), "--save: /dev/null is no regular file"),
+        (("runs.csv", *SURFACE, "--save", "runs.csv/law"), "--save: runs.csv is no folder"),
+        (("runs.csv", *SURFACE[:6], "--y", "tokens"), "--y: 'tokens' is the column of d too"),
+        (
+            ("runs.csv", "--law", "power", "--y", "loss"),
+            "name its column (--x COLUMN); there are params, tokens, flops, loss, who",
+        ),
         (
             ("runs.csv", *SURFACE, "--predict", "n=nan,d=1"),
             "--predict n: nan; laws need finite numbers above",
@@ -177,7 +199,7 @@ def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_th
         (("runs.csv", *SURFACE, "--predict", "n="), "--predict: 'n='; NAME=NUMBER, such as n=1e9, is wanted"),
         (("runs.csv", *SURFACE, "--x", "n=flops"), "--x: n is given twice; leave one out"),
         (("runs.csv", *SURFACE, "--x", "c=flops"), "chinchilla: n, d, c are given; two of n, d and c=FLOPs"),
-        (("runs.csv", *SURFACE, "--bootstrap", "1"), "bootstrap: one refit has no spread"),
+        (("runs.csv", *SURFACE, "--bootstrap", "1"), "--bootstrap: one refit has no spread"),
         (
             ("runs.csv", "--law", "repeated", *SURFACE[2:]),
             "repeated: needs u (unique tokens), and n, d are given",
@@ -192,7 +214,7 @@ def test_columns_called_as_the_inputs_are_need_no_naming_and_a_run_folder_has_th
             ("runs.csv", "--law", "sigmoid", "--x", "params", "--y", "loss"),
             "the law is of shares, between zero and one: divide percentages by 100",
         ),
-        (("runs.csv", *SURFACE, "--holdout", "13"), "holdout: 13 of 17 places leaves 4 to fit; hide fewer"),
+        (("runs.csv", *SURFACE, "--holdout", "13"), "--holdout: 13 of 17 places leaves 4 to fit; hide fewer"),
     ],
 )
 def test_a_mistake_is_one_line(

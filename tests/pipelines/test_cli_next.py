@@ -89,6 +89,11 @@ def test_the_printed_table_is_the_plan(
     assert len(widths) >= 2
     assert widths == sorted(widths, reverse=True)
     assert "C = 6·N·D" in out
+    assert "The target is 5.6 times beyond what was measured: the band holds only if the law does." in out
+    named = Path("named.csv")
+    named.write_text(Path("runs.csv").read_text().replace("params,tokens", "n,d"))
+    asked = ("--y", "loss", "--budget", "1e13", "--reach", "n=2e6,d=4e7")
+    assert run(monkeypatch, capsys, "named.csv", *asked)[1] == out
 
 
 def test_one_length_narrows_a_curve_over_size_and_says_what_it_takes(
@@ -113,6 +118,10 @@ def test_one_length_narrows_a_curve_over_size_and_says_what_it_takes(
         (("grid", "--budget", "1e13", "--y", "loss"), "grid: a run folder knows its columns"),
         ((".", "--budget", "1e13"), "no results.jsonl in it; name a finished run's folder"),
         (("runs.csv", "--budget", "1e13"), "runs.csv: no run folder; for a table name its columns"),
+        (("grid", "--budget", "inf"), "--budget: inf FLOPs; give a finite number"),
+        (("grid", "--budget", "1e13", "--reach", "1"), "--reach: a run of 1 FLOPs lies below the cheapest"),
+        (("grid", "--budget", "1e13", "--reach", "n=1e80,d=1e9"), "times beyond what was measured"),
+        (("runs.csv", "--budget", "1e13", "--y", "loss"), "chinchilla: needs n"),
         (("runs.csv", "--budget", "1e13", "--x", "n=params", "--y", "loss"), "chinchilla: needs d"),
     ],
 )

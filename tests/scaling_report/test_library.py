@@ -65,6 +65,8 @@ def test_a_budget_is_spent_as_the_closed_form_has_it() -> None:
     best = (a * TRUTH["A"] / (b * TRUTH["B"])) ** (1 / (a + b)) * (1e20 / 6) ** (b / (a + b))
     surface = next(one for one in budget["answers"] if one["name"] == "surface")
     assert surface["n"] == pytest.approx(best, rel=1e-2)
+    with pytest.raises(InputError, match="budgets: -1; give finite FLOPs above zero"):
+        found.frontier([-1])
     curve = scaling_report.fit("power-floor", CURVE, x="size", y="loss", bootstrap=0)
     with pytest.raises(InputError, match="frontier: power-floor is not of size and data; fit chinchilla"):
         curve.frontier([1e20])
@@ -79,6 +81,15 @@ def test_a_budget_is_spent_as_the_closed_form_has_it() -> None:
         ("power", {"y": "loss"}, "x: power is of one input, whichever it is; name its column"),
         ("power", {"y": "los", "x": "n"}, "table: has no column 'los'; did you mean 'loss'?"),
         ("repeated", {"y": "loss"}, "repeated: needs u"),
+        ("chinchilla", {"y": "loss", "predict": {"n": 1e9, "d": 1e9}}, "predict: is no list of places"),
+        ("chinchilla", {"y": "loss", "predict": [{"n": -1, "d": 1e9}]}, "predict: n: -1; laws need"),
+        ("chinchilla", {"y": None}, "table: None is no column's name; there are n, d, c, loss"),
+        (None, {"y": "loss"}, "law: None is no name; there are "),
+        ("chinchilla", {"y": "n"}, "y: 'n' is the column of n too"),
+        ("chinchilla", {"y": "loss", "level": 90}, "level: 90; give a share between 0 and 1"),
+        ("chinchilla", {"y": "loss", "bootstrap": 2.5}, "bootstrap: 2.5; give a whole number from 0 on"),
+        ("chinchilla", {"y": "loss", "holdout": -1}, "holdout: -1; give a whole number"),
+        ("chinchilla", {"y": "loss", "seed": None}, "seed: None; give a whole number"),
         ("power", {"y": "loss", "x": "n", "where": "n>1e12"}, "table: no rows to fit"),
     ],
 )

@@ -132,10 +132,14 @@ def test_a_product_without_what_its_data_do_not_show_still_takes_all_inputs(tmp_
 @pytest.mark.parametrize(
     ("at", "said"),
     [
-        ({"n": 1e9}, "chinchilla: needs d"),
+        ({"n": 1e9}, r"predict: d \(tokens\) is missing; write n=…,d=…"),
         ({"n": 1e9, "d": -1}, "predict: d is -1; laws need finite numbers above zero"),
         ({"n": 1e9, "q": 2}, "chinchilla: q is given, which it is no function of"),
-        ({}, "chinchilla: needs n"),
+        ({}, r"predict: n \(parameters\) is missing"),
+        ({"n": [1e9, 2e9], "d": [1e9, 2e9, 3e9]}, r"inputs differ in length \(n has 2, d has 3\)"),
+        ({"n": [], "d": 1e9}, "predict: n is of shape"),
+        ({"n": "big", "d": 1e9}, "predict: n is 'big'; give a number"),
+        ({"n": 1e80, "d": 1e9}, "times beyond what was measured"),
     ],
 )
 def test_what_cannot_be_predicted_is_one_line(
@@ -145,6 +149,22 @@ def test_what_cannot_be_predicted_is_one_line(
         FittedLaw.load(surface[1]).predict(**at)
     with pytest.raises(InputError, match="predict: chinchilla is of n, d; name them"):
         FittedLaw.load(surface[1]).predict(1e9)
+
+
+def test_a_fit_is_saved_over_nothing_but_a_saved_fit(surface: tuple[Any, Path], tmp_path: Path) -> None:
+    found, path = surface
+    found.save(path, command="stepladder fit runs.jsonl")
+    table = path.parent / "runs.jsonl"
+    before = table.read_bytes()
+    (tmp_path / "other.json").write_text("{}")
+    for place, said in (
+        (table, "is the table"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "other.json", "is there and is no saved fit"),
+    ):
+        with pytest.raises(InputError, match=said):
+            found.save(place)
+    assert table.read_bytes() == before
 
 
 # a report's laws.json
