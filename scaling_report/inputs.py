@@ -107,6 +107,17 @@ def is_count(value: Any, least: int = 0) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
+def read_numbers(name: str, values: Any) -> Array:
+    """A number or a list of them, (k,), of what is asked for. Raises `InputError` for anything else."""
+    try:
+        numbers = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"predict: {name} is {values!r}; give a number, or a list of them") from error
+    if numbers.ndim > 1 or not numbers.size:
+        raise InputError(f"predict: {name} is of shape {numbers.shape}; give a number, or a list of them")
+    return numbers
+
+
 def find_name(name: str, known: Mapping[str, Any], where: str) -> None:
     """Raise `InputError`, beginning with `where`, for a name that is not `known`."""
     if not isinstance(name, str):

@@ -123,9 +123,9 @@ def find_columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> d
             raise InputError(f"x: {x!r}; give a column for each input, such as {{'n': 'N'}}")
         return dict(x)
     if inputs == ("x",):
-        known = ", ".join(table.columns) or "none"
+        choices = ", ".join(table.columns) or "none"
         raise InputError(
-            f"x: {law} is of one input, whichever it is; name its column (--x COLUMN); there are {known}"
+            f"x: {law} is of one input, whichever it is; name its column (--x COLUMN); there are {choices}"
         )
     there = table.columns
     found = [name for name in inputs if name in there]

@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.files import InputError, read_json
 from scaling_report.fits import Solutions
-from scaling_report.inputs import find_name, find_place
+from scaling_report.inputs import find_name, find_place, read_numbers
 from scaling_report.laws import LAWS, Array
 from scaling_report.predicting import Prediction, check_distance, predict_at
 from scaling_report.target import Target
@@ -237,7 +237,7 @@ def _from_surface(
 
 def _places(law: str, inputs: Sequence[str], at: Mapping[str, Any]) -> Array:
     """The law's x, checked, from what `predict` was given."""
-    columns = {name: _numbers(name, values) for name, values in at.items()}
+    columns = {name: read_numbers(name, values) for name, values in at.items()}
     for name, values in columns.items():
         bad = values[~(np.isfinite(values) & (values > 0))]
         if bad.size:
@@ -250,16 +250,6 @@ def _places(law: str, inputs: Sequence[str], at: Mapping[str, Any]) -> Array:
         told = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
         raise InputError(f"predict: inputs differ in length ({told}); give as many of each") from error
     return find_place(law, dict(zip(columns, rows, strict=True)))
-
-
-def _numbers(name: str, values: Any) -> Array:
-    try:
-        numbers = np.atleast_1d(np.asarray(values, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"predict: {name} is {values!r}; give a number, or a list of them") from error
-    if numbers.ndim > 1 or not numbers.size:
-        raise InputError(f"predict: {name} is of shape {numbers.shape}; give a number, or a list of them")
-    return numbers
 
 
 def _in_unit(found: Prediction, target: Target) -> Prediction:

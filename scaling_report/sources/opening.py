@@ -65,7 +65,8 @@ def _open_folder(folder: Path) -> Table:
     if found:
         return harness.read_harness(found, str(folder))
     raise InputError(
-        f"{folder}: no results.jsonl, results_*.json or trainer_state.json in this folder; name {KNOWN}"
+        f"{folder}: no results.jsonl, results_*.json or trainer_state.json in this folder or up to {DEPTH} "
+        f"below; name {KNOWN}"
     )
 
 

@@ -408,7 +408,10 @@ def test_what_is_empty_or_not_whole_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_folder_or_file_of_no_known_form_is_refused(tmp_path: Path) -> None:
-    assert "no results.jsonl, results_*.json or trainer_state.json in this folder" in refused(tmp_path)
+    none = "no results.jsonl, results_*.json or trainer_state.json in this folder or up to 3 below"
+    assert none in refused(tmp_path)
+    write_state(tmp_path / "far" / "too" / "far" / "below", state())
+    assert none in refused(tmp_path)
     (tmp_path / "x.json").write_text("{}")
     assert "x.json: is no results file that is known; there are a table (.csv" in refused(tmp_path / "x.json")
     write_state(tmp_path / "run", state())
