@@ -11,13 +11,12 @@ import numpy as np
 from eval.files import InputError
 from pipelines.cli_fit import parse_pair
 from scaling_report import two_step
-from scaling_report.inputs import MEANINGS, find_name, find_place
+from scaling_report.inputs import MEANINGS, TRIAD, find_name, find_place
 from scaling_report.judgement import Judgement
 from scaling_report.library import INPUTS_OF, fit
 from scaling_report.losses import LOSSES
 from scaling_report.sources.conditions import positive, read_number
 
-_TRIAD = ("n", "d", "c")  # two of them give the third
 _OPTIONS = tuple(f"{name}:" for name in ("bootstrap", "holdout", "level", "predict", "seed", "x", "y"))
 
 
@@ -50,8 +49,8 @@ def _usable(law: str) -> tuple[str, ...]:
     """What may be named: the law's inputs, and n, d and c, where two of them give one."""
     inputs = INPUTS_OF[law]
     if law == two_step.NAME:
-        return _TRIAD
-    return (*_TRIAD, *(name for name in inputs if name not in _TRIAD)) if {*_TRIAD} & {*inputs} else inputs
+        return TRIAD
+    return (*TRIAD, *(name for name in inputs if name not in TRIAD)) if {*TRIAD} & {*inputs} else inputs
 
 
 def read_input(given: str, law: str) -> tuple[str, str]:
@@ -90,6 +89,7 @@ def _point(given: str, law: str, columns: Mapping[str, str]) -> dict[str, float]
 
 
 def unique_pairs(pairs: Sequence[tuple[str, str]], option: str) -> dict[str, str]:
+    """The pairs by name. Raises `InputError` for a name that is given twice."""
     names = [name for name, _ in pairs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"{option}: {twice[0]} is given twice; leave one out")

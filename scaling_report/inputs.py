@@ -21,7 +21,7 @@ MEANINGS: Mapping[str, str] = {
     "u": "unique tokens",
     "l": "loss",
 }
-_TRIAD = ("n", "d", "c")
+TRIAD = ("n", "d", "c")  # of parameters, tokens and FLOPs two give the third
 
 
 def find_inputs(law: str, columns: Mapping[str, Array]) -> Array:
@@ -42,8 +42,8 @@ def find_place(law: str, at: Mapping[str, Any], where: str = "predict") -> Array
         if len(at) != 1:
             raise InputError(f"{where}: {', '.join(at) or 'nothing'} is given; {law} is of one input")
     else:
-        reachable = {*at, *(_TRIAD if len({*at} & {*_TRIAD}) > 1 else ())}
-        known = all(name in inputs or name in _TRIAD for name in at)
+        reachable = {*at, *(TRIAD if len({*at} & {*TRIAD}) > 1 else ())}
+        known = all(name in inputs or name in TRIAD for name in at)
         if known and (missing := [name for name in inputs if name not in reachable]):
             form = ",".join(f"{name}=…" for name in inputs)
             raise InputError(f"{where}: {missing[0]} ({MEANINGS[missing[0]]}) is missing; write {form}")
@@ -54,9 +54,9 @@ def complete(law: str, inputs: Sequence[str], columns: Mapping[str, Array]) -> d
     """The columns and, of n, d and c, the one that two others give, by C = 6·N·D."""
     given = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
     told = ", ".join(given) or "nothing"
-    if strange := [name for name in given if name not in inputs and name not in _TRIAD]:
+    if strange := [name for name in given if name not in inputs and name not in TRIAD]:
         raise InputError(f"{law}: {strange[0]} is given, which it is no function of; leave it out")
-    there = [name for name in _TRIAD if name in given]
+    there = [name for name in TRIAD if name in given]
     if len(there) == 3 and "c" not in inputs:
         raise InputError(f"{law}: {told} are given; two of n, d and c=FLOPs give the third: leave one out")
     with np.errstate(all="ignore"):
@@ -71,7 +71,7 @@ def complete(law: str, inputs: Sequence[str], columns: Mapping[str, Array]) -> d
             raise InputError(f"{law}: {told} give {name} beyond what a number holds; give other values")
     if missing := [name for name in inputs if name not in given]:
         verb = "is" if len(columns) < 2 else "are"
-        third = " (of n, d and c=FLOPs two will do)" if missing[0] in _TRIAD else ""
+        third = " (of n, d and c=FLOPs two will do)" if missing[0] in TRIAD else ""
         raise InputError(
             f"{law}: needs {missing[0]} ({MEANINGS[missing[0]]}), and {told} {verb} given; name its column "
             f"with --x {missing[0]}=COLUMN{third}"

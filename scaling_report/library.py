@@ -9,7 +9,7 @@ from typing import Any
 from eval.files import InputError
 from scaling_report import two_step
 from scaling_report.fits import STARTS
-from scaling_report.inputs import find_name, is_count
+from scaling_report.inputs import TRIAD, find_name, is_count
 from scaling_report.judge import judge
 from scaling_report.judgement import Judgement
 from scaling_report.laws import LAWS
@@ -17,7 +17,6 @@ from scaling_report.losses import LOSSES
 from scaling_report.sources import Table, open_table, select_runs
 from scaling_report.sources.conditions import positive, read_number
 
-_TRIAD = ("n", "d", "c")  # of parameters, tokens and FLOPs two give the third
 INPUTS_OF: Mapping[str, tuple[str, ...]] = {
     **{name: law.inputs for name, law in LAWS.items()},
     two_step.NAME: two_step.INPUTS,
@@ -111,7 +110,7 @@ def _through(law: str, via: str | None) -> dict[str, str]:
 
 def find_columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> dict[str, str]:
     """The column of each input, called as it is where `x` does not say otherwise."""
-    inputs = _TRIAD[:2] if law == two_step.NAME else LAWS[law].inputs
+    inputs = TRIAD[:2] if law == two_step.NAME else LAWS[law].inputs
     if isinstance(x, str):
         if len(inputs) != 1:
             raise InputError(
@@ -129,6 +128,6 @@ def find_columns(law: str, table: Table, x: Mapping[str, str] | str | None) -> d
         )
     there = table.columns
     found = [name for name in inputs if name in there]
-    if any(name in _TRIAD and name not in there for name in inputs):
-        found += [name for name in _TRIAD if name in there and name not in found]
+    if any(name in TRIAD and name not in there for name in inputs):
+        found += [name for name in TRIAD if name in there and name not in found]
     return {name: name for name in found}

@@ -111,3 +111,10 @@ def test_scores_without_a_trend_or_that_their_mean_predicts_as_well_get_no_curve
     assert loss_to_task([losses, flat])[0]["no_fit_reason"] == "no clear trend with size"
     noise = _series("accuracy", [0.5, 0.3, 0.52, 0.29, 0.5, 0.31, 0.49, 0.3])
     assert loss_to_task([losses, noise])[0]["fit"] is None
+
+
+def test_scores_are_never_joined_with_the_losses_of_another_run():
+    theirs = _series("bits_per_byte", LOSSES, "pretrain", run="a")
+    ours = _series("bits_per_byte", [loss + 1 for loss in LOSSES], "pretrain", run="b")
+    (entry,) = loss_to_task([theirs, ours, _series("accuracy", _decay(LOSSES), run="b")])
+    assert [point["loss"] for point in entry["points"]] == [loss + 1 for loss in LOSSES]

@@ -62,3 +62,10 @@ def test_a_run_without_flops_is_left_out_by_name() -> None:
 def test_the_convention_of_size_is_the_callers() -> None:
     (pooled,) = pool_lengths(from_results(grid()), "total")
     assert set(pooled.n) == {66_536, 68_536}
+
+
+def test_runs_of_different_recipes_share_no_surface() -> None:
+    other = [replace(one, run="other", value=1.1 * (one.value or 0)) for one in grid()]
+    pooled = pool_lengths(from_results([*grid(), *other], by_run=True))
+    assert [one.y.size for one in pooled] == [6, 6]
+    assert pooled[1].y.tolist() == pytest.approx([1.1 * y for y in pooled[0].y])

@@ -15,7 +15,7 @@ from scaling_report.frame import Series, from_results
 from scaling_report.judge import judge
 from scaling_report.laws import Array
 from scaling_report.off_trend import find_evidence, find_off_trend
-from scaling_report.outlook import find_size, next_sizes
+from scaling_report.outlook import find_size, look_ahead, next_sizes
 from scaling_report.settings import ReportSettings, read_target
 from scaling_report.symptoms import find_plateau, find_symptoms
 from tests.scaling_report.synthetic import SIZES, result
@@ -226,3 +226,72 @@ def test_noise_over_size_and_data_is_noise() -> None:
 def test_a_law_without_symptoms_has_none() -> None:
     assert find_symptoms(fit("power-floor", X, law()), X, law()) == ([], [])
     assert find_plateau(X, 1.6 + 16.5 * X**-0.35) is None
+
+
+def test_a_power_law_is_never_saturated_and_an_outlier_hides_no_trend() -> None:
+    x = np.geomspace(1e3, 1e9, 12)
+    assert "Saturated" not in " ".join(judge("power", {"n": x}, 100 * x**-0.5, bootstrap=0).verdict)
+    n = np.geomspace(1e7, 1e10, 10)
+    loss = (1.8 + 480 / n**0.35) * np.exp(0.003 * np.random.default_rng(0).standard_normal(10))
+    loss[4] *= 3
+    found = judge("power-floor", {"n": n}, loss, bootstrap=100)
+    assert found.identified
+    told = " ".join(found.verdict)
+    assert "no trend" not in told
+    assert "Saturated" not in told
+    assert "Off the law: one run" in told
+
+
+def test_the_next_rung_lies_beyond_what_was_trained_also_where_the_largest_are_in_no_fit() -> None:
+    scores = [0.40, 0.55, 0.68, 0.79, 0.88, 1.0, 1.0]
+    found = analyse(table(scores, "accuracy", task="reviews"), QUICK)["series"][0]
+    assert min(rung["x"] for rung in found["outlook"]["rungs"]) > X[-1]
+
+
+def test_a_score_without_an_error_does_not_take_all_weight() -> None:
+    scores = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    results = [
+        result("exact_match", score, size=size, rung=f"r{i}", stderr=0.0 if i == 0 else 0.02)
+        for i, (size, score) in enumerate(zip(SIZES, scores, strict=True))
+    ]
+    found = analyse(results, QUICK)["series"][0]
+    assert found["fits"]
+    assert {str(entry["weights"]) for entry in found["fits"]} == {"None"}
+
+
+def test_what_failed_is_said_beside_what_held() -> None:
+    values = law()
+    backtests = analyse(table(values), QUICK)["series"][0]["backtests"]
+    failed = {**backtests[1]["forecast"], "rungs": [{"inside": False}]}
+    told = look_ahead(
+        series_of(table(values)), QUICK, [backtests[0], {**backtests[1], "forecast": failed}], {}
+    )
+    assert "with two rungs hidden, what was measured lay outside" in told["tested"]["sentence"]
+    untested = [{"forecast": None, "no_forecast_reason": "Three sizes show no clear trend."}]
+    assert (
+        "Three sizes show no clear trend."
+        in look_ahead(series_of(table(values)), QUICK, untested, {})["tested"]["sentence"]
+    )
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        None,
+        {},
+        {"curves": [{"rung": "r3", "points": None}]},
+        {"rungs": [{"rung": "r3", "stage": "pretrain", "params": None, "hyper": {"learning_rate": None}}]},
+    ],
+)
+def test_where_nothing_is_known_of_a_training_no_evidence_is_claimed(run: dict[str, Any] | None) -> None:
+    assert find_evidence(run, "r3") is None
+
+
+def test_four_places_make_a_report_that_says_what_the_surface_lacks() -> None:
+    results = [
+        result("bits_per_byte", 2.0 + 0.1 * i, size=size, tokens=tokens, rung=f"r{size}")
+        for i, (size, tokens) in enumerate([(1000, 10**6), (1000, 10**7), (4000, 10**6), (4000, 10**7)])
+    ]
+    found = analyse(results, QUICK)
+    assert found["surfaces"] == []
+    assert "four pairs of size and length" in found["no_surface_reason"]
