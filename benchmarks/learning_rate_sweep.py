@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from pipelines.batches import PackedWindows, open_tokens
+from pipelines.batches import PackedWindows
 from pipelines.early_stopping import Validation, validation_measures
 from pipelines.fast import tune_for_training
 from pipelines.ladder import Shape, count_non_embedding, parse_shape
@@ -28,6 +28,7 @@ from pipelines.mup import scale_model
 from pipelines.objectives import objective
 from pipelines.optim import Optimisation
 from pipelines.ranks import make_accelerator
+from pipelines.token_shards import open_tokens
 from pipelines.train import Diverged, Run, train
 
 CONTEXT = 256
@@ -58,7 +59,7 @@ def measure(
     rows = batch_tokens // CONTEXT
     with tempfile.TemporaryDirectory() as folder:
         run = Run(
-            batches=PackedWindows(open_tokens(tokens / "train.npy"), CONTEXT, rows, options.seed),
+            batches=PackedWindows(open_tokens(tokens, "train"), CONTEXT, rows, options.seed),
             how=how,
             folder=Path(folder),
             log_every_tokens=None,
@@ -71,7 +72,7 @@ def measure(
             train(module, run, accelerator)
         except Diverged:
             return None
-    held_out = PackedWindows(open_tokens(tokens / "validation.npy"), CONTEXT, 16, seed=0)
+    held_out = PackedWindows(open_tokens(tokens, "validation"), CONTEXT, 16, seed=0)
     windows = min(VALIDATION_WINDOWS, held_out.unique_tokens // CONTEXT)
     return validation_measures(module, Validation(held_out, max(1, windows // 16)), CPU_TOKENS)["loss"]
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from eval.files import InputError
 from eval.masking import MaskVocabulary, mask
 from pipelines.fused_loss import IGNORED
+from pipelines.order import epoch_order, window_at
+from pipelines.token_shards import Tokens
 
 Batch = dict[str, torch.Tensor]
 
@@ -40,27 +40,15 @@ class Batches(Protocol):
         ...
 
 
-def open_tokens(path: Path) -> np.ndarray:
-    """The memory-mapped token stream of a prepared split. Raises InputError if it is no such file."""
-    try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a token file ({error}); delete its stage folder and run again"
-        ) from error
-    assert tokens.ndim == 1, f"{path}: a token stream has one dimension"
-    return np.asarray(tokens) if tokens.nbytes < 2**24 else tokens
-
-
 @dataclass(frozen=True)
 class PackedWindows:
     """Windows of `context` tokens from one stream, each epoch shifted and shuffled anew from `seed`.
 
     `batch` gives `input_ids` and `targets`, both (batch_size, context); the target of a position is the token
-    after it.
+    after it. With `rows`, those of the batch alone: what the others hold is not read.
     """
 
-    stream: np.ndarray
+    stream: Tokens
     context: int
     batch_size: int
     seed: int
@@ -74,31 +62,26 @@ class PackedWindows:
     def unique_tokens(self) -> int:
         return self.windows * self.context
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int, rows: Sequence[int] | None = None) -> Batch:
         first = step * self.batch_size
-        rows = np.stack(
-            [self._window(index) for index in range(first, first + self.batch_size)]
-        )  # (B, T + 1)
-        ids = torch.from_numpy(rows.astype(np.int64))
+        wanted = range(self.batch_size) if rows is None else rows
+        windows = np.stack([self._window(first + row) for row in wanted])  # (B, T + 1)
+        ids = torch.from_numpy(windows.astype(np.int64))
         return {"input_ids": ids[:, :-1], "targets": ids[:, 1:]}
 
     def lengths(self, step: int) -> list[int]:
         return [self.context] * self.batch_size
 
     def _window(self, index: int) -> np.ndarray:
-        epoch, place = divmod(index, self.windows)
-        shift, order = _epoch_order(self.seed, epoch, self.windows, self._room())
-        start = shift + int(order[place]) * self.context
+        start = _start(index, self.windows, self.context, len(self.stream) - 1, self.seed)
         return self.stream[start : start + self.context + 1]
 
-    def _room(self) -> int:
-        return len(self.stream) - 1 - self.unique_tokens
 
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, count: int, room: int) -> tuple[int, np.ndarray]:
-    random = np.random.default_rng([seed, epoch])
-    return int(random.integers(room + 1)), random.permutation(count)
+def _start(index: int, windows: int, inside: int, room: int, seed: int) -> int:
+    """Where in a stream the `index`-th window of a training begins; `inside` tokens each, of `room`."""
+    epoch, place = divmod(index, windows)
+    shift = epoch_order(windows, seed, epoch).shift(room - windows * inside)
+    return shift + window_at(place, windows, seed, epoch) * inside
 
 
 @dataclass(frozen=True)
@@ -109,7 +92,7 @@ class MaskedWindows:
     IGNORED. What is hidden in a window is a pure function of (seed, epoch, window).
     """
 
-    stream: np.ndarray
+    stream: Tokens
     context: int
     batch_size: int
     seed: int
@@ -131,16 +114,15 @@ class MaskedWindows:
         return self.windows * self.context
 
     def batch(self, step: int) -> Batch:
-        places = [divmod(step * self.batch_size + row, self.windows) for row in range(self.batch_size)]
+        first, inside = step * self.batch_size, self.context - 2
         rows = np.full((self.batch_size, self.context), self.vocabulary.sep, dtype=np.int64)
         rows[:, 0] = self.vocabulary.cls
-        inside = self.context - 2
-        for row, (epoch, place) in enumerate(places):
-            room = len(self.stream) - self.windows * inside
-            shift, order = _epoch_order(self.seed, epoch, self.windows, room)
-            start = shift + int(order[place]) * inside
+        generators = []
+        for row in range(self.batch_size):
+            start = _start(first + row, self.windows, inside, len(self.stream), self.seed)
             rows[row, 1:-1] = self.stream[start : start + inside]
-        generators = [np.random.default_rng([self.seed, epoch, place, _MASKS]) for epoch, place in places]
+            epoch, place = divmod(first + row, self.windows)
+            generators.append(np.random.default_rng([self.seed, epoch, place, _MASKS]))
         inputs, targets = mask(rows, self.vocabulary, generators, self.whole_words)
         return {"input_ids": torch.from_numpy(inputs), "targets": torch.from_numpy(targets)}
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from eval.contamination import Index, check_set, common_grams, count_shared, gather, index_sets, row_texts
 from eval.files import InputError
-from pipelines.corpus_document import SPLITS, Document, open_atomic
+from pipelines.corpus_document import SPLITS, Document
 from pipelines.corpus_lines import read_rows
+from pipelines.corpus_members import write_members
 from pipelines.corpus_steps import (
     BATCH_CHARS,
     BATCH_DOCUMENTS,
@@ -160,21 +161,23 @@ class Build:
                 members = np.flatnonzero(self.kept & (self.splits == number))
                 chosen = self.records[members]
                 measures = [len(members), int(chosen["bytes"].sum()), int(chosen["words"].sum())]
-                with open_atomic(self.out / f"{split}.jsonl.gz") as file:
-                    work = partial(write_batch, self._path, self.index)
-                    stretches = (stretch for _, stretch in self._stretches(members))
-                    for done in self._map(work, stretches):
-                        file.write(done.data)
-                        measures = [measure - less for measure, less in zip(measures, done.less, strict=True)]
-                        merge(self.removed, done.removed)
-                    if not measures[0]:
-                        raise InputError(
-                            "corpus: every training document repeats an evaluation set; give others, "
-                            "or set corpus.decontaminate: false"
-                        )
+                write_members(self.out / f"{split}.jsonl.gz", self._packed(members, measures))
                 for name, measure in zip(counts, measures, strict=True):
                     counts[name][split] = measure
         return counts
+
+    def _packed(self, members: np.ndarray, measures: list[int]) -> Iterator[bytes]:
+        """The documents' lines, packed a megabyte at a time; `measures` loses what is taken out of them."""
+        work = partial(write_batch, self._path, self.index)
+        for done in self._map(work, (stretch for _, stretch in self._stretches(members))):
+            measures[:] = [measure - less for measure, less in zip(measures, done.less, strict=True)]
+            merge(self.removed, done.removed)
+            yield done.data
+        if not measures[0]:
+            raise InputError(
+                "corpus: every training document repeats an evaluation set; give others, "
+                "or set corpus.decontaminate: false"
+            )
 
     def _thinned(self, given: bool) -> np.ndarray:
         """Which documents `max_bytes` leaves: of named splits it concerns training alone."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
 import json
-import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from pipelines.corpus_lines import read_rows
+from pipelines.corpus_members import pack, write_members
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,36 +36,10 @@ def to_line(name: str, text: str) -> bytes:
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """Write one split of a corpus, atomically; the same documents give the same bytes."""
-    with open_atomic(path) as file:
-        file.write(pack(b"".join(to_line(d.id, d.text) for d in documents)))
+    write_members(path, [pack(b"".join(to_line(d.id, d.text) for d in documents))])
 
 
 def read_documents(corpus_dir: Path, split: str) -> Iterator[tuple[str, str]]:
     """(id, text) of each document of one split of a prepared corpus, in its stored order, one at a time."""
     for _, row in read_rows(Path(corpus_dir) / f"{split}.jsonl.gz"):
         yield row["id"], row["text"]
-
-
-def pack(data: bytes) -> bytes:
-    """`data` as one gzip member without a name or a time; members one after another are a gzip file."""
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
-        file.write(data)
-    return packed.getvalue()
-
-
-@contextlib.contextmanager
-def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write (and seek in) that takes its name `path` when all of it is there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -15,7 +15,8 @@ import numpy as np
 
 from eval.contamination import Index, shared_grams
 from pipelines.clean import clean
-from pipelines.corpus_document import SPLITS, Document, pack, to_line
+from pipelines.corpus_document import SPLITS, Document, to_line
+from pipelines.corpus_members import pack
 from pipelines.decontaminate import decontaminate
 from pipelines.dedupe import BANDS, digest, sketch
 from pipelines.filters import MIN_CHARS, find_fault, mask

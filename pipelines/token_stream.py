@@ -1,42 +1,87 @@
-"""Turn texts into one long array of token ids on disk, a batch at a time."""
+"""Turn texts into arrays of token ids on disk, a shard of a split at a time."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.files import InputError
-from pipelines.corpus_document import open_atomic
+from eval.files import InputError, hash_json, read_json, write_json
+from pipelines.corpus_members import Part, cut, open_atomic, read_members
+from pipelines.parallel import cores, map_in_order
+from pipelines.token_shards import Shard, shard_name, write_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
+SHARD_BYTES = 2**30  # of JSON lines to a shard: at four bytes a token 2^28 tokens, half a gigabyte
 BATCH_CHARS = 2**20  # encoded at a time: enough for all cores, and little memory
 BATCH_DOCUMENTS = 4096
 AHEAD = 2  # batches that are encoded before the one at hand is written
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """How texts become ids, in a form that another process can be given.
+
+    `file` is a tokenizer.json. `divider` stands `before` each text, or after it. `threads` (None: those of
+    the machine) encode in each process.
+    """
+
+    file: Path
+    fingerprint: str
+    divider: int
+    before: bool
+    unknown: int | None
+    dtype: str
+    threads: int | None = None
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Encoding:
+        """That of a tokenizer that was saved in the folder: uint16, above 65,536 ids uint32.
+
+        With an end-of-text token each text follows one; with BERT's [SEP] each is followed by one. Raises
+        InputError for one without a fast form.
+        """
+        file = folder / "tokenizer.json"
+        if getattr(tokenizer, "backend_tokenizer", None) is None or not file.is_file():
+            raise InputError(
+                f"tokenizer.pretrained: {tokenizer.name_or_path!r} is a {type(tokenizer).__name__}, "
+                "which has no fast form (tokenizer.json); choose another"
+            )
+        divider, before = divider_id(tokenizer)
+        unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != divider else None
+        dtype = "uint16" if len(tokenizer) <= 2**16 else "uint32"
+        fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        return cls(file, fingerprint, divider, before, unknown, dtype)
+
+
+@dataclass(frozen=True)
 class Written:
-    """A finished stream: its tokens, the bytes of UTF-8 they stand for, how many are unknown words."""
+    """A finished shard: its tokens, the bytes of UTF-8 they stand for, how many are unknown words.
+
+    `found`: it was finished before.
+    """
 
     tokens: int
     bytes: int
     unknown: int
+    found: bool = False
 
 
 class TokenWriter:
     """Append ids to a 1-D `.npy` file; the file says how many there are when it is closed."""
 
-    def __init__(self, file: IO[bytes], dtype: type[np.unsignedinteger[Any]]) -> None:
+    def __init__(self, file: IO[bytes], dtype: str) -> None:
         self._file, self._dtype, self.size = file, np.dtype(dtype), 0
         self._write_header()
 
@@ -56,25 +101,83 @@ class TokenWriter:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def write_stream(path: Path, tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Written:
-    """Write the ids of all texts to `path`, uint16 (uint32 above 65,536 ids), readable with `np.load`.
+def write_split(how: Encoding, corpus_dir: Path, out: Path, split: str, processes: int) -> list[Written]:
+    """Write the shards of a split, as many at once as there are processes; what each came to, in order."""
+    parts = cut(read_members(corpus_dir / f"{split}.jsonl.gz"), SHARD_BYTES)
+    processes = min(processes, len(parts))
+    if processes > 1:
+        how = replace(how, threads=max(1, cores() // processes))
+    work = [(out / shard_name(split, number), part) for number, part in enumerate(parts)]
+    return list(map_in_order(partial(write_shard, how), work, processes, alone=1))
 
-    With an end-of-text token each text follows one; with BERT's [SEP] each is followed by one. Special
-    tokens that a text spells out are text. Encoding runs on all cores, in threads of `tokenizers`.
+
+def finish_split(how: Encoding, out: Path, split: str, done: Sequence[Written]) -> None:
+    """Write the index of a split whose shards are there, and remove what is no part of it."""
+    named = [Shard(shard_name(split, number), shard.tokens) for number, shard in enumerate(done)]
+    shards = [shard for shard in named if shard.tokens]  # decontamination may leave nothing of a part
+    write_index(out, split, how.dtype, shards)
+    kept = {shard.file for shard in shards}
+    for path in out.glob(f"{split}-*.npy"):
+        if path.name not in kept:
+            path.unlink()
+    for path in out.glob(f".{split}-*.npy.json"):
+        path.unlink()
+
+
+def write_shard(how: Encoding, work: tuple[Path, Part]) -> Written:
+    """Write the ids of a part of a corpus to a path, readable with `np.load`, unless they are there.
+
+    A shard is there when its receipt (`.<name>.json` beside it) says that it was made of the same part by
+    the same tokenizer, and it still has the hash that it had then.
     """
-    dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    divider, before = divider_id(tokenizer)
-    unknown_id = tokenizer.unk_token_id if tokenizer.unk_token_id != divider else None
+    path, part = work
+    if how.threads is not None:
+        os.environ["RAYON_NUM_THREADS"] = str(how.threads)  # asked for by the first encoding of a process
+    source = hash_json([how.fingerprint, how.divider, how.before, how.dtype, part.fingerprint])
+    receipt = receipt_of(path)
+    found = _finished(path, receipt, source)
+    if found is not None:
+        return found
+    done = write_tokens(path, how, part.texts())
+    told = {"tokens": done.tokens, "bytes": done.bytes, "unknown": done.unknown}
+    write_json(receipt, {"source": source, "sha256": _sha256(path), **told})
+    return done
+
+
+def write_tokens(path: Path, how: Encoding, texts: Iterable[str]) -> Written:
+    """Write the ids of all texts to a file. Special tokens that a text spells out are text."""
     size = unknown = 0
     with open_atomic(path) as file:
-        writer = TokenWriter(file, dtype)
-        for batch, encoded in _encoded(_backend(tokenizer), _batches(texts)):
+        writer = TokenWriter(file, how.dtype)
+        for batch, encoded in _encoded(_load(how.file, how.fingerprint), _batches(texts)):
             size += sum(len(text) if text.isascii() else len(text.encode()) for text in batch)
-            ids = _join(encoded, divider, before, dtype)
-            unknown += 0 if unknown_id is None else int(np.count_nonzero(ids == unknown_id))
+            ids = _join(encoded, how.divider, how.before, how.dtype)
+            unknown += 0 if how.unknown is None else int(np.count_nonzero(ids == how.unknown))
             writer.append(ids)
         writer.close()
     return Written(writer.size, size, unknown)
+
+
+def receipt_of(path: Path) -> Path:
+    """Where it is written how a shard was made, while others of its stream are still to be."""
+    return path.with_name(f".{path.name}.json")
+
+
+def _finished(path: Path, receipt: Path, source: str) -> Written | None:
+    if not (path.is_file() and receipt.is_file()):
+        return None
+    try:
+        told = read_json(receipt)
+        if (told["source"], told["sha256"]) != (source, _sha256(path)):
+            return None
+        return Written(int(told["tokens"]), int(told["bytes"]), int(told["unknown"]), found=True)
+    except (ValueError, KeyError, TypeError):  # a receipt that a full disk or a bad one left
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def divider_id(tokenizer: PreTrainedTokenizerBase) -> tuple[int, bool]:
@@ -89,7 +192,7 @@ def is_bert_like(tokenizer: PreTrainedTokenizerBase) -> bool:
     return None not in (tokenizer.cls_token, tokenizer.sep_token, tokenizer.mask_token)
 
 
-def _join(encoded: list[Any], divider: int, before: bool, dtype: type[Any]) -> NDArray[Any]:
+def _join(encoded: list[Any], divider: int, before: bool, dtype: str) -> NDArray[Any]:
     lengths = [len(one) for one in encoded]
     ids = np.full(sum(lengths) + len(lengths), divider, dtype=dtype)
     place = 0
@@ -105,7 +208,7 @@ def _encoded(backend: Any, batches: Iterable[list[str]]) -> Iterator[tuple[list[
     def encode(batch: list[str]) -> list[Any]:
         return backend.encode_batch_fast(batch, add_special_tokens=False)
 
-    with ThreadPoolExecutor(max_workers=1) as pool, _bare(backend):
+    with ThreadPoolExecutor(max_workers=1) as pool:
         waiting: deque[tuple[list[str], Any]] = deque()
         for batch in batches:
             waiting.append((batch, pool.submit(encode, batch)))
@@ -116,30 +219,15 @@ def _encoded(backend: Any, batches: Iterable[list[str]]) -> Iterator[tuple[list[
             yield texts, future.result()
 
 
-@contextlib.contextmanager
-def _bare(backend: Any) -> Iterator[None]:
+@lru_cache(maxsize=1)
+def _load(file: Path, fingerprint: str) -> Any:
     """The tokenizer without truncation and padding, and with special tokens in texts taken as text."""
-    as_text, truncation, padding = backend.encode_special_tokens, backend.truncation, backend.padding
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_file(str(file))
     backend.encode_special_tokens = True
     backend.no_truncation()
     backend.no_padding()
-    try:
-        yield
-    finally:
-        backend.encode_special_tokens = as_text
-        if truncation:
-            backend.enable_truncation(**truncation)
-        if padding:
-            backend.enable_padding(**padding)
-
-
-def _backend(tokenizer: PreTrainedTokenizerBase) -> Any:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or not hasattr(backend, "encode_batch_fast"):
-        raise InputError(
-            f"tokenizer.pretrained: {tokenizer.name_or_path!r} is a {type(tokenizer).__name__}, which has no "
-            "fast form (tokenizer.json); choose another"
-        )
     return backend
 
 

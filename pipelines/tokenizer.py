@@ -1,4 +1,4 @@
-"""Train or load a tokenizer, and turn a prepared corpus into memory-mappable streams of token ids."""
+"""Train or load a tokenizer, and turn a prepared corpus into streams of token ids."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.files import InputError
-from pipelines.corpus_document import read_documents
-from pipelines.token_stream import is_bert_like, write_stream
+from pipelines.corpus_members import read_members, spread
+from pipelines.parallel import cores
+from pipelines.token_stream import Encoding, finish_split, is_bert_like, write_split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,18 +22,22 @@ MOST_LETTERS = 1000  # of a WordPiece vocabulary; words with others are [UNK]
 BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
 SMALLEST_VOCABULARY = 2 + 256  # the two specials and every byte
 STREAMS = ("train", "validation")
-# Of UTF-8, that a tokenizer is trained on at most, in whole documents spread evenly: more changes its pieces
+# Of text, that a tokenizer is trained on at most, in megabytes spread evenly: more changes its pieces
 # little, and takes memory for every different word.
 MOST_TO_TRAIN_ON = 256_000_000
 
 
-def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> dict[str, Any]:
-    """Write `out/tokenizer/` and `out/{train,validation}.npy`, 1-D arrays of token ids; return the facts.
+def prepare_tokens(
+    settings: Mapping[str, Any], corpus_dir: Path, out: Path, *, processes: int | None = None
+) -> dict[str, Any]:
+    """Write `out/tokenizer/` and the token streams `out/{train,validation}.json` with their shards.
 
     `settings` is a recipe's `tokenizer` with `context`, in tokens, and the models' `family`. A stream is
     every document in order with the end-of-text token before it (BERT: with [SEP] after it), as uint16
-    (uint32 above 65,536 ids).
-    Facts: vocab_size, tokens per split, bytes_per_token per split, unknown (BERT: the share of [UNK]) per
+    (uint32 above 65,536 ids); a shard, `train-00000.npy`, holds what `SHARD_BYTES` of corpus come to.
+    `processes` (None: one a core, but no more than shards) changes nothing in the files. Shards that an
+    earlier attempt finished are kept.
+    Facts: vocab_size, tokens, shards and bytes_per_token per split, unknown (BERT: the share of [UNK]) per
     split, trained_on (bytes), speed. Raises `InputError` for a vocabulary that the corpus cannot fill,
     a tokenizer that cannot be loaded, a corpus smaller than one window (context + 1 tokens).
     """
@@ -51,24 +56,31 @@ def prepare_tokens(settings: Mapping[str, Any], corpus_dir: Path, out: Path) -> 
         facts["trained_on"] = sample.bytes
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out / "tokenizer")
+    how = Encoding.of(tokenizer, out / "tokenizer")
     written = {}
     for split in STREAMS:
         began = time.perf_counter()
-        path = out / f"{split}.npy"
-        written[split] = write_stream(path, tokenizer, _texts(corpus_dir, split))
-        speed[f"encode {split}"] = _rate(written[split].bytes, time.perf_counter() - began)
-        if written[split].tokens < context + 1:
-            path.unlink()
+        written[split] = write_split(how, corpus_dir, out, split, processes or cores())
+        made = sum(shard.bytes for shard in written[split] if not shard.found)
+        speed[f"encode {split}"] = _rate(made, time.perf_counter() - began)
+    tokens = {split: sum(shard.tokens for shard in done) for split, done in written.items()}
+    for split, count in tokens.items():
+        if count < context + 1:
             raise InputError(
-                f"corpus: the {split} split has {written[split].tokens} tokens, fewer than one window of "
+                f"corpus: the {split} split has {count} tokens, fewer than one window of "
                 f"context + 1 = {context + 1}; give more text or a smaller context"
             )
+    for split, done in written.items():
+        finish_split(how, out, split, done)
     if is_bert_like(tokenizer):
-        facts["unknown"] = {split: done.unknown / done.tokens for split, done in written.items()}
+        unknown = {split: sum(shard.unknown for shard in done) for split, done in written.items()}
+        facts["unknown"] = {split: unknown[split] / tokens[split] for split in STREAMS}
+    size = {split: sum(shard.bytes for shard in done) for split, done in written.items()}
     return {
         "vocab_size": len(tokenizer),
-        "tokens": {split: done.tokens for split, done in written.items()},
-        "bytes_per_token": {split: done.bytes / done.tokens for split, done in written.items()},
+        "tokens": tokens,
+        "shards": {split: sum(shard.tokens > 0 for shard in done) for split, done in written.items()},
+        "bytes_per_token": {split: size[split] / tokens[split] for split in STREAMS},
         **facts,
         "speed": speed,
     }
@@ -208,19 +220,14 @@ class Sample:
 
     def __init__(self, corpus_dir: Path, most: int) -> None:
         self.bytes = 0
-        self._corpus, self._most = corpus_dir, most
-        # A packed text is at least a sixth of itself or so: only then need the whole be measured first.
-        large = (corpus_dir / "train.jsonl.gz").stat().st_size * 6 > most
-        self._whole = sum(len(text.encode()) for text in _texts(corpus_dir, "train")) if large else 0
+        whole = read_members(corpus_dir / "train.jsonl.gz")
+        self._parts = [whole] if whole.bytes <= most else list(spread(whole, most))
 
     def __iter__(self) -> Iterator[str]:
-        share = min(1.0, self._most / self._whole) if self._whole else 1.0
-        self.bytes = seen = 0
-        for text in _texts(self._corpus, "train"):
-            size = len(text.encode())
-            seen += size
-            if self.bytes + size <= share * seen + size / 2 or share == 1.0:
-                self.bytes += size
+        self.bytes = 0
+        for part in self._parts:
+            for text in part.texts():
+                self.bytes += len(text.encode())
                 yield text
 
 
@@ -246,7 +253,3 @@ def _rate(size: int, seconds: float) -> dict[str, float]:
         "seconds": round(seconds, 3),
         "megabytes_per_s": round(megabytes / seconds, 2),
     }
-
-
-def _texts(corpus_dir: Path, split: str) -> Iterator[str]:
-    return (text for _, text in read_documents(corpus_dir, split))

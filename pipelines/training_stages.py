@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
 
 from eval.files import read_json
 from eval.masking import MaskVocabulary
-from pipelines.batches import Batches, MaskedWindows, PackedWindows, open_tokens
+from pipelines.batches import Batches, MaskedWindows, PackedWindows
 from pipelines.early_stopping import Validation, validation_measures
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
@@ -21,6 +20,7 @@ from pipelines.rungs import CARRIED_FACTS
 from pipelines.stages import Job, StageFailed, Tell
 from pipelines.store import read_manifest
 from pipelines.summary import here_and_now
+from pipelines.token_shards import open_tokens
 from pipelines.training_setup import Training, leave_model, refuse_small_vocabulary, train_model
 
 
@@ -30,8 +30,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     Begins with new weights, with a fetched model's, or with the stable state of a shorter training.
     """
     settings = job.stage.settings
-    source = job.input("prepare-tokens")
-    tokenizer = AutoTokenizer.from_pretrained(source / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(job.input("prepare-tokens") / "tokenizer")
     hyper = settings["hyper"] | {"learning_rate": _rate(job)}
     how = optimisation(hyper)
     shape, family, context = Shape(**settings["shape"]), settings["family"], settings["context"]
@@ -40,7 +39,7 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
     vocab_size = len(tokenizer) if fetched is None else settings["vocab_size"]
     params = count_params(shape, vocab_size, context, family) if fetched is None else settings["params"]
     flops_per_token = training_flops_per_token(shape, vocab_size, context, family)
-    data = _windows(job, tokenizer, source / "train.npy", hyper["batch_tokens"])
+    data = _windows(job, tokenizer, "train", hyper["batch_tokens"])
     shorter = job.find_input("pretrain")
     training = Training(
         objective=settings["objective"],
@@ -51,14 +50,14 @@ def pretrain(job: Job, tell: Tell) -> dict[str, Any]:
         padded=False,
         options={"label_smoothing": hyper["label_smoothing"]},
         flops_per_token=flops_per_token,
-        validation=_watched(job, tokenizer, source, hyper, how),
+        validation=_watched(job, tokenizer, hyper, how),
         start=None if shorter is None else shorter / "stable",
         keep_at=_branch_point(job, how),
     )
     model = _beginning(job, tokenizer)
     facts, module = train_model(job, tell, model, training)
     if "validation_tokens" in settings:  # a sweep: only its loss is wanted
-        held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
+        held_out = _windows(job, tokenizer, "validation", hyper["batch_tokens"])
         steps = _steps(held_out, settings["validation_tokens"], hyper["batch_tokens"])
         looked_at = Validation(held_out, steps)
         found = validation_measures(module, looked_at, facts["micro_tokens"])
@@ -135,15 +134,16 @@ def _beginning(job: Job, tokenizer: Any) -> Any:
     return scale_model(model, hyper["mup_multiple"])
 
 
-def _windows(job: Job, tokenizer: Any, stream: Path, batch_tokens: int) -> Batches:
-    """Windows of a token stream, masked where the objective masks."""
+def _windows(job: Job, tokenizer: Any, split: str, batch_tokens: int) -> Batches:
+    """Windows of a split's token stream, masked where the objective masks."""
     settings = job.stage.settings
+    stream = open_tokens(job.input("prepare-tokens"), split)
     context, seed = settings["context"], settings["seed"]
     rows = batch_tokens // context
     if settings["objective"] == "masked-lm":
         vocabulary = MaskVocabulary.of(tokenizer)
-        return MaskedWindows(open_tokens(stream), context, rows, seed, vocabulary, settings["whole_words"])
-    return PackedWindows(open_tokens(stream), context, rows, seed)
+        return MaskedWindows(stream, context, rows, seed, vocabulary, settings["whole_words"])
+    return PackedWindows(stream, context, rows, seed)
 
 
 def _steps(data: Any, tokens: int, batch_tokens: int) -> int:
@@ -151,13 +151,11 @@ def _steps(data: Any, tokens: int, batch_tokens: int) -> int:
     return max(1, min(tokens, data.unique_tokens) // batch_tokens)
 
 
-def _watched(
-    job: Job, tokenizer: Any, source: Path, hyper: dict[str, Any], how: Optimisation
-) -> Validation | None:
+def _watched(job: Job, tokenizer: Any, hyper: dict[str, Any], how: Optimisation) -> Validation | None:
     stopping = job.stage.settings["early_stopping"]
     if stopping is None:
         return None
-    held_out = _windows(job, tokenizer, source / "validation.npy", hyper["batch_tokens"])
+    held_out = _windows(job, tokenizer, "validation", hyper["batch_tokens"])
     return Validation(
         batches=held_out,
         steps=_steps(held_out, 2**17, hyper["batch_tokens"]),

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.files import InputError
-from pipelines.batches import Example, MaskedWindows, PackedWindows, Pairs, open_tokens
+from pipelines.batches import Example, MaskedWindows, PackedWindows, Pairs
 from pipelines.fused_loss import IGNORED
 from tests.pipelines.tiny import CLS, SEP, tiny_vocabulary
 
@@ -120,9 +119,3 @@ def test_types_are_given_where_a_second_text_is() -> None:
     assert batch["types"].tolist() == [[0, 0, 1, 0, 0]]
     alone = Pairs([Example((9, 8), 0, (0, 0))], 1, context=5, pad_id=0, seed=0, objective="classification")
     assert "types" not in alone.batch(0)
-
-
-def test_a_broken_token_file_is_the_readers_mistake(tmp_path) -> None:
-    (tmp_path / "train.npy").write_bytes(b"not numpy")
-    with pytest.raises(InputError, match="not a token file"):
-        open_tokens(tmp_path / "train.npy")

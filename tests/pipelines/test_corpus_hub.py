@@ -117,7 +117,7 @@ def test_the_sets_own_splits_are_taken_as_they_are(tmp_path: Path) -> None:
     alone = settings(hub=str(tmp_path / "set"), splits={"train": None, "validation": None, "test": "test"})
     facts = prepare_corpus(alone, tmp_path, tmp_path / "alone")
     assert facts["documents"] == {"test": 16}
-    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["test.jsonl.gz"]
+    assert {path.name for path in (tmp_path / "alone").iterdir()} == {"test.jsonl.gz", "test.members.npy"}
     assert source_fingerprint(alone, tmp_path) != source_fingerprint(whole, tmp_path)
 
 

@@ -10,8 +10,9 @@ import pytest
 from transformers import AutoTokenizer, BertTokenizerFast
 
 from eval.files import InputError
-from pipelines import token_stream
-from pipelines.corpus_document import Document, read_documents, write_documents
+from pipelines.corpus_document import Document, read_documents, to_line, write_documents
+from pipelines.corpus_members import pack, write_members
+from pipelines.token_shards import open_tokens
 from pipelines.tokenizer import BERT, END, PAD, Sample, load_tokenizer, prepare_tokens
 from pipelines.tokenizer_files import KnownTokenizer, check_tokenizer_folder
 
@@ -44,7 +45,7 @@ def test_streams_decode_to_the_corpus(corpus: Path, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tokens" / "tokenizer")
     assert facts["vocab_size"] == len(tokenizer) == 300
     for split, texts in TEXTS.items():
-        stream = np.load(tmp_path / "tokens" / f"{split}.npy", mmap_mode="r")
+        stream = open_tokens(tmp_path / "tokens", split)[:]
         assert stream.dtype == np.uint16
         assert [tokenizer.decode(ids) for ids in _split_at_end(stream, tokenizer.eos_token_id)] == texts
         assert facts["tokens"][split] == len(stream)
@@ -80,7 +81,7 @@ def test_a_loaded_tokenizer_pads_with_its_end_of_text(corpus: Path, tmp_path: Pa
     assert facts["vocab_size"] == 300
     assert loaded.pad_token == loaded.eos_token == END
     assert loaded.model_max_length == 32
-    made, again = (np.load(tmp_path / name / "train.npy") for name in ("made", "tokens"))
+    made, again = (open_tokens(tmp_path / name, "train")[:] for name in ("made", "tokens"))
     np.testing.assert_array_equal(made, again)
 
 
@@ -118,20 +119,9 @@ def test_special_tokens_in_a_text_are_text(tmp_path: Path) -> None:
     for split in TEXTS:
         write_documents(tmp_path / "corpus" / f"{split}.jsonl.gz", [Document("0", texts[0], group="0")])
     prepare_tokens({**SETTINGS, "vocab_size": 262}, tmp_path / "corpus", tmp_path / "tokens")
-    stream = np.load(tmp_path / "tokens" / "train.npy")
+    stream = open_tokens(tmp_path / "tokens", "train")[:]
     assert (stream == 0).sum() == 1
     assert (stream == 1).sum() == 0
-
-
-def test_a_stream_is_the_file_that_numpy_saves(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(token_stream, "BATCH_DOCUMENTS", 1)
-    prepare_tokens(SETTINGS, corpus, tmp_path / "tokens")
-    written = tmp_path / "tokens" / "train.npy"
-    np.save(tmp_path / "saved.npy", np.load(written))
-    assert written.read_bytes() == (tmp_path / "saved.npy").read_bytes()
-    assert not list((tmp_path / "tokens").glob(".*"))
 
 
 # --- WordPiece
@@ -166,7 +156,7 @@ def test_a_wordpiece_stream_is_berts_own_pieces_with_sep_after_each_document(
         expected: list[int] = []
         for text in texts:
             expected += [*reference(text, add_special_tokens=False, verbose=False)["input_ids"], 3]
-        stream = np.load(tmp_path / "tokens" / f"{split}.npy")
+        stream = open_tokens(tmp_path / "tokens", split)[:]
         assert stream.tolist() == expected
         assert facts["unknown"][split] == expected.count(1) / len(expected)
     assert facts["unknown"]["train"] == 0
@@ -178,7 +168,7 @@ def test_wordpiece_gives_the_same_bytes_again_and_when_loaded(corpus: Path, tmp_
         prepare_tokens(WORDPIECE, corpus, tmp_path / name)
     given = str(tmp_path / "one" / "tokenizer")
     prepare_tokens({"pretrained": given, "context": 16, "family": "bert"}, corpus, tmp_path / "again")
-    for file in ("train.npy", "validation.npy", "tokenizer/tokenizer.json"):
+    for file in ("train-00000.npy", "validation-00000.npy", "tokenizer/tokenizer.json"):
         one = (tmp_path / "one" / file).read_bytes()
         assert one == (tmp_path / "two" / file).read_bytes()
         assert one == (tmp_path / "again" / file).read_bytes()
@@ -199,12 +189,13 @@ def test_a_wordpiece_vocabulary_of_a_wrong_size_is_refused(
 
 
 def test_a_tokenizer_is_trained_on_about_the_bytes_allowed(tmp_path: Path) -> None:
-    documents = [Document(f"{n}", f"{n} " * 200, group=f"{n}") for n in range(200)]
-    write_documents(tmp_path / "train.jsonl.gz", documents)
+    members = [pack(to_line(f"{n}", f"{n} " * 200)) for n in range(200)]
+    write_members(tmp_path / "train.jsonl.gz", members)
     sample = Sample(tmp_path, 10_000)
     chosen = [int(text.split()[0]) for text in sample]
     assert 9_000 <= sample.bytes <= 11_000
     assert max(np.diff([0, *chosen, 199])) <= 30, "spread over the whole"
+    assert [int(text.split()[0]) for text in sample] == chosen, "WordPiece reads them twice"
     assert len(list(Sample(tmp_path, 10**9))) == 200
 
 
