@@ -31,8 +31,8 @@ _MASKS = 0x6D61736B  # tells a window's masks from an epoch's order, which are b
 class Batches(Protocol):
     """What the training loop asks of its data."""
 
-    def batch(self, step: int) -> Batch:
-        """The batch of optimiser step `step` (from 0)."""
+    def batch(self, step: int, rows: Sequence[int] | None = None) -> Batch:
+        """The batch of optimiser step `step` (from 0); with `rows` these alone, and no others are read."""
         ...
 
     def lengths(self, step: int) -> list[int]:
@@ -45,7 +45,7 @@ class PackedWindows:
     """Windows of `context` tokens from one stream, each epoch shifted and shuffled anew from `seed`.
 
     `batch` gives `input_ids` and `targets`, both (batch_size, context); the target of a position is the token
-    after it. With `rows`, those of the batch alone: what the others hold is not read.
+    after it.
     """
 
     stream: Tokens
@@ -113,17 +113,17 @@ class MaskedWindows:
         """With each window's [CLS] and [SEP], which the model reads too."""
         return self.windows * self.context
 
-    def batch(self, step: int) -> Batch:
-        first, inside = step * self.batch_size, self.context - 2
-        rows = np.full((self.batch_size, self.context), self.vocabulary.sep, dtype=np.int64)
-        rows[:, 0] = self.vocabulary.cls
-        generators = []
-        for row in range(self.batch_size):
-            start = _start(first + row, self.windows, inside, len(self.stream), self.seed)
-            rows[row, 1:-1] = self.stream[start : start + inside]
-            epoch, place = divmod(first + row, self.windows)
-            generators.append(np.random.default_rng([self.seed, epoch, place, _MASKS]))
-        inputs, targets = mask(rows, self.vocabulary, generators, self.whole_words)
+    def batch(self, step: int, rows: Sequence[int] | None = None) -> Batch:
+        wanted = range(self.batch_size) if rows is None else rows
+        indices, inside = [step * self.batch_size + row for row in wanted], self.context - 2
+        windows = np.full((len(indices), self.context), self.vocabulary.sep, dtype=np.int64)
+        windows[:, 0] = self.vocabulary.cls
+        for window, index in zip(windows, indices, strict=True):
+            start = _start(index, self.windows, inside, len(self.stream), self.seed)
+            window[1:-1] = self.stream[start : start + inside]
+        places = [divmod(index, self.windows) for index in indices]
+        generators = [np.random.default_rng([self.seed, epoch, place, _MASKS]) for epoch, place in places]
+        inputs, targets = mask(windows, self.vocabulary, generators, self.whole_words)
         return {"input_ids": torch.from_numpy(inputs), "targets": torch.from_numpy(targets)}
 
     def lengths(self, step: int) -> list[int]:
@@ -168,10 +168,12 @@ class Pairs:
     def unique_tokens(self) -> int:
         return int(self._sizes.sum())
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int, rows: Sequence[int] | None = None) -> Batch:
         chosen = self._chosen(step)
+        longest = max(len(example.input_ids) for example in chosen)
+        longest = min(-(-longest // PADDED_TO) * PADDED_TO, self.context)
+        chosen = chosen if rows is None else [chosen[row] for row in rows]
         sizes = [len(example.input_ids) for example in chosen]
-        longest = min(-(-max(sizes) // PADDED_TO) * PADDED_TO, self.context)
         batch = {
             "input_ids": _padded([example.input_ids for example in chosen], longest, self.pad_id),
             "lengths": torch.tensor(sizes),

@@ -17,7 +17,7 @@ from eval.files import write_jsonl
 from pipelines import heartbeat
 from pipelines.batches import Batches
 from pipelines.checkpoint import Checkpoint, load_checkpoint, restore_weights, write_checkpoint
-from pipelines.ranks import parts_of, whole
+from pipelines.ranks import parts_of, share_of, whole
 from pipelines.training_log import whole_lines
 
 BETTER_HIGH = ("accuracy", "f1_micro")
@@ -152,7 +152,8 @@ def validation_measures(
     try:
         for step in range(validation.steps):
             heartbeat.beat()
-            for part, counts in parts_of(validation.batches.batch(step), micro_tokens, rank, world):
+            share = share_of(validation.batches, objective, rank, world, step)
+            for part, counts in parts_of(share, micro_tokens, world):
                 moved = {name: value.to(device) for name, value in part.items()}
                 with torch.no_grad(), autocast():
                     found = objective.measures(moved)

@@ -23,6 +23,9 @@ Measures = dict[str, tuple[float, float]]
 class Objective(torch.nn.Module):
     """What a model learns. `model` is a transformers model, GPT-2 or BERT, with the head of the objective."""
 
+    every = False
+    """Whether all positions of all batches are scored."""
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
@@ -56,9 +59,6 @@ class Objective(torch.nn.Module):
 
 class NextToken(Objective):
     """Nats of each scored next token: with the source ignored, conditional generation."""
-
-    every = False
-    """Whether all positions of all batches are scored."""
 
     def __init__(self, model: Any, head_dtype: torch.dtype, label_smoothing: float) -> None:
         super().__init__(model)

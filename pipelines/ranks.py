@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from eval.files import InputError
 from pipelines.environment import check_deepspeed, refuse_without_gpu
 
 if TYPE_CHECKING:
-    from pipelines.batches import Batch
+    from pipelines.batches import Batch, Batches
 
 # What FSDP puts together and apart again as one: a block. The rest, tied weights among it, is one more unit.
 BLOCKS = {"gpt2": "GPT2Block", "bert": "BertLayer"}
@@ -127,21 +128,51 @@ def said_by_first(value: Any) -> Any:
     return broadcast_object_list([value], from_process=0)[0]
 
 
-def parts_of(batch: Batch, micro_tokens: int, rank: int, world: int) -> list[tuple[Batch, bool]]:
-    """This rank's share of a step's batch, in parts of about `micro_tokens` padded tokens, of a row at least.
+@dataclass(frozen=True)
+class Share:
+    """What one rank has of a step's batch: its rows, or the batch's first, to be counted as nothing.
+
+    `own` rows of `batch` count; the whole has `rows`, and its summed loss is divided by `scored`.
+    """
+
+    batch: Batch
+    own: int
+    rows: int
+    scored: float
+
+
+def share_of(batches: Batches, objective: Any, rank: int, world: int, step: int) -> Share:
+    """The rank's share of a step's batch: every `world`-th row, from its own number on.
+
+    Where every position is scored the other ranks' rows are not read; else they say what is scored.
+    """
+    rows = len(batches.lengths(step))
+    own = range(rank, rows, world)
+    chosen = own or [0]
+    if objective.every:
+        batch = batches.batch(step, chosen)
+        return Share(batch, len(own), rows, objective.count(batch) / len(chosen) * rows)
+    batch = batches.batch(step)
+    index = torch.tensor(chosen)
+    return Share(
+        {name: value[index] for name, value in batch.items()}, len(own), rows, objective.count(batch)
+    )
+
+
+def parts_of(share: Share, micro_tokens: int, world: int) -> list[tuple[Batch, bool]]:
+    """A rank's share of a step's batch in parts of about `micro_tokens` padded tokens, of a row at least.
 
     Every rank gets as many parts as the others, as collective operations need: one that has no row left
-    gets the batch's first row, to be counted as nothing (False).
+    gets a row to be counted as nothing (False).
     """
-    rows, length = batch["input_ids"].shape
-    most = -(-rows // world)
+    length = share.batch["input_ids"].shape[1]
+    most = -(-share.rows // world)
     parts = -(-most // max(1, micro_tokens // length))
-    own = torch.arange(rank, rows, world)
     out = []
-    for index in torch.tensor_split(own, parts):
+    for index in torch.tensor_split(torch.arange(share.own), parts):
         counts = len(index) > 0
         chosen = index if counts else torch.tensor([0])
-        out.append(({name: value[chosen] for name, value in batch.items()}, counts))
+        out.append(({name: value[chosen] for name, value in share.batch.items()}, counts))
     return out
 
 

@@ -12,10 +12,9 @@ from accelerate import Accelerator
 
 from eval.files import InputError
 from pipelines.optim import set_rate
-from pipelines.ranks import parts_of, plain_tensor
+from pipelines.ranks import Share, parts_of, plain_tensor
 
 if TYPE_CHECKING:
-    from pipelines.batches import Batch
     from pipelines.train import Run
 
 # Losses and norms are looked at after so many steps: on a GPU each look waits for all work so far.
@@ -51,19 +50,19 @@ class Stepper:
         self._skipped = 0
         self.has_interval = False
 
-    def step(self, batch: Batch, step: int) -> float:
-        """Step `step` (from 0) on its batch, the whole of it; returns what its loss was divided by.
+    def step(self, share: Share, step: int) -> float:
+        """Step `step` (from 0) on this rank's share of its batch; returns what the loss was divided by.
 
         Where memory does not suffice the same batch is tried again in parts of half the size.
         """
-        scored = self.objective.count(batch)
+        scored = share.scored
         set_rate(self.optimizer, self.run.how, step)
         while True:
             try:
-                nats = self._backward(batch, step, scored)
+                nats = self._backward(share, step, scored)
                 break
             except torch.OutOfMemoryError as error:
-                self._halve(batch, error)
+                self._halve(share, error)
         norm = self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.run.how.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -73,13 +72,13 @@ class Stepper:
         self.has_interval = True
         return scored
 
-    def _backward(self, batch: Batch, step: int, scored: float) -> torch.Tensor:
+    def _backward(self, share: Share, step: int, scored: float) -> torch.Tensor:
         """This rank's summed nats; gradients are those of the sum over all ranks, divided by `scored`."""
         accelerator = self.accelerator
         world = accelerator.num_processes
         # dropout is a function of the step, so that nothing of it has to be kept
         torch.manual_seed((self.run.seed * 2**32 + step * world + accelerator.process_index) % 2**63)
-        parts = parts_of(batch, self.micro_tokens, accelerator.process_index, world)
+        parts = parts_of(share, self.micro_tokens, world)
         total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
         for place, (part, counts) in enumerate(parts):
             part = {name: value.to(accelerator.device, non_blocking=True) for name, value in part.items()}
@@ -93,8 +92,8 @@ class Stepper:
                 total += nats.detach()
         return total
 
-    def _halve(self, batch: Batch, error: torch.OutOfMemoryError) -> None:
-        length = batch["input_ids"].shape[1]
+    def _halve(self, share: Share, error: torch.OutOfMemoryError) -> None:
+        length = share.batch["input_ids"].shape[1]
         # other ranks are further on; and what DeepSpeed has added up of a step cannot be taken back
         if self.accelerator.num_processes > 1 or self.run.zero or self.micro_tokens <= length:
             raise InputError(

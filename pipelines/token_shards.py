@@ -119,15 +119,15 @@ class TokenStream:
 
     def _read(self, number: int, start: int, out: NDArray[Any]) -> None:
         """Fill `out` with the ids of a shard from its `start`-th on."""
-        into = memoryview(out).cast("B")
+        into = out.view(np.uint8)
         with self._lock:
             file, before = self._opened(number)
             place = before + start * self._dtype.itemsize
-            while into:
+            while len(into):
                 got = os.pread(file, len(into), place)
                 if not got:
                     raise _broken(self._paths[number], "shorter than it was when it was opened")
-                into[: len(got)] = got
+                into[: len(got)] = np.frombuffer(got, np.uint8)
                 into, place = into[len(got) :], place + len(got)
 
     def _opened(self, number: int) -> tuple[int, int]:

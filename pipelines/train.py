@@ -21,7 +21,7 @@ from pipelines.early_stopping import EarlyStopping, Validation
 from pipelines.micro_batch import CPU_TOKENS
 from pipelines.optim import Optimisation, make_optimizer, optimizer_tensors
 from pipelines.prefetch import Prefetched
-from pipelines.ranks import prepare, whole
+from pipelines.ranks import Share, prepare, share_of, whole
 from pipelines.stepping import Stepper
 from pipelines.stopping import Stopped
 from pipelines.training_log import Meter, Progress, TrainingLog
@@ -74,11 +74,12 @@ def train(module: torch.nn.Module, run: Run, accelerator: Accelerator) -> dict[s
     attempts, waiting for data counted, validation and checkpoints not), and those of validation, where there
     is one. Raises Diverged, and Stopped once a checkpoint is left where this process was asked to stop.
     """
-    with Prefetched(run.batches, run.how.steps) as batches, heartbeat.stoppable():
+    share = partial(share_of, run.batches, module, accelerator.process_index, accelerator.num_processes)
+    with Prefetched(share, run.how.steps) as shares, heartbeat.stoppable():
         loop = _Loop(module, run, accelerator)
         step = loop.resume()
         while step < run.how.steps and not loop.stopping.stopped:
-            loop.step(batches, step)
+            loop.step(shares, step)
             step += 1
             loop.after(step)
         return loop.finish(step)
@@ -128,9 +129,9 @@ class _Loop:
         self.log.cut(found.step, None if checkpoint else self.run.start)
         return found.step
 
-    def step(self, batches: Prefetched, step: int) -> None:
+    def step(self, shares: Prefetched[Share], step: int) -> None:
         with self._clock():
-            scored = self.stepper.step(batches.batch(step), step)
+            scored = self.stepper.step(shares.get(step), step)
         self.meter.tokens += sum(self.run.batches.lengths(step))
         self.meter.interval_scored += scored
 

@@ -6,6 +6,7 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import accelerate
@@ -18,7 +19,17 @@ from pipelines import ranks
 from pipelines.batches import Example, Pairs
 from pipelines.executors import ranks as executor
 from pipelines.fused_loss import IGNORED
-from tests.pipelines.tiny import CONTEXT, be_rank, how, tiny_data, train_tiny, weights
+from pipelines.objectives import objective
+from tests.pipelines.tiny import (
+    CONTEXT,
+    be_rank,
+    how,
+    tiny_data,
+    tiny_masked,
+    tiny_model,
+    train_tiny,
+    weights,
+)
 
 
 def _data(name: str) -> Any:
@@ -89,14 +100,53 @@ def test_two_ranks_train_as_one(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(weights(resumed)[key], value, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_every_row_is_in_one_part_of_one_rank(world: int) -> None:
-    batch = {"input_ids": torch.arange(5).repeat_interleave(8).reshape(5, 8)}
-    shares = [ranks.parts_of(batch, 16, rank, world) for rank in range(world)]
+@pytest.mark.parametrize(("rows", "world"), [(5, 1), (5, 2), (5, 3), (2, 3), (1, 4)])
+def test_every_row_is_in_one_part_of_one_rank(rows: int, world: int) -> None:
+    examples = [Example((n + 5,) * 8, 1) for n in range(rows)]
+    batches = Pairs(examples, rows, 8, pad_id=1, seed=0, objective="classification")
+    every = SimpleNamespace(every=False, count=lambda batch: float(len(batch["targets"])))
+    own = [ranks.share_of(batches, every, rank, world, 0) for rank in range(world)]
+    assert {share.scored for share in own} == {rows}
+    shares = [ranks.parts_of(share, 16, world) for share in own]
     assert len({len(share) for share in shares}) == 1, "collective operations need equally many parts"
-    rows = [int(row[0]) for share in shares for part, counts in share if counts for row in part["input_ids"]]
-    assert sorted(rows) == list(range(5))
+    seen = [int(row[0]) for share in shares for part, counts in share if counts for row in part["input_ids"]]
+    assert sorted(seen) == list(range(5, rows + 5))
     assert all(part["input_ids"].numel() <= 16 for share in shares for part, _ in share)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_a_rank_reads_its_own_windows_alone(world: int) -> None:
+    """What ranks get is what one process cuts from the whole batch; together they read it once."""
+    whole = tiny_data(batch_size=4)
+    read: list[int] = []
+
+    class Watched:
+        def __len__(self) -> int:
+            return len(whole.stream)
+
+        def __getitem__(self, places: slice) -> Any:
+            read.append(places.start)
+            return whole.stream[places]
+
+    watched = replace(whole, stream=Watched())
+    module = objective("causal-lm", tiny_model(), torch.float32)
+    batch = whole.batch(3)
+    for rank in range(world):
+        share = ranks.share_of(watched, module, rank, world, 3)
+        assert share.scored == module.count(batch)
+        assert share.own == len(range(rank, 4, world))
+        for name, value in batch.items():
+            assert torch.equal(share.batch[name][: share.own], value[rank::world])
+    assert len(read) == max(world, 4), "one with no row left reads one for the motions"
+    assert len(set(read)) == 4
+
+
+@pytest.mark.parametrize("data", [tiny_masked(batch_size=5), _data("conditional-generation")])
+def test_rows_alone_are_the_rows_of_the_batch(data: Any) -> None:
+    batch = data.batch(1)
+    for rows in ([0, 1, 2, 3, 4], [3], [4, 0]):
+        for name, value in data.batch(1, rows).items():
+            assert torch.equal(value, batch[name][rows]), name
 
 
 def test_a_world_that_did_not_form_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import torch
 from pipelines import checkpoint
 from pipelines.batches import Example, Pairs
 from pipelines.models import DROPOUTS
-from pipelines.ranks import make_accelerator
+from pipelines.ranks import Share, make_accelerator
 from pipelines.stepping import SKIPPED_IN_A_ROW, Stepper
 from pipelines.train import Diverged
 from tests.pipelines.cases import case, pairs
@@ -148,11 +148,12 @@ def test_out_of_memory_makes_smaller_parts_of_the_same_batch(
     told: list[int] = []
     warned: list[str] = []
 
-    def small_memory(self: Stepper, batch: Any, at: int, scored: float) -> torch.Tensor:
+    def small_memory(self: Stepper, share: Share, at: int, scored: float) -> torch.Tensor:
         if self.micro_tokens > 32:
-            backward(self, {name: value[:1] for name, value in batch.items()}, at, scored)  # a part fits
+            first = {name: value[:1] for name, value in share.batch.items()}
+            backward(self, Share(first, 1, 1, scored), at, scored)  # a part fits
             raise torch.OutOfMemoryError("too much")
-        return backward(self, batch, at, scored)
+        return backward(self, share, at, scored)
 
     small, _ = train_tiny(tmp_path / "small", micro_tokens=32)
     monkeypatch.setattr(Stepper, "_backward", small_memory)
