@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from eval.files import InputError, read_text, write_atomic, write_json
-from pipelines.plan import Plan, Stage
+
+if TYPE_CHECKING:  # the plan's module takes half a second to load, which `status` has no need of
+    from pipelines.plan import Plan, Stage
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
@@ -65,8 +67,8 @@ class RunFolder:
                 f"`stepladder run` made"
             )
         try:
-            plan = json.loads(read_text(path))
-        except ValueError as error:
+            plan = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: broken ({error}); remove the file and run the recipe again") from error
         if not _is_plan(plan):
             raise InputError(f"{path}: not a plan of Stepladder; remove the file and run the recipe again")

@@ -1,0 +1,243 @@
+"""`events.jsonl`: what happened in a run, and the state that follows from it; standard library only.
+
+The file is append-only, one JSON object a line with `time` (UTC, the writer's clock) and `event`. Its order
+is that of its lines: clocks of several machines differ and jump, so no time is ever taken from another.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+# What each event says beside `time` and `event`; what may be missing has a question mark.
+EVENTS = {
+    "planned": "stages: [{id, folder}], whenever the plan differs from the last one told",
+    "run-started": "stages, done, jobs, executor?, host?, pid?",
+    "run-stopped": "reason",
+    "run-ended": "failed: [stage]",
+    "stage-found": "stage, seconds: finished by an earlier run that did not say so",
+    "stage-started": "stage, key, attempt?, host?",
+    "stage-retried": "stage, reason",
+    "stage-broken": "stage, reason: an artefact that no longer has its hash, and is made again",
+    "stage-stopped": "stage: pre-empted after a checkpoint",
+    "stage-done": "stage, seconds",
+    "stage-failed": "stage, seconds, reason",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageState:
+    """What the events say of one artefact.
+
+    `state`: waiting, running (started, and its end not told), done, failed, stopped (pre-empted after a
+    checkpoint) or broken (found changed; it is made again). `folder` is None where no event named it. `order`
+    rises with each event, so that the newest can be told without clocks.
+    """
+
+    stage: str
+    folder: str | None
+    state: str = "waiting"
+    seconds: float | None = None
+    reason: str | None = None
+    attempt: int = 0
+    host: str | None = None
+    retries: tuple[str, ...] = ()
+    order: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastRun:
+    """The latest run: `state` is on (its end was not told: it works, or was killed), ended or stopped."""
+
+    state: str = "on"
+    reason: str | None = None
+    since: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    executor: str | None = None
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """The state of a run: its artefacts by folder (by stage id where no folder was told), its latest run.
+
+    `planned`: ids and folders of the last plan told; None where none was.
+    """
+
+    artefacts: Mapping[str, StageState]
+    planned: tuple[tuple[str, str], ...] | None
+    run: LastRun | None
+    last_time: str | None
+
+    def find(self, stage: str, folder: str) -> StageState | None:
+        """What is known of a stage's artefact in `folder`."""
+        found = self.artefacts.get(folder) or self.artefacts.get(stage)
+        return found if found is None or found.stage == stage else None
+
+
+def replay(events: Iterable[Mapping[str, Any]]) -> RunState:
+    """The state after `events`, in their order; unknown events and fields of another type are passed over."""
+    state = Replay()
+    for event in events:
+        state.add(event)
+    return state.state()
+
+
+class Replay:
+    """The same, event by event, for who follows a growing file."""
+
+    def __init__(self) -> None:
+        self._artefacts: dict[str, StageState] = {}
+        self._folders: dict[str, str] = {}
+        self._planned: tuple[tuple[str, str], ...] | None = None
+        self._run: LastRun | None = None
+        self._time: str | None = None
+        self._open: set[str] = set()  # artefacts that a new run looks at again
+        self._order = 0
+
+    def state(self) -> RunState:
+        """The state so far; it does not change with what is added later."""
+        artefacts = MappingProxyType(dict(self._artefacts))
+        return RunState(artefacts=artefacts, planned=self._planned, run=self._run, last_time=self._time)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one more event in."""
+        self._order += 1
+        self._time = _text(event.get("time")) or self._time
+        name = event.get("event")
+        if name == "planned":
+            self._plan(event.get("stages"))
+        elif name == "run-started":
+            self._start(event)
+        elif name in ("run-ended", "run-stopped"):
+            self._end(name.removeprefix("run-"), _text(event.get("reason")))
+        elif isinstance(name, str) and name in EVENTS and isinstance(event.get("stage"), str):
+            self._stage(name.removeprefix("stage-"), event)
+
+    def _plan(self, stages: Any) -> None:
+        told = [stage for stage in stages if isinstance(stage, dict)] if isinstance(stages, list) else []
+        pairs = [(stage.get("id"), stage.get("folder")) for stage in told]
+        self._planned = tuple((a, b) for a, b in pairs if isinstance(a, str) and isinstance(b, str))
+        self._folders = dict(self._planned)
+
+    def _start(self, event: Mapping[str, Any]) -> None:
+        self._reopen("running", "stopped", "failed")
+        self._run = LastRun(
+            since=_text(event.get("time")),
+            host=_text(event.get("host")),
+            pid=_count(event.get("pid")),
+            executor=_text(event.get("executor")),
+            jobs=_count(event.get("jobs")),
+        )
+
+    def _end(self, how: str, reason: str | None) -> None:
+        self._reopen("running")
+        self._run = replace(self._run or LastRun(), state=how, reason=reason)
+
+    def _reopen(self, *states: str) -> None:
+        """What was in these states waits again: nobody works on it, or somebody tries anew."""
+        for key in [key for key in self._open if self._artefacts[key].state in states]:
+            self._artefacts[key] = replace(self._artefacts[key], state="waiting", reason=None, attempt=0)
+            self._open.discard(key)
+
+    def _stage(self, what: str, event: Mapping[str, Any]) -> None:
+        stage, key = event["stage"], event.get("key")
+        if isinstance(key, str):
+            self._folders[stage] = f"{stage}-{key}"
+        folder = self._folders.get(stage)
+        place = folder or stage
+        before = self._artefacts.get(place) or StageState(stage=stage, folder=folder)
+        self._artefacts[place] = _after(before, what, event, self._order)
+        if self._artefacts[place].state == "done":
+            self._open.discard(place)
+        else:
+            self._open.add(place)
+
+
+def _after(before: StageState, what: str, event: Mapping[str, Any], order: int) -> StageState:
+    reason, seconds = _text(event.get("reason")), number(event.get("seconds"))
+    if what == "started":
+        attempt = _count(event.get("attempt")) or before.attempt + 1
+        host = _text(event.get("host"))
+        return replace(
+            before, state="running", seconds=None, reason=None, attempt=attempt, host=host, order=order
+        )
+    if what == "retried":
+        retries = (*before.retries, reason or "no reason given")
+        return replace(before, state="waiting", reason=None, retries=retries, order=order)
+    if what in ("found", "done"):
+        return replace(before, state="done", seconds=seconds, reason=None, order=order)
+    if what in ("failed", "broken"):
+        return replace(before, state=what, seconds=None, reason=reason or "no reason given", order=order)
+    return replace(before, state="stopped", order=order)
+
+
+class EventFile:
+    """`events.jsonl` of a run folder, read as it grows: each `new` reads what was added since the last.
+
+    A line that a kill cut short is passed over; one that is still being written is left for the next call.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._inode: int | None = None
+
+    def new(self) -> tuple[list[dict[str, Any]], bool]:
+        """The new events, and whether these are all from the beginning: the file is shorter, or another one.
+
+        Raises OSError where the file cannot be read; a file that is not there has no events.
+        """
+        if not self.path.is_file():
+            anew, self._offset, self._inode = self._inode is not None, 0, None
+            return [], anew
+        with self.path.open("rb") as file:
+            found = file.seek(0, 2)
+            inode = self.path.stat().st_ino
+            anew = self._inode not in (None, inode) or found < self._offset
+            file.seek(0 if anew else self._offset)
+            data = file.read()
+        start = 0 if anew else self._offset
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset, self._inode = start + len(whole), inode
+        return parse_events(whole), anew
+
+
+def parse_events(data: bytes) -> list[dict[str, Any]]:
+    """The objects of whole lines; anything else that stands on a line is passed over."""
+    events = []
+    for line in data.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def number(value: Any) -> float | None:
+    """A finite number that is not negative; None for anything else that a file may hold in its place."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        real = float(value)
+    except OverflowError:
+        return None
+    return real if math.isfinite(real) and real >= 0 else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

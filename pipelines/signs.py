@@ -1,0 +1,112 @@
+"""Signs of life: what a stage's worker writes beside its work, and whether it still changes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.events import number
+
+LIVE = ".live.json"
+# A worker writes every two seconds or so; a shared file system may show it some seconds late.
+PATIENCE_S = 10.0
+STUCK_S = 60.0
+_BOUND = 64 * 1024  # bytes of a sign; a stranger's file may be of any size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What a worker last wrote; `time` by its own clock, `seconds` since the stage began in it, monotonic."""
+
+    text: bytes
+    beat: int | None
+    host: str | None
+    pid: int | None
+    time: str | None
+    seconds: float | None
+    step: int | None
+    steps: int | None
+    tokens: int | None
+    tokens_per_second: float | None
+    loss_nats: float | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of a training, by its tokens a second so far; None where it has not told them."""
+        if not self.step or not self.steps or not self.tokens or not self.tokens_per_second:
+            return None
+        tokens_per_step = self.tokens / self.step
+        return max(0, self.steps - self.step) * tokens_per_step / self.tokens_per_second
+
+
+def read_live(folder: Path) -> Live | None:
+    """The last sign of life of the stage in `folder`; None if there is none, or not a whole one."""
+    path = folder / LIVE
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            text = file.read(_BOUND)
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    whole = {name: _whole(found.get(name)) for name in ("beat", "pid", "step", "steps", "tokens")}
+    real = {name: number(found.get(name)) for name in ("seconds", "tokens_per_second", "loss_nats")}
+    words = {name: found[name] if isinstance(found.get(name), str) else None for name in ("host", "time")}
+    return Live(text=text, **whole, **real, **words)
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+@dataclass
+class _Seen:
+    live: Live
+    at: float  # this process's monotonic clock, when the text was first seen
+    changed: bool
+    beat_seconds: float | None  # the worker's own seconds, when its beat last rose
+
+
+class Pulse:
+    """Judges by two looks or more whether signs of life change; no time is compared between two machines."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, _Seen] = {}
+
+    def look(self, name: str, live: Live | None) -> None:
+        """Take in what the stage in folder `name` shows now."""
+        before, now = self._seen.get(name), self._clock()
+        if live is None:
+            self._seen.pop(name, None)
+        elif before is None:
+            self._seen[name] = _Seen(live, now, changed=False, beat_seconds=live.seconds)
+        elif live.text != before.live.text:
+            rose = live.beat != before.live.beat or live.pid != before.live.pid
+            beat_seconds = live.seconds if rose else before.beat_seconds
+            self._seen[name] = _Seen(live, now, changed=True, beat_seconds=beat_seconds)
+
+    def live(self, name: str) -> Live | None:
+        """The last sign of the stage in folder `name`."""
+        return self._seen[name].live if name in self._seen else None
+
+    def beats(self, name: str) -> bool:
+        """Whether the sign changed, and not too long ago by this process's own clock."""
+        seen = self._seen.get(name)
+        return seen is not None and seen.changed and self._clock() - seen.at <= PATIENCE_S
+
+    def stuck_seconds(self, name: str) -> float | None:
+        """For how long the worker lives and its work shows no progress, by its clock; None while it does."""
+        seen = self._seen.get(name)
+        if seen is None or seen.live.seconds is None or seen.beat_seconds is None:
+            return None
+        quiet = seen.live.seconds - seen.beat_seconds
+        return quiet if quiet >= STUCK_S else None
