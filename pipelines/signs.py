@@ -56,15 +56,28 @@ def read_live(folder: Path) -> Live | None:
         return None
     if not isinstance(found, dict):
         return None
-    whole = {name: _whole(found.get(name)) for name in ("beat", "pid", "step", "steps", "tokens")}
-    real = {name: number(found.get(name)) for name in ("seconds", "tokens_per_second", "loss_nats")}
-    words = {name: found[name] if isinstance(found.get(name), str) else None for name in ("host", "time")}
-    return Live(text=text, **whole, **real, **words)
+    return Live(
+        text=text,
+        beat=_whole(found.get("beat")),
+        host=_words(found.get("host")),
+        pid=_whole(found.get("pid")),
+        time=_words(found.get("time")),
+        seconds=number(found.get("seconds")),
+        step=_whole(found.get("step")),
+        steps=_whole(found.get("steps")),
+        tokens=_whole(found.get("tokens")),
+        tokens_per_second=number(found.get("tokens_per_second")),
+        loss_nats=number(found.get("loss_nats")),
+    )
 
 
 def _whole(value: Any) -> int | None:
     found = number(value)
     return None if found is None else int(found)
+
+
+def _words(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from eval.files import InputError, write_json
+from eval.files import InputError, write_sealed
 from pipelines.disk import as_input_error, disk_is_full
 from pipelines.plan import Stage
 from pipelines.store import ERROR, FAILURE, read_manifest, write_manifest
@@ -123,7 +123,7 @@ def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
         try:
             facts = _function(job.stage)(job, tell)
         except StageFailed as failure:
-            write_json(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
+            write_sealed(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
             return Outcome(job.stage.id, "failed", time.monotonic() - began, str(failure))
         except InputError:
             raise

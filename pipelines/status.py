@@ -19,8 +19,9 @@ class StageStatus:
     """A stage; what is not known, or does not apply, is None.
 
     `state`: done; running; silent (started, its end not told, and no sign of life seen); failed; waiting.
-    `seconds`: a finished one took, a running one has worked. `seconds_left`: of a running one, an estimate. `error`, `where`: the exception's line and the place in the
-    code. `last_sign`: by the clock of the machine that gave it. `order`: rises with what was told last.
+    `seconds`: a finished one took, a running one has worked. `seconds_left`: of a running one, an estimate.
+    `error`, `where`: the exception's line and the place in the code. `last_sign`: by the clock of the machine
+    that gave it. `order`: rises with what was told last.
     """
 
     stage: str

@@ -80,16 +80,17 @@ class Watcher:
         if stat is not None and stat == self._plan_stat:
             return None
         try:
-            plan = self._run.read_plan()
+            plan = self._run.read_plan(checked=False)
             self._stages = _planned(plan, path)
         except InputError:
             if not state.planned:
                 raise
             self._plan_stat, self._recipe = None, None
             self._stages = tuple(Planned(id_, folder, _kind(id_), (), None) for id_, folder in state.planned)
+            what = "gone" if stat is None else "broken"
             return (
-                f"plan.json is {'gone' if stat is None else 'broken'}: the stages are those that events.jsonl tells, "
-                "and what they wait for is not known; running the recipe again writes it anew"
+                f"plan.json is {what}: the stages are those that events.jsonl tells, and what they wait for "
+                "is not known; running the recipe again writes it anew"
             )
         self._plan_stat, self._recipe = stat, plan["recipe"]
         return None

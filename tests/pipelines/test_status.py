@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eval.files import read_sealed, write_sealed
 from pipelines import stages
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, Outcome
-from pipelines.status import print_status, stage_states
+from pipelines.status_view import show_status
+from pipelines.watcher import Watcher
 from pipelines.store import RunFolder, read_manifest, write_manifest
 from pipelines.summary import _read_summary
 
@@ -27,7 +28,8 @@ PLAN = Plan(
 
 def _told(run: RunFolder) -> dict[str, tuple[str, str | None]]:
     return {
-        row["stage"].removeprefix("prepare-"): (row["state"], row["note"]) for row in stage_states(run.root)
+        row.stage.removeprefix("prepare-"): (row.state, row.reason or row.note)
+        for row in Watcher(run.root).look().stages
     }
 
 
@@ -52,10 +54,10 @@ def test_a_stage_that_ended_in_an_exception_and_what_needed_it_say_why(
     assert told["bad"][0] == "failed"
     assert str(told["bad"][1]).startswith("ZeroDivisionError: a bug (traceback: ")
     assert told["after"] == ("failed", "needs prepare-bad, which failed")
-    print_status(tmp_path)
+    show_status(tmp_path, watch=False, as_json=False, every_stage=False)
     assert "1 done, 2 failed of 3 stages" in capsys.readouterr().out
     run.record("run-stopped", reason="corpus: no text in it; give some")
-    print_status(tmp_path)
+    show_status(tmp_path, watch=False, as_json=False, every_stage=False)
     assert "it stopped: corpus: no text in it; give some" in capsys.readouterr().out
     run.record("run-started")  # which tries again
     assert _told(run)["bad"][0] == "waiting"
@@ -66,11 +68,11 @@ def test_a_manifest_that_lacks_something_is_not_finished(tmp_path: Path) -> None
     run.claim(PLAN, "name: tiny\n")
     folder = run.folder(PLAN.stages[0])
     write_manifest(PLAN.stages[0], folder, {}, 0.1)
-    whole = json.loads((folder / "manifest.json").read_text())
+    whole = read_sealed(folder / "manifest.json")
     assert read_manifest(folder) == whole
     for name in ("seconds", "facts", "settings", "files"):
         broken = {key: value for key, value in whole.items() if key != name}
-        (folder / "manifest.json").write_text(json.dumps(broken))
+        write_sealed(folder / "manifest.json", broken)
         assert _told(run)["good"][0] == "waiting"
 
 
