@@ -160,22 +160,35 @@ class Replay:
             self._open.add(place)
 
 
+# What a stage is after an event of it; one that failed for a moment is waiting to be tried again.
+_AFTER = {
+    "found": "done",
+    "started": "running",
+    "retried": "waiting",
+    "broken": "broken",
+    "stopped": "stopped",
+    "done": "done",
+    "failed": "failed",
+}
+
+
 def _after(before: StageState, what: str, event: Mapping[str, Any], order: int) -> StageState:
-    reason, seconds = _text(event.get("reason")), number(event.get("seconds"))
+    reason, attempt, host, retries = _text(event.get("reason")), before.attempt, before.host, before.retries
     if what == "started":
-        attempt = _count(event.get("attempt")) or before.attempt + 1
-        host = _text(event.get("host"))
-        return replace(
-            before, state="running", seconds=None, reason=None, attempt=attempt, host=host, order=order
-        )
-    if what == "retried":
-        retries = (*before.retries, reason or "no reason given")
-        return replace(before, state="waiting", reason=None, retries=retries, order=order)
-    if what in ("found", "done"):
-        return replace(before, state="done", seconds=seconds, reason=None, order=order)
-    if what in ("failed", "broken"):
-        return replace(before, state=what, seconds=None, reason=reason or "no reason given", order=order)
-    return replace(before, state="stopped", order=order)
+        attempt, host = _count(event.get("attempt")) or attempt + 1, _text(event.get("host"))
+    elif what == "retried":
+        retries = (*retries, reason or "no reason given")
+    return StageState(
+        stage=before.stage,
+        folder=before.folder,
+        state=_AFTER[what],
+        seconds=number(event.get("seconds")) if what in ("found", "done") else None,
+        reason=(reason or "no reason given") if what in ("failed", "broken") else None,
+        attempt=attempt,
+        host=host,
+        retries=retries,
+        order=order,
+    )
 
 
 class EventFile:
@@ -212,9 +225,7 @@ class EventFile:
 def parse_events(data: bytes) -> list[dict[str, Any]]:
     """The objects of whole lines; anything else that stands on a line is passed over."""
     events = []
-    for line in data.split(b"\n"):
-        if not line.strip():
-            continue
+    for line in data.decode("utf-8", errors="replace").split("\n"):
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ def show_status(folder: Path, *, watch: bool, as_json: bool, every_stage: bool) 
     """
     watcher = Watcher(folder)
     console = Console(highlight=False, markup=False)
+    if not watch:
+        gc.disable()  # a tenth of the time with ten thousand stages, and the process ends anyway
     status = watcher.settled()
     if not watch:
         _print(console, status, as_json, every_stage)

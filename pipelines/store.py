@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from eval.files import (
@@ -70,6 +69,8 @@ class RunFolder:
 
     def _owner(self) -> str:
         """`recipe_name`, from the recipe's own copy where the plan is broken: that one is written anew."""
+        import yaml
+
         try:
             return self.recipe_name()
         except InputError:

@@ -38,18 +38,21 @@ class Watcher:
         self._plan_stat: tuple[int, int, int] | None = None
         self._recipe: str | None = None
         self._stages: tuple[Planned, ...] = ()
-        self._unsure = False
+        self._unsure: set[str] = set()  # folders whose signs only another look can judge
 
     def settled(self) -> RunStatus:
-        """A look; where something claims to run and only another look can tell, as many as that takes.
+        """A look; where something claims to run and only another look can tell, looks at its signs for three seconds.
 
         Raises InputError if the folder is no run folder, or may not be read.
         """
         status, deadline = self.look(), time.monotonic() + SETTLE_S
-        while self._unsure and time.monotonic() < deadline:
+        if not self._unsure:
+            return status
+        while not all(map(self._pulse.beats, self._unsure)) and time.monotonic() < deadline:
             time.sleep(_SETTLE_EVERY_S)
-            status = self.look()
-        return status
+            for name in self._unsure:
+                self._pulse.look(name, read_live(self.folder / "stages" / name))
+        return self.look()
 
     def look(self) -> RunStatus:
         """What the folder shows now. Raises InputError as `settled`."""
@@ -105,17 +108,16 @@ class Watcher:
                 continue
             if stage.folder not in names or stage.folder in self._finished:
                 continue
-            folder = stages / stage.folder
-            if not (folder / MANIFEST).is_file():
+            if not os.access(f"{stages}/{stage.folder}/{MANIFEST}", os.F_OK):
                 continue
             if told is not None and told.state == "done" and told.seconds is not None:
                 self._finished[stage.folder] = told.seconds
-            elif (manifest := read_manifest(folder)) is not None:
+            elif (manifest := read_manifest(stages / stage.folder)) is not None:
                 self._finished[stage.folder] = number(manifest["seconds"])
 
     def _rows(self, state: RunState, names: set[str], held: bool) -> list[StageStatus]:
         folders = {stage.id: stage.folder for stage in self._stages}
-        self._unsure = False
+        self._unsure = set()
         rows = []
         for stage in self._stages:
             told = state.find(stage.id, stage.folder)
@@ -138,7 +140,8 @@ class Watcher:
                 waits_for=waits_for,
             )
             rows.append(unfinished(stage, folder, seen))
-            self._unsure |= rows[-1].state == "silent" and live is not None
+            if rows[-1].state == "silent" and live is not None:
+                self._unsure.add(stage.folder)
         return rows
 
     def _sum_up(self, rows: list[StageStatus], state: RunState, note: str | None, held: bool) -> RunStatus:
