@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +158,15 @@ class RunFolder:
                     line if file.read(1) == b"\n" else "\n" + line
                 )  # a kill or a full disk cut the last one
             file.write(line.encode())
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What events.jsonl holds, from the first on; a line that a kill cut short is passed over."""
+        path = self.root / "events.jsonl"
+        for line in path.read_bytes().splitlines() if path.is_file() else []:
+            with suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event
 
     def _who(self) -> str:
         path = self.root / ".owner.json"

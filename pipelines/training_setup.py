@@ -111,6 +111,7 @@ def _run(job: Job, tell: Tell, training: Training, decisions: dict[str, Any], ac
         checkpoint_every_s=job.loop.checkpoint_every_s,
         on_progress=on_progress,
         on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),
+        on_resume=lambda step: tell(Message(job.stage.id, "resumed", {"step": step})),
         highest_loss_nats=training.highest_loss_nats,
         seed=job.stage.settings["seed"],
         micro_tokens=decisions["micro_tokens"],
