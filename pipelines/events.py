@@ -20,13 +20,14 @@ EVENTS = {
     "run-started": "stages, done, jobs, executor?, host?, pid?",
     "run-stopped": "reason",
     "run-ended": "failed: [stage]",
-    "stage-found": "stage, seconds: finished by an earlier run that did not say so",
+    "stage-found": "stage, key?, seconds: finished by an earlier run that did not say so",
     "stage-started": "stage, key, attempt?, host?",
+    "stage-resumed": "stage, step: it goes on from a checkpoint",
     "stage-retried": "stage, reason",
     "stage-broken": "stage, reason: an artefact that no longer has its hash, and is made again",
-    "stage-stopped": "stage: pre-empted after a checkpoint",
-    "stage-done": "stage, seconds",
-    "stage-failed": "stage, seconds, reason",
+    "stage-stopped": "stage, reason?: it was asked to stop, and goes on from its last checkpoint",
+    "stage-done": "stage, key?, seconds",
+    "stage-failed": "stage, key?, seconds, reason",
 }
 
 
@@ -35,8 +36,9 @@ class StageState:
     """What the events say of one artefact.
 
     `state`: waiting, running (started, and its end not told), done, failed, stopped (pre-empted after a
-    checkpoint) or broken (found changed; it is made again). `folder` is None where no event named it. `order`
-    rises with each event, so that the newest can be told without clocks.
+    checkpoint) or broken (found changed; it is made again). `folder` is None where no event named it.
+    `resumed_step`: where its latest attempt went on from. `order` rises with each event, so that the newest
+    can be told without clocks.
     """
 
     stage: str
@@ -47,6 +49,7 @@ class StageState:
     attempt: int = 0
     host: str | None = None
     retries: tuple[str, ...] = ()
+    resumed_step: int | None = None
     order: int = 0
 
 
@@ -173,6 +176,8 @@ _AFTER = {
 
 
 def _after(before: StageState, what: str, event: Mapping[str, Any], order: int) -> StageState:
+    if what == "resumed":
+        return replace(before, resumed_step=_count(event.get("step")))
     reason, attempt, host, retries = _text(event.get("reason")), before.attempt, before.host, before.retries
     if what == "started":
         attempt, host = _count(event.get("attempt")) or attempt + 1, _text(event.get("host"))
@@ -187,6 +192,7 @@ def _after(before: StageState, what: str, event: Mapping[str, Any], order: int) 
         attempt=attempt,
         host=host,
         retries=retries,
+        resumed_step=before.resumed_step if what in ("found", "done") else None,
         order=order,
     )
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.events import number
+from pipelines.heartbeat import LIVE, read_life
 
-LIVE = ".live.json"
 # A worker writes every two seconds or so; a shared file system may show it some seconds late.
 PATIENCE_S = 10.0
 STUCK_S = 60.0
-_BOUND = 64 * 1024  # bytes of a sign; a stranger's file may be of any size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
     """What a worker last wrote; `time` by its own clock, `seconds` since the stage began in it, monotonic."""
 
-    text: bytes
+    told: dict[str, Any] = field(repr=False)
     beat: int | None
     host: str | None
     pid: int | None
@@ -45,19 +43,15 @@ class Live:
 
 def read_live(folder: Path) -> Live | None:
     """The last sign of life of the stage in `folder`; None if there is none, or not a whole one."""
-    path = folder / LIVE
     try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            text = file.read(_BOUND)
-        found = json.loads(text)
-    except (OSError, ValueError, RecursionError):
+        # not a pipe that a stranger put there
+        found = read_life(folder) if (folder / LIVE).is_file() else None
+    except RecursionError:
         return None
-    if not isinstance(found, dict):
+    if found is None:
         return None
     return Live(
-        text=text,
+        told=found,
         beat=_whole(found.get("beat")),
         host=_words(found.get("host")),
         pid=_whole(found.get("pid")),
@@ -83,7 +77,7 @@ def _words(value: Any) -> str | None:
 @dataclass
 class _Seen:
     live: Live
-    at: float  # this process's monotonic clock, when the text was first seen
+    at: float  # this process's monotonic clock, when it was first seen
     changed: bool
     beat_seconds: float | None  # the worker's own seconds, when its beat last rose
 
@@ -102,7 +96,7 @@ class Pulse:
             self._seen.pop(name, None)
         elif before is None:
             self._seen[name] = _Seen(live, now, changed=False, beat_seconds=live.seconds)
-        elif live.text != before.live.text:
+        elif live.told != before.live.told:
             rose = live.beat != before.live.beat or live.pid != before.live.pid
             beat_seconds = live.seconds if rose else before.beat_seconds
             self._seen[name] = _Seen(live, now, changed=True, beat_seconds=beat_seconds)

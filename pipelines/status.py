@@ -33,6 +33,7 @@ class StageStatus:
     pid: int | None = None
     attempt: int | None = None
     retries: tuple[str, ...] = ()
+    resumed_step: int | None = None
     step: int | None = None
     steps: int | None = None
     tokens: int | None = None
@@ -144,6 +145,7 @@ def finished(stage: Planned, seconds: float | None, told: StageState | None) -> 
         host=told.host,
         attempt=told.attempt or None,
         retries=told.retries,
+        resumed_step=told.resumed_step,
         order=told.order,
     )
 
@@ -158,6 +160,7 @@ def unfinished(stage: Planned, folder: Path, seen: Seen) -> StageStatus:
             "host": told.host,
             "attempt": told.attempt or None,
             "retries": told.retries,
+            "resumed_step": told.resumed_step,
             "order": told.order,
         }
     if (started and seen.held) or seen.beats:
@@ -227,7 +230,7 @@ def _waiting(common: dict[str, Any], folder: Path, seen: Seen) -> StageStatus:
     elif told is not None and told.state == "done":
         notes.append("was done, but its artefact is gone; it is made again")
     elif told is not None and told.state == "stopped":
-        notes.append("stopped after a checkpoint, and goes on from it")
+        notes.append("was stopped, and goes on from its last checkpoint")
     if seen.there and (step := last_step(folder)):
         notes.append(step)
     waits_for = tuple(seen.waits_for)

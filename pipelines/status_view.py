@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from rich.console import Console, Group
-from rich.live import Live as Redrawn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from pipelines.status import STATES, RunStatus, StageStatus
 from pipelines.watcher import Watcher
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 EVERY_S = 2.0
 # Up to so many stages are shown whole; of more, what runs or failed and the newest that finished.
 WHOLE = 40
 FAILED, NEWEST = 20, 5
+COLUMNS = ("stage", "state", "where", "seconds", "tokens/s", "left", "note")
 _STYLES = {"done": "green", "running": "cyan", "silent": "yellow", "failed": "red", "waiting": "dim"}
 
 
@@ -29,16 +31,16 @@ def show_status(folder: Path, *, watch: bool, as_json: bool, every_stage: bool) 
     Raises InputError if the folder is no run folder, or may not be read.
     """
     watcher = Watcher(folder)
-    console = Console(highlight=False, markup=False)
     if not watch:
         gc.disable()  # a tenth of the time with ten thousand stages, and the process ends anyway
     status = watcher.settled()
-    if not watch:
-        _print(console, status, as_json, every_stage)
-    elif console.is_terminal and not as_json:
-        _redraw(console, watcher, status, every_stage)
+    drawn = sys.stdout.isatty() and not as_json
+    if not drawn:
+        _follow(watcher, status, watch, as_json, every_stage)
+    elif watch and not is_over(status):
+        _redraw(watcher, status)
     else:
-        _follow(console, watcher, status, as_json, every_stage)
+        _console().print(_coloured(status, every_stage, None))
 
 
 def is_over(status: RunStatus) -> bool:
@@ -46,76 +48,98 @@ def is_over(status: RunStatus) -> bool:
     return status.state in ("ended", "stopped", "gone", "new")
 
 
-def _redraw(console: Console, watcher: Watcher, status: RunStatus, every_stage: bool) -> None:
-    with Redrawn(view(status, every_stage), console=console, auto_refresh=False) as redrawn:
-        while not is_over(status):
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
+
+
+def _redraw(watcher: Watcher, status: RunStatus) -> None:
+    """In a terminal; what does not fit into its height is counted."""
+    from rich.live import Live
+
+    console = _console()
+    with Live(console=console, auto_refresh=False) as redrawn:
+        while True:
+            over = is_over(status)
+            # what stays on the screen may be longer than it
+            redrawn.update(_coloured(status, False, None if over else console.height), refresh=True)
+            if over:
+                return
             time.sleep(EVERY_S)
             status = watcher.look()
-            redrawn.update(view(status, every_stage), refresh=True)
 
 
-def _follow(console: Console, watcher: Watcher, status: RunStatus, as_json: bool, every_stage: bool) -> None:
-    """Where nothing can be drawn over: JSON every time, the table when a stage's state changed."""
+def _follow(watcher: Watcher, status: RunStatus, watch: bool, as_json: bool, every_stage: bool) -> None:
+    """Where nothing can be drawn over: JSON with every look, lines when the state of a stage changed."""
     shown = None
     while True:
         states = (status.state, [row.state for row in status.stages])
-        if as_json or states != shown:
-            _print(console, status, as_json, every_stage, one_line=True)
+        if as_json:
+            print(json.dumps(status.to_dict(), allow_nan=False, indent=None if watch else 2), flush=True)
+        elif states != shown:
+            rows = status.stages if every_stage else chosen(status.stages)
+            print("\n".join([*(line for line, _ in lines(rows)), *summary(status, len(rows))]), flush=True)
         shown = states
-        if is_over(status):
+        if not watch or is_over(status):
             return
         time.sleep(EVERY_S)
         status = watcher.look()
 
 
-def _print(
-    console: Console, status: RunStatus, as_json: bool, every_stage: bool, *, one_line: bool = False
-) -> None:
-    if as_json:
-        found = status.to_dict()
-        print(json.dumps(found, allow_nan=False, indent=None if one_line else 2), flush=True)
-    else:
-        console.print(view(status, every_stage), soft_wrap=not console.is_terminal)
+def _coloured(status: RunStatus, every_stage: bool, height: int | None) -> Text:
+    """All of it, for a terminal; at most `height` lines."""
+    from rich.text import Text
 
-
-def view(status: RunStatus, every_stage: bool) -> Group:
-    """The table of stages, and the lines below it."""
     rows = status.stages if every_stage else chosen(status.stages)
-    facts = [_facts(row) for row in rows]
-    columns = ["stage", "state", "where", "seconds", "tokens/s", "left", "note"]
-    used = [index for index in range(len(columns)) if index < 2 or any(fact[index] for fact in facts)]
-    table = Table(box=None, pad_edge=False)
-    for index in used:
-        right = columns[index] in ("seconds", "tokens/s", "left")
-        table.add_column(
-            columns[index],
-            justify="right" if right else "left",
-            no_wrap=columns[index] != "note",
-            overflow="fold",
-        )
-    for row, fact in zip(rows, facts, strict=True):
-        cells = [Text(plain(fact[index])) for index in used]
-        cells[1].stylize(_STYLES[row.state])
-        table.add_row(*cells)
-    return Group(table, *(Text(plain(line)) for line in _summary(status, len(rows))))
+    told = summary(status, len(rows))
+    if height is not None:
+        rows = chosen(rows, max(1, height - len(told) - 3))
+        told = summary(status, len(rows))
+    text = Text(overflow="ellipsis", no_wrap=height is not None)
+    for line, state in lines(rows):
+        text.append(f"{line}\n", style=_STYLES.get(state))
+    return text.append("\n".join(told))
 
 
-def chosen(rows: Iterable[StageStatus]) -> tuple[StageStatus, ...]:
-    """The stages worth a row where there are many, in the plan's order.
+def chosen(rows: Sequence[StageStatus], most: int | None = None) -> tuple[StageStatus, ...]:
+    """The stages worth a line, in the plan's order: all where they are few, and where there are many
+    all that run or gave no sign, failures, those of their own first, and the newest that finished.
 
-    All that run or gave no sign, failures of their own first, and the newest that finished.
+    most: no more than so many.
     """
-    every = tuple(rows)
-    if len(every) <= WHOLE:
-        return every
-    failed = [row for row in every if row.state == "failed"]
+    running = [row for row in rows if row.state in ("running", "silent")]
+    failed = [row for row in rows if row.state == "failed"]
     failed.sort(key=lambda row: (row.error is None and (row.reason or "").startswith("needs "), -row.order))
-    done = sorted((row for row in every if row.state == "done"), key=lambda row: -row.order)
-    shown = {row.stage for row in (*failed[:FAILED], *done[:NEWEST])}
-    return tuple(row for row in every if row.state in ("running", "silent") or row.stage in shown)
+    done = sorted((row for row in rows if row.state == "done"), key=lambda row: -row.order)
+    if len(rows) <= (WHOLE if most is None else most):
+        return tuple(rows)
+    waiting = [row for row in rows if row.state == "waiting"] if most is not None else []
+    first = [*running, *failed[:FAILED], *done[:NEWEST], *waiting][:most]
+    kept = {row.stage for row in first}
+    return tuple(row for row in rows if row.stage in kept)
 
 
-def _facts(row: StageStatus) -> tuple[str, ...]:
+def lines(rows: Sequence[StageStatus]) -> list[tuple[str, str]]:
+    """Headings, then a line a stage, each with the stage's state; a column without content is left out."""
+    cells = [COLUMNS, *(tuple(plain(cell) for cell in _cells(row)) for row in rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(COLUMNS) - 1)]
+    used = [index for index in range(len(COLUMNS)) if index < 2 or any(row[index] for row in cells[1:])]
+    states = ["", *(row.state for row in rows)]
+    found = []
+    for row, state in zip(cells, states, strict=True):
+        padded = (
+            _pad(row[index], widths[index], index) if index < len(widths) else row[index] for index in used
+        )
+        found.append(("  ".join(padded).rstrip(), state))
+    return found
+
+
+def _pad(cell: str, width: int, column: int) -> str:
+    return cell.rjust(width) if COLUMNS[column] in ("seconds", "tokens/s", "left") else cell.ljust(width)
+
+
+def _cells(row: StageStatus) -> tuple[str, ...]:
     where = row.host or ""
     if row.pid is not None:
         where = f"{where} ({row.pid})".strip()
@@ -136,7 +160,8 @@ def _note(row: StageStatus) -> str:
     if row.step is not None:
         of = "" if row.steps is None else f" of {row.steps:,}"
         loss = "" if row.loss_nats is None else f", loss {row.loss_nats:.3f} nats"
-        notes.append(f"step {row.step:,}{of}{loss}")
+        resumed = f" (resumed at {row.resumed_step:,})" if row.resumed_step and row.state == "running" else ""
+        notes.append(f"step {row.step:,}{of}{resumed}{loss}")
     if row.note:
         notes.append(row.note)
     if row.retries and row.state != "done":
@@ -148,6 +173,11 @@ def _note(row: StageStatus) -> str:
         more = f" and {len(row.waits_for) - 2} more" if len(row.waits_for) > 2 else ""
         notes.append(f"waits for {', '.join(row.waits_for[:2])}{more}")
     return "; ".join(notes)
+
+
+def summary(status: RunStatus, shown: int) -> list[str]:
+    """The lines below the table: counts, who works on it, the time left."""
+    return [plain(line) for line in _summary(status, shown)]
 
 
 def _summary(status: RunStatus, shown: int) -> Iterable[str]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from eval.files import (
     write_json,
     write_sealed,
 )
+from pipelines.events import parse_events
 
 if TYPE_CHECKING:  # the plan's module takes half a second to load, which `status` has no need of
     from pipelines.plan import Plan, Stage
@@ -159,14 +160,10 @@ class RunFolder:
                 )  # a kill or a full disk cut the last one
             file.write(line.encode())
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """What events.jsonl holds, from the first on; a line that a kill cut short is passed over."""
         path = self.root / "events.jsonl"
-        for line in path.read_bytes().splitlines() if path.is_file() else []:
-            with suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    yield event
+        return parse_events(path.read_bytes()) if path.is_file() else []
 
     def _who(self) -> str:
         path = self.root / ".owner.json"

@@ -41,7 +41,7 @@ class Watcher:
         self._unsure: set[str] = set()  # folders whose signs only another look can judge
 
     def settled(self) -> RunStatus:
-        """A look; where something claims to run and only another look can tell, looks at its signs for three seconds.
+        """A look; where something claims to run and only another look can tell, three seconds of looks.
 
         Raises InputError if the folder is no run folder, or may not be read.
         """
@@ -190,7 +190,7 @@ def _with_left(row: StageStatus, left: Mapping[str, float]) -> StageStatus:
     """A running stage that does not say itself how long it still takes gets what is expected of its kind."""
     if row.state != "running" or row.seconds_left is not None:
         return row
-    return replace(row, seconds_left=left.get(row.stage))
+    return replace(row, seconds_left=left.get(row.stage) or None)  # None, too, where it takes longer
 
 
 def _planned(plan: dict[str, Any], path: Path) -> tuple[Planned, ...]:
