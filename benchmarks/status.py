@@ -23,8 +23,8 @@ from typing import Any
 from filelock import FileLock
 
 from eval.files import write_sealed
+from pipelines.observer import Observer
 from pipelines.status_view import view
-from pipelines.watcher import Watcher
 
 COMMAND = "from pipelines.cli import main; main()"
 RUNNING, FAILED = 4, 20
@@ -108,14 +108,14 @@ def main() -> None:
         folder = Path(temporary)
         make_run(folder, given.stages)
         with FileLock(folder / ".lock"):  # somebody works on it, so that one look is enough
-            watcher = Watcher(folder)
+            observer = Observer(folder)
             rows = {
                 "`stepladder status`, the whole command": command("status", str(folder)),
                 "`stepladder status --json`": command("status", str(folder), "--json"),
                 "Python and imports of it": lambda: subprocess.run(imports, check=True),
-                "a first look": lambda: Watcher(folder).look(),
-                "a later look (`--watch`)": watcher.look,
-                "the table": lambda: view(watcher.look(), every_stage=False),
+                "a first look": lambda: Observer(folder).look(),
+                "a later look (`--watch`)": observer.look,
+                "the table": lambda: view(observer.look(), every_stage=False),
             }
             print(f"| {given.stages:,} stages | median s | slowest s |\n| --- | --- | --- |")
             for name, act in rows.items():

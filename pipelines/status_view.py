@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.observer import Observer
 from pipelines.status import STATES, RunStatus, StageStatus
-from pipelines.watcher import Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,15 +30,15 @@ def show_status(folder: Path, *, watch: bool, as_json: bool, every_stage: bool) 
 
     Raises InputError if the folder is no run folder, or may not be read.
     """
-    watcher = Watcher(folder)
+    observer = Observer(folder)
     if not watch:
         gc.disable()  # a tenth of the time with ten thousand stages, and the process ends anyway
-    status = watcher.settled()
+    status = observer.settled()
     drawn = sys.stdout.isatty() and not as_json
     if not drawn:
-        _follow(watcher, status, watch, as_json, every_stage)
+        _follow(observer, status, watch, as_json, every_stage)
     elif watch and not is_over(status):
-        _redraw(watcher, status)
+        _redraw(observer, status)
     else:
         _console().print(_coloured(status, every_stage, None))
 
@@ -54,7 +54,7 @@ def _console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def _redraw(watcher: Watcher, status: RunStatus) -> None:
+def _redraw(observer: Observer, status: RunStatus) -> None:
     """In a terminal; what does not fit into its height is counted."""
     from rich.live import Live
 
@@ -67,10 +67,10 @@ def _redraw(watcher: Watcher, status: RunStatus) -> None:
             if over:
                 return
             time.sleep(EVERY_S)
-            status = watcher.look()
+            status = observer.look()
 
 
-def _follow(watcher: Watcher, status: RunStatus, watch: bool, as_json: bool, every_stage: bool) -> None:
+def _follow(observer: Observer, status: RunStatus, watch: bool, as_json: bool, every_stage: bool) -> None:
     """Where nothing can be drawn over: JSON with every look, lines when the state of a stage changed."""
     shown = None
     while True:
@@ -84,7 +84,7 @@ def _follow(watcher: Watcher, status: RunStatus, watch: bool, as_json: bool, eve
         if not watch or is_over(status):
             return
         time.sleep(EVERY_S)
-        status = watcher.look()
+        status = observer.look()
 
 
 def _coloured(status: RunStatus, every_stage: bool, height: int | None) -> Text:

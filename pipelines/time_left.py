@@ -57,6 +57,8 @@ def estimate_left(work: Sequence[Work], jobs: int) -> TimeLeft:
             chain[stage.stage] = before + seconds
     if not left and unknown:
         return TimeLeft(seconds=None, how="no stage that is left has an estimate")
+    if not left:
+        return TimeLeft(seconds=0.0, how="nothing is left")
     total = max(sum(left.values()) / max(jobs, 1), max(chain.values(), default=0.0))
     how = took.words
     if unknown:

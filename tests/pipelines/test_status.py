@@ -9,10 +9,10 @@ import pytest
 
 from eval.files import read_sealed, write_sealed
 from pipelines import stages
+from pipelines.observer import Observer
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, Outcome
 from pipelines.status_view import show_status
-from pipelines.watcher import Watcher
 from pipelines.store import RunFolder, read_manifest, write_manifest
 from pipelines.summary import _read_summary
 
@@ -29,7 +29,7 @@ PLAN = Plan(
 def _told(run: RunFolder) -> dict[str, tuple[str, str | None]]:
     return {
         row.stage.removeprefix("prepare-"): (row.state, row.reason or row.note)
-        for row in Watcher(run.root).look().stages
+        for row in Observer(run.root).look().stages
     }
 
 

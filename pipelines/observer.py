@@ -25,7 +25,7 @@ SETTLE_S = 3.0  # in which a living worker writes its sign anew
 _SETTLE_EVERY_S = 0.25
 
 
-class Watcher:
+class Observer:
     """A look reads what changed since the one before."""
 
     def __init__(self, folder: Path) -> None:
