@@ -140,7 +140,7 @@ class Observer:
                 waits_for=waits_for,
             )
             rows.append(unfinished(stage, folder, seen))
-            if rows[-1].state == "silent" and live is not None:
+            if rows[-1].state == "silent":
                 self._unsure.add(stage.folder)
         return rows
 

@@ -183,7 +183,7 @@ def summary(status: RunStatus, shown: int) -> list[str]:
 def _summary(status: RunStatus, shown: int) -> Iterable[str]:
     counts = status.counts()
     if shown < len(status.stages):
-        yield f"{len(status.stages) - shown:,} more stages are not shown; --all shows every one"
+        yield f"not shown: {len(status.stages) - shown:,} more; --all shows every stage"
     summary = ", ".join(f"{counts[state]:,} {state}" for state in STATES if counts[state])
     yield f"{summary or 'none'} of {len(status.stages):,} stages; {_who(status)}"
     if counts["done"] + counts["failed"] < len(status.stages):

@@ -62,7 +62,7 @@ def estimate_left(work: Sequence[Work], jobs: int) -> TimeLeft:
     total = max(sum(left.values()) / max(jobs, 1), max(chain.values(), default=0.0))
     how = took.words
     if unknown:
-        how += f"; without {unknown} stages that nothing is known of yet"
+        how += f"; nothing is known yet of {unknown} more"
     return TimeLeft(seconds=total, how=how, stages=left)
 
 
@@ -91,7 +91,8 @@ class _Took:
         self._kinds = {kind: _ratio(of_kind) for kind, of_kind in self._pairs.items()}
         self.words = "the plan's estimate; nothing has finished yet that it could be compared with"
         if pairs:
-            self.words = f"the plan's estimate, scaled by what {len(pairs)} finished stages took"
+            finished = "one finished stage" if len(pairs) == 1 else f"{len(pairs)} finished stages"
+            self.words = f"the plan's estimate, scaled by what {finished} took"
         elif any(self._took.values()):
             self.words = "by what finished stages of the same kind took"
 
