@@ -96,7 +96,7 @@ def test_an_altered_artefact_is_told_of_and_made_again(
     assert failed == []
     stage = found.parent.name if found.parent.parent.name == "stages" else found.parent.parent.name
     assert re.search(
-        rf"warning: \S*{re.escape(stage)}\S*: .*; {stage.rpartition('-')[0]} is made again", said
+        rf"warning: \S*{re.escape(stage)}\S*: .*; {stage.rpartition('-')[0]} is made again", shown
     )
     told = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     assert [one["stage"] for one in told if one["event"] == "stage-broken"] == [stage.rpartition("-")[0]]
