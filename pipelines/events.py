@@ -96,7 +96,9 @@ class Replay:
     """The same, event by event, for who follows a growing file."""
 
     def __init__(self) -> None:
-        self._artefacts: dict[str, StageState] = {}
+        self._known: dict[str, dict[str, Any]] = {}  # the fields of a StageState, by artefact
+        self._artefacts: dict[str, StageState] = {}  # made of them when somebody asks
+        self._changed: set[str] = set()
         self._folders: dict[str, str] = {}
         self._planned: tuple[tuple[str, str], ...] | None = None
         self._run: LastRun | None = None
@@ -106,6 +108,9 @@ class Replay:
 
     def state(self) -> RunState:
         """The state so far; it does not change with what is added later."""
+        for place in self._changed:
+            self._artefacts[place] = StageState(**self._known[place])
+        self._changed.clear()
         artefacts = MappingProxyType(dict(self._artefacts))
         return RunState(artefacts=artefacts, planned=self._planned, run=self._run, last_time=self._time)
 
@@ -145,9 +150,10 @@ class Replay:
 
     def _reopen(self, *states: str) -> None:
         """What was in these states waits again: nobody works on it, or somebody tries anew."""
-        for key in [key for key in self._open if self._artefacts[key].state in states]:
-            self._artefacts[key] = replace(self._artefacts[key], state="waiting", reason=None, attempt=0)
-            self._open.discard(key)
+        for place in [place for place in self._open if self._known[place]["state"] in states]:
+            self._known[place] |= {"state": "waiting", "reason": None, "attempt": 0}
+            self._changed.add(place)
+            self._open.discard(place)
 
     def _stage(self, what: str, event: Mapping[str, Any]) -> None:
         stage, key = event["stage"], event.get("key")
@@ -155,9 +161,13 @@ class Replay:
             self._folders[stage] = f"{stage}-{key}"
         folder = self._folders.get(stage)
         place = folder or stage
-        before = self._artefacts.get(place) or StageState(stage=stage, folder=folder)
-        self._artefacts[place] = _after(before, what, event, self._order)
-        if self._artefacts[place].state == "done":
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = {"stage": stage, "folder": folder, "attempt": 0, "retries": ()}
+        _change(known, what, event)
+        known["order"] = self._order
+        self._changed.add(place)
+        if known["state"] == "done":
             self._open.discard(place)
         else:
             self._open.add(place)
@@ -175,26 +185,25 @@ _AFTER = {
 }
 
 
-def _after(before: StageState, what: str, event: Mapping[str, Any], order: int) -> StageState:
+def _change(known: dict[str, Any], what: str, event: Mapping[str, Any]) -> None:
+    """Change what is known of a stage by an event of it."""
     if what == "resumed":
-        return replace(before, resumed_step=_count(event.get("step")))
-    reason, attempt, host, retries = _text(event.get("reason")), before.attempt, before.host, before.retries
+        known.setdefault("state", "running")
+        known["resumed_step"] = _count(event.get("step"))
+        return
+    reason = _text(event.get("reason")) or "no reason given"
+    known["state"] = _AFTER[what]
+    known["reason"] = reason if what in ("failed", "broken") else None
+    known["seconds"] = None
+    if what in ("found", "done"):
+        known["seconds"] = number(event.get("seconds"))
+        return
+    known["resumed_step"] = None
     if what == "started":
-        attempt, host = _count(event.get("attempt")) or attempt + 1, _text(event.get("host"))
+        known["attempt"] = _count(event.get("attempt")) or known["attempt"] + 1
+        known["host"] = _text(event.get("host"))
     elif what == "retried":
-        retries = (*retries, reason or "no reason given")
-    return StageState(
-        stage=before.stage,
-        folder=before.folder,
-        state=_AFTER[what],
-        seconds=number(event.get("seconds")) if what in ("found", "done") else None,
-        reason=(reason or "no reason given") if what in ("failed", "broken") else None,
-        attempt=attempt,
-        host=host,
-        retries=retries,
-        resumed_step=before.resumed_step if what in ("found", "done") else None,
-        order=order,
-    )
+        known["retries"] = (*known["retries"], reason)
 
 
 class EventFile:
