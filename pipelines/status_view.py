@@ -189,6 +189,8 @@ def _summary(status: RunStatus, shown: int) -> Iterable[str]:
     if counts["done"] + counts["failed"] < len(status.stages):
         if status.seconds_left is None:
             yield f"time left: not known ({status.seconds_left_how})"
+        elif status.seconds_left < 1:
+            yield f"time left: any moment, what runs took as long as expected ({status.seconds_left_how})"
         else:
             yield f"time left: about {duration(status.seconds_left)} ({status.seconds_left_how})"
     if status.plan_note:
