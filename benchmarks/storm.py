@@ -4,7 +4,7 @@
 
 One run is left alone. Then the same recipe is run, from the same prepared text, in a storm: SIGKILL hits the
 command, a worker or, with `--executor ray`, a whole node of a two-node cluster on this machine; a command
-that was hit is started again, until the run has ended. Storms follow each other until there were enough kills.
+that was hit is started again, until the run has ended. Storms follow each other until enough were killed.
 The table has a line a kill: what was hit, what was at work, and from which steps it went on; below it stands
 whether all models and results are those of the undisturbed run, and whether any step was done again that a
 checkpoint held.
