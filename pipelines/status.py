@@ -230,7 +230,7 @@ def _waiting(common: dict[str, Any], folder: Path, seen: Seen) -> StageStatus:
     elif told is not None and told.state == "done":
         notes.append("was done, but its artefact is gone; it is made again")
     elif told is not None and told.state == "stopped":
-        notes.append("was stopped, and goes on from its last checkpoint")
+        notes.append("was stopped when asked to; the next run goes on with it")
     if seen.there and (step := last_step(folder)):
         notes.append(step)
     waits_for = tuple(seen.waits_for)
