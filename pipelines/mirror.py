@@ -7,14 +7,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.files import InputError, hash_whole_file, read_sealed, write_sealed
 from pipelines.remote import Remote, RemoteError, is_safe_name
 from pipelines.store import MANIFEST, RunFolder, now, read_manifest
+
+if TYPE_CHECKING:
+    from pipelines.executors.scheduling import Watcher
+    from pipelines.plan import Plan
+    from pipelines.stages import Outcome
 
 INDEX = "mirror.json"
 INDEX_BYTES = 64 * 2**20
@@ -94,6 +99,7 @@ class Mirror:
         """
         if self.remote.protocol in ("file", "local"):
             _check_apart(self.run.root, Path(self.remote.root))
+        self.remote.down = True  # until it answers once: one try, so that no run waits for its mirror
         try:
             self._open()
             self._send_own(ASKED)
@@ -103,6 +109,20 @@ class Mirror:
         for number in range(THREADS):
             # daemons: who stops a run is not held up, and the next one goes on
             threading.Thread(target=self._work, name=f"mirror-{number}", daemon=True).start()
+
+    def follow(self, plan: Plan, watcher: Watcher) -> Watcher:
+        """Mirror what of a plan is finished, and, by the watcher that is returned, the rest as it ends."""
+        folders = {stage.id: stage.folder for stage in plan.stages}
+        for stage in plan.stages:
+            if self.run.manifest(stage) is not None:
+                self.add(stage.folder)
+
+        def ended(outcome: Outcome) -> None:
+            watcher.ended(outcome)
+            if outcome.status == "done":
+                self.add(folders[outcome.stage])
+
+        return replace(watcher, ended=ended)
 
     def add(self, folder: str) -> None:
         """Mirror a finished stage, by the name of its folder; once, however often it is named."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from eval.files import InputError
 
@@ -239,8 +239,6 @@ def _open(url: str, protocol: str, shown: str) -> tuple[Any, str]:
     extra: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if protocol in S3:  # tries are counted here
         extra |= {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 2}}}
-    elif protocol == "memory":
-        extra = {}
     try:
         fs, root = url_to_fs(url, **extra)
     except ImportError as error:
@@ -256,7 +254,7 @@ def _open(url: str, protocol: str, shown: str) -> tuple[Any, str]:
 def _without_secrets(text: str, url: str) -> str:
     """`text` without what of an address and of this process's environment nobody else should read."""
     parts = urlsplit(url)
-    secrets = {parts.query}
+    secrets = {parts.query, *(value for _, value in parse_qsl(parts.query))}
     if "@" in parts.netloc:
         user = parts.netloc.rpartition("@")[0]
         secrets |= {user, user.partition(":")[2]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -58,6 +59,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{kind}://runs/{tmp_path.name}"
 
 
+# each kind of place, and S3's server among the slow tests where it adds little to what the others show
+mostly = pytest.mark.parametrize(
+    "url", ("file", "memory", pytest.param("s3", marks=pytest.mark.slow)), indirect=True
+)
 everywhere = pytest.mark.parametrize("url", PLACES, indirect=True)
 
 
@@ -117,7 +122,7 @@ def test_again_sends_nothing_and_fetches_nothing(url: str, tmp_path: Path) -> No
     assert (found.stages, found.files, found.skipped) == (0, 0, 3)
 
 
-@everywhere
+@mostly
 def test_manifests_go_last_and_the_index_after_all(url: str, tmp_path: Path) -> None:
     run, place = make_run(tmp_path / "run"), remote(url)
     sent = spy(place)
@@ -150,10 +155,9 @@ def spy(place: Remote, fail: Callable[[str], Exception | None] = lambda name: No
 @everywhere
 def test_an_upload_that_fails_leaves_no_manifest_and_costs_nothing_else(url: str, tmp_path: Path) -> None:
     run, place = make_run(tmp_path / "run"), remote(url)
-    bad = f"{run.root.name}"
     spy(
         place,
-        lambda name: OSError("connection reset") if "fetch-b-" in name and "weights" not in bad else None,
+        lambda name: OSError("connection reset") if "fetch-b-" in name and "README" not in name else None,
     )
     done = mirror(run.root, place)
     assert list(done.failed) == [next(path.name for path in (run.root / "stages").glob("fetch-b-*"))]
@@ -209,7 +213,7 @@ def test_a_store_that_says_no_stops_before_anything_is_trained(url: str, tmp_pat
 
 def test_a_bucket_that_is_not_there_is_one_line(s3: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    with pytest.raises(InputError, match="no such place.*make the bucket or folder first"):
+    with pytest.raises(InputError, match=r"no such place.*make the bucket or folder first"):
         mirror(run.root, "s3://nowhere/prefix")
 
 
@@ -218,7 +222,7 @@ def test_a_network_that_is_down_stops_no_run(
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:{}".format(free.getsockname()[1]))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
     run = make_run(tmp_path / "run", names=tuple("abcdefgh"))
     place = Remote("s3://runs/down", pauses=())
     done = mirror(run.root, place)
@@ -248,7 +252,7 @@ def test_a_flipped_bit_is_named_and_kept_out_and_mended(
     assert contents(tmp_path / "back") == contents(run.root)
 
 
-@everywhere
+@mostly
 def test_a_file_cut_short_and_one_gone_are_mended(url: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     mirror(run.root, url)
@@ -256,7 +260,7 @@ def test_a_file_cut_short_and_one_gone_are_mended(url: str, tmp_path: Path) -> N
     spoil(url, short, lambda data: data[:-1])
     remote(url).remove(gone)
     found = restore(url, tmp_path / "back")
-    assert {reason for reason in found.damaged.values()} == {
+    assert set(found.damaged.values()) == {
         f"{short}: has 76800 bytes, not 76801",
         f"{gone}: is not there",
     }
@@ -264,7 +268,7 @@ def test_a_file_cut_short_and_one_gone_are_mended(url: str, tmp_path: Path) -> N
     assert restore(url, tmp_path / "back").stages == 2
 
 
-@everywhere
+@mostly
 def test_an_altered_manifest_is_refused(url: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     mirror(run.root, url)
@@ -283,10 +287,10 @@ def test_an_artefact_under_another_stages_name_is_refused(url: str, tmp_path: Pa
     a, b = (next(stages.glob(f"fetch-{name}-*")) for name in "ab")
     a.rename(stages / "aside")
     b.rename(a)
-    assert list(restore(url, tmp_path / "back").damaged) == [a.name, "aside"]
+    assert set(restore(url, tmp_path / "back").damaged) == {a.name, "aside"}
 
 
-@everywhere
+@mostly
 def test_an_artefact_made_again_replaces_the_old_one_manifest_first(url: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     mirror(run.root, url)
@@ -332,7 +336,7 @@ def test_a_mirror_killed_midway_goes_on(s3: str, tmp_path: Path) -> None:
         "    if next(count) > 12: print('half', flush=True); time.sleep(100)\n"
         "    put(*a, **b)\n"
         "place.fs.put_file = slow\n"
-        "mirror_run(Path(sys.argv[1]), place, print)\n"
+        "mirror_run(Path(sys.argv[1]), place, lambda line: None)\n"
     )
     url = "s3://runs/killed"
     process = subprocess.Popen(
@@ -492,7 +496,7 @@ def test_an_address_that_is_none_is_one_line(url: str, says: str) -> None:
 
 def test_a_package_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.setattr("fsspec.registry._registry", {})
+    monkeypatch.delitem(importlib.import_module("fsspec.registry")._registry, "s3", raising=False)
     with pytest.raises(InputError, match=r"pip install 'stepladder\[s3\]'"):
         Remote("s3://bucket/prefix")
 
@@ -519,9 +523,9 @@ def test_secrets_are_in_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_commands(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path / "run")
     app(["mirror", str(run.root), url], standalone_mode=False)
-    assert capsys.readouterr().out.splitlines()[-1].startswith(f"mirror: {url}: 20 files sent (23")
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"mirror: {url}: 22 files sent (23")
     app(["restore", url, str(tmp_path / "back")], standalone_mode=False)
-    assert "restored: 3 of 3 finished stages; 20 files fetched" in capsys.readouterr().out
+    assert "restored: 3 of 3 finished stages; 22 files fetched" in capsys.readouterr().out
     spoil(url, model_of(url, "a"), flipped)
-    with pytest.raises(InputError, match="left out, as damaged: .*stepladder mirror DIR URL --verify"):
+    with pytest.raises(InputError, match=r"left out, as damaged: .*stepladder mirror DIR URL --verify"):
         app(["restore", url, str(tmp_path / "new")], standalone_mode=False)
