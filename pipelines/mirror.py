@@ -271,8 +271,8 @@ def read_index(remote: Remote) -> dict[str, Any] | None:
             index = read_sealed(path)
         except InputError:
             return None
-    whole = isinstance(index.get("files"), dict) and isinstance(index.get("stages"), list)
-    return index if whole else None
+    kinds = {"recipe": str, "files": dict, "stages": list}
+    return index if all(isinstance(index.get(key), kind) for key, kind in kinds.items()) else None
 
 
 def _check_owner(remote: Remote, index: dict[str, Any] | None, recipe: str) -> None:

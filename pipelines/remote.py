@@ -172,10 +172,13 @@ class Remote:
     def _check(self, name: str, size: int, sha256: str, verify: bool) -> None:
         """Raises OSError, which is tried again, where what arrived is not what was sent."""
         stored: str | None = sha256
-        if self.protocol in S3:
-            arrived, stored = self._head(name)
-        else:
-            arrived = int(self.fs.size(self._path(name)))
+        try:
+            if self.protocol in S3:
+                arrived, stored = self._head(name)
+            else:
+                arrived = int(self.fs.info(self._path(name))["size"])
+        except FileNotFoundError:  # a store that takes a moment to show what it took
+            raise OSError("not there after it was sent") from None
         if arrived != size:
             raise OSError(f"{arrived} bytes arrived of {size}")
         if (self._hash_of_bytes(name) if verify else stored) != sha256:
@@ -235,8 +238,8 @@ def _shown(url: str) -> str:
 def _open(url: str, protocol: str, shown: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
-    # its listings are kept by no instance: what somebody else put there meanwhile is seen
-    extra: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    # what somebody else put there meanwhile is seen
+    extra: dict[str, Any] = {"use_listings_cache": False}
     if protocol in S3:  # tries are counted here
         extra |= {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 2}}}
     try:

@@ -23,6 +23,7 @@ from pipelines.remote import Remote, is_safe_name
 from pipelines.restore import Restored, restore_run
 from pipelines.store import read_manifest, verify_artefact, write_manifest
 from tests.pipelines.mirrored import contents, make_run
+from tests.test_run import stepladder, write_recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLACES = ("file", "memory", "s3")
@@ -61,7 +62,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 # each kind of place, and S3's server among the slow tests where it adds little to what the others show
 mostly = pytest.mark.parametrize(
-    "url", ("file", "memory", pytest.param("s3", marks=pytest.mark.slow)), indirect=True
+    "url", ["file", "memory", pytest.param("s3", marks=pytest.mark.slow)], indirect=True
 )
 everywhere = pytest.mark.parametrize("url", PLACES, indirect=True)
 
@@ -137,6 +138,16 @@ def test_manifests_go_last_and_the_index_after_all(url: str, tmp_path: Path) -> 
     assert set(sent[:3]) == {"recipe.yaml", "plan.json", INDEX}, "to go on with, should the run die"
 
 
+class Watched:
+    """A file system some of whose functions are others."""
+
+    def __init__(self, fs: Any, **functions: Any) -> None:
+        self.__dict__.update(functions, _fs=fs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fs, name)
+
+
 def spy(place: Remote, fail: Callable[[str], Exception | None] = lambda name: None) -> list[str]:
     """Note what is put, by its final name; raise what `fail` returns instead, for a name."""
     put, sent = place.fs.put_file, []
@@ -148,7 +159,7 @@ def spy(place: Remote, fail: Callable[[str], Exception | None] = lambda name: No
         put(path, to, **options)
         sent.append(name)
 
-    place.fs.put_file = watched
+    place.fs = Watched(place.fs, put_file=watched)
     return sent
 
 
@@ -197,7 +208,7 @@ def test_what_arrives_cut_short_is_sent_again(url: str, tmp_path: Path) -> None:
         if to.endswith("safetensors.part") and next(cut, False):
             Path(to).write_bytes(Path(to).read_bytes()[:-1])
 
-    place.fs.put_file = losing
+    place.fs = Watched(place.fs, put_file=losing)
     assert mirror(run.root, place).complaint() is None
     assert restore(url, tmp_path / "back").damaged == {}
 
@@ -224,8 +235,10 @@ def test_a_network_that_is_down_stops_no_run(
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
     run = make_run(tmp_path / "run", names=tuple("abcdefgh"))
+    importlib.import_module("s3fs").S3FileSystem.clear_instance_cache()  # one of before is connected
     place = Remote("s3://runs/down", pauses=())
     done = mirror(run.root, place)
+    importlib.import_module("s3fs").S3FileSystem.clear_instance_cache()
     assert len(done.failed) == 9, "eight stages and the run's own files"
     assert "a-secret-of-tests" not in str(done.failed)
 
@@ -376,7 +389,7 @@ def test_a_restore_that_was_stopped_goes_on(url: str, tmp_path: Path) -> None:
             raise KeyboardInterrupt
         get(name, path)
 
-    place.fs.get_file = stopping
+    place.fs = Watched(place.fs, get_file=stopping)
     with pytest.raises(KeyboardInterrupt):
         restore_run(place, tmp_path / "back", print)
     whole = [path for path in (tmp_path / "back" / "stages").iterdir() if read_manifest(path)]
@@ -529,3 +542,24 @@ def test_the_commands(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     spoil(url, model_of(url, "a"), flipped)
     with pytest.raises(InputError, match=r"left out, as damaged: .*stepladder mirror DIR URL --verify"):
         app(["restore", url, str(tmp_path / "new")], standalone_mode=False)
+
+
+@pytest.mark.slow
+def test_a_recipe_run_with_a_mirror_goes_on_from_it_on_a_bare_machine(s3: str, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    command = ("run", recipe, "--mirror", "s3://runs/whole", "--verify-mirror", "--out")
+    first = stepladder(*command, tmp_path / "run", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    here = contents(tmp_path / "run")
+    assert f"mirror: s3://runs/whole: {len(here)} files sent" in first.stdout
+
+    back = stepladder("restore", "s3://runs/whole", tmp_path / "back", cwd=tmp_path)
+    assert back.returncode == 0, back.stderr
+    assert contents(tmp_path / "back") == here
+    again = stepladder("run", recipe, "--out", tmp_path / "back", cwd=tmp_path)
+    assert "nothing to do, all of it was there" in again.stdout
+    assert contents(tmp_path / "back")["results.jsonl"] == here["results.jsonl"]
+
+    gone = stepladder("run", recipe, "--mirror", "s3://nowhere/x", "--out", tmp_path / "new", cwd=tmp_path)
+    assert (gone.returncode, gone.stderr.count("\n")) == (2, 1)
+    assert not list((tmp_path / "new").glob("stages/*")), "before anything is trained"
