@@ -12,7 +12,8 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from eval.files import InputError, hash_whole_file, read_sealed, write_sealed
+from eval.files import InputError, hash_whole_file, write_sealed
+from pipelines.mirror_index import ASKED, INDEX, INDEX_BYTES, TOLD, own_pages, read_index
 from pipelines.remote import Remote, RemoteError, is_safe_name
 from pipelines.store import MANIFEST, RunFolder, now, read_manifest
 
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
     from pipelines.plan import Plan
     from pipelines.stages import Outcome
 
-INDEX = "mirror.json"
-INDEX_BYTES = 64 * 2**20
-# The run's own files beside its artefacts; recipe and plan go first, for a run that dies to be gone on with.
-ASKED = ("recipe.yaml", "plan.json")
-CARD = "model/README.md"
-TOLD = ("results.jsonl", "run.json", "events.jsonl")
 # Stages side by side: small files cost a round trip each, not the line's speed.
 THREADS = 4
 
@@ -136,8 +131,9 @@ class Mirror:
         if left := self._waiting.unfinished_tasks:
             tell(f"mirror: {left} artefacts are still on their way to {self.remote.shown}")
         self._waiting.join()
+        self.remote.down = False  # all tries once more; what they come to holds for the rest
         for folder in sorted(self._aside):
-            if self.remote.down:  # what the first one met, the others would
+            if self.remote.down:
                 break
             del self._aside[folder]
             self._stage(folder)
@@ -146,7 +142,7 @@ class Mirror:
             if not self._opened:
                 self._open()
             self._own = {name: of for name, of in self._own.items() if name in ASKED}
-            self._send_own((*ASKED, *TOLD, *_pages(self.run.root, self._known)))
+            self._send_own((*ASKED, *TOLD, *own_pages(self.run.root, self._known)))
         except (RemoteError, _Broken, InputError, OSError) as error:
             self.done.failed["the run's own files"] = str(error)
         self.done.seconds = time.monotonic() - self._began
@@ -259,22 +255,6 @@ def mirror_run(
     return mirror.finish(tell)
 
 
-def read_index(remote: Remote) -> dict[str, Any] | None:
-    """The mirror's `mirror.json`; None where there is none, or one that was altered. Raises RemoteError."""
-    data = remote.read(INDEX, INDEX_BYTES)
-    if data is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / INDEX
-        path.write_bytes(data)
-        try:
-            index = read_sealed(path)
-        except InputError:
-            return None
-    kinds = {"recipe": str, "files": dict, "stages": list}
-    return index if all(isinstance(index.get(key), kind) for key, kind in kinds.items()) else None
-
-
 def _check_owner(remote: Remote, index: dict[str, Any] | None, recipe: str) -> None:
     if index is not None and index.get("recipe") != recipe:
         raise InputError(
@@ -287,14 +267,3 @@ def _check_apart(run: Path, mirror: Path) -> None:
     run, mirror = run.resolve(), mirror.resolve()
     if run == mirror or run in mirror.parents:
         raise InputError(f"{mirror}: a mirror cannot lie in the run folder {run}; choose another address")
-
-
-def _pages(run: Path, stages: Iterable[str]) -> Iterable[str]:
-    """The report's files, and the models' cards, which are no part of their artefacts."""
-    for path in sorted((run / "report").rglob("*")):
-        name = path.relative_to(run).as_posix()
-        if path.is_file() and is_safe_name(name):
-            yield name
-    for stage in sorted(stages):
-        if (run / "stages" / stage / CARD).is_file():
-            yield f"stages/{stage}/{CARD}"

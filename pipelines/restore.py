@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import InputError, hash_whole_file, read_sealed
-from pipelines.mirror import ASKED, CARD, INDEX_BYTES, TOLD, read_index, size_text
+from pipelines.mirror import size_text
+from pipelines.mirror_index import INDEX_BYTES, is_own, read_index
 from pipelines.remote import Remote, is_safe_name
 from pipelines.store import MANIFEST, RunFolder, read_manifest
 
-_OWN = re.compile(rf"({'|'.join(map(re.escape, (*ASKED, *TOLD)))}|report/.+|stages/[^/]+/{re.escape(CARD)})")
 PART = ".restore.part"
 
 
@@ -180,7 +180,7 @@ def _replace(new: Path, home: Path, keep: set[str]) -> None:
 def _fetch_own(remote: Remote, files: Mapping[str, Any], folder: Path, part: Path, found: Restored) -> None:
     """Fetch the run's own files that are not here, but for those of another moment than the index."""
     for name, of in files.items():
-        if not (is_safe_name(name) and _OWN.fullmatch(name)):
+        if not is_own(name):
             raise InputError(
                 f"{remote.shown}/mirror.json: names the file {name!r}, which is none of a run's own"
             )

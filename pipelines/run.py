@@ -79,7 +79,9 @@ def run_recipe(
             write_summary(run, plan, loaded, outcomes)
             write_cards(run, plan, loaded)
             report, reported = _report(run, loaded)
-            mirrored = None if mirror is None else mirror.finish(lambda line: console.print(line, markup=False))
+            mirrored = (
+                None if mirror is None else mirror.finish(lambda line: console.print(line, markup=False))
+            )
     except OSError as error:
         raise as_input_error(error, out) from error
     failed = tuple(outcome for outcome in outcomes.values() if outcome.status == "failed")

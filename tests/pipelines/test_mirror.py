@@ -17,7 +17,8 @@ import pytest
 
 from eval.files import InputError, write_atomic, write_sealed
 from pipelines.cli import app
-from pipelines.mirror import INDEX, Mirrored, mirror_run
+from pipelines.mirror import Mirrored, mirror_run
+from pipelines.mirror_index import INDEX
 from pipelines.planned import make_stage
 from pipelines.remote import Remote, is_safe_name
 from pipelines.restore import Restored, restore_run
