@@ -28,7 +28,7 @@ THREADS = 4
 
 @dataclass
 class Mirrored:
-    """What came of mirroring: files and bytes sent, files that were there, seconds, what was not mirrored."""
+    """What came of mirroring: files and bytes sent, files that were there, seconds waited, what is missing."""
 
     place: str
     files: int = 0
@@ -40,7 +40,7 @@ class Mirrored:
 
     def line(self) -> str:
         """One line for the reader."""
-        sent = f"{self.files} files sent ({size_text(self.bytes)}), {self.skipped} were there"
+        sent = f"{_counted(self.files, 'file')} sent ({size_text(self.bytes)}), {self.skipped} were there"
         left = f"; {len(self.failed)} not mirrored" if self.failed else ""
         return f"mirror: {self.place}: {sent}, {self.seconds:.0f} s{left}"
 
@@ -64,6 +64,10 @@ def size_text(size: int) -> str:
     return f"{size} bytes"
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class _Broken(RuntimeError):
     """A file of the run folder that must not be mirrored as it is; the reason in one line."""
 
@@ -84,7 +88,6 @@ class Mirror:
         self._own: dict[str, dict[str, Any]] = {}
         self._opened = self._finishing = False
         self._lock = threading.Lock()
-        self._began = time.monotonic()
 
     def begin(self) -> None:
         """Send recipe and plan, and start to wait for stages.
@@ -92,6 +95,7 @@ class Mirror:
         Raises InputError where the address belongs to another recipe or lies in the run folder, and where the
         store says no for good: before anything is trained. A network that is down is no reason not to train.
         """
+        began = time.monotonic()
         if self.remote.protocol in ("file", "local"):
             _check_apart(self.run.root, Path(self.remote.root))
         self.remote.down = True  # until it answers once: one try, so that no run waits for its mirror
@@ -101,6 +105,7 @@ class Mirror:
         except RemoteError as error:
             if error.for_good:
                 raise InputError(str(error)) from error
+        self.done.seconds += time.monotonic() - began
         for number in range(THREADS):
             # daemons: who stops a run is not held up, and the next one goes on
             threading.Thread(target=self._work, name=f"mirror-{number}", daemon=True).start()
@@ -127,9 +132,10 @@ class Mirror:
 
     def finish(self, tell: Callable[[str], None]) -> Mirrored:
         """Wait for what was added, try once more what failed, and send the run's own files."""
+        began = time.monotonic()
         self._finishing = True
         if left := self._waiting.unfinished_tasks:
-            tell(f"mirror: {left} artefacts are still on their way to {self.remote.shown}")
+            tell(f"mirror: waiting for {_counted(left, 'artefact')} to be in {self.remote.shown}")
         self._waiting.join()
         self.remote.down = False  # all tries once more; what they come to holds for the rest
         for folder in sorted(self._aside):
@@ -145,7 +151,7 @@ class Mirror:
             self._send_own((*ASKED, *TOLD, *own_pages(self.run.root, self._known)))
         except (RemoteError, _Broken, InputError, OSError) as error:
             self.done.failed["the run's own files"] = str(error)
-        self.done.seconds = time.monotonic() - self._began
+        self.done.seconds += time.monotonic() - began
         return self.done
 
     def _open(self) -> None:

@@ -112,6 +112,7 @@ def _fetch_stage(
     _replace(into, home, keep=set(files) | {MANIFEST})
     found.stages += 1
     found.files += 1
+    found.bytes += there[f"{place}/{MANIFEST}"]
 
 
 def _files(path: Path, stage: str, shown: str) -> dict[str, tuple[int, str]]:

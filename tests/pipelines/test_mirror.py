@@ -17,11 +17,14 @@ import pytest
 
 from eval.files import InputError, write_atomic, write_sealed
 from pipelines.cli import app
-from pipelines.mirror import Mirrored, mirror_run
+from pipelines.executors.scheduling import Watcher
+from pipelines.mirror import Mirror, Mirrored, mirror_run
 from pipelines.mirror_index import INDEX
+from pipelines.plan import Plan
 from pipelines.planned import make_stage
 from pipelines.remote import Remote, is_safe_name
 from pipelines.restore import Restored, restore_run
+from pipelines.stages import Outcome
 from pipelines.store import read_manifest, verify_artefact, write_manifest
 from tests.pipelines.mirrored import contents, make_run
 from tests.test_run import stepladder, write_recipe
@@ -453,6 +456,68 @@ def test_an_index_that_points_elsewhere_is_refused(url: str, name: str, tmp_path
     with pytest.raises(InputError, match="none of a run's own"):
         restore(url, tmp_path / "new" / "back")
     assert not (tmp_path / "new" / "evil").exists()
+
+
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": None},
+        {"files": ["log.jsonl"]},
+        {"files": {"log.jsonl": 0}},
+        {"files": {"log.jsonl": {"bytes": 0}}},
+        {"files": {"log.jsonl": {"bytes": -1, "sha256": HASH}}},
+        {"files": {"log.jsonl": {"bytes": True, "sha256": HASH}}},
+        {"files": {"log.jsonl": {"bytes": 0, "sha256": HASH.upper() + "\n"}}},
+        {"files": {"log.jsonl": {"bytes": 0, "sha256": HASH}}},
+        {"files": {"log.jsonl": {"bytes": 10**30, "sha256": HASH}}},
+        {"stage": ["fetch"]},
+        {"key": None},
+    ],
+)
+def test_a_manifest_of_nonsense_is_left_out(url: str, change: dict[str, Any], tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    mirror(run.root, url)
+    path = next((tmp_path / "bucket" / "deep" / "stages").glob("fetch-a-*")) / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest.pop("sha256")
+    write_sealed(path, manifest | change)
+    found = restore(url, tmp_path / "back")
+    assert list(found.damaged) == [path.parent.name]
+    assert found.stages == 2
+
+
+def test_a_finished_artefact_takes_the_place_of_work_in_progress(url: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    mirror(run.root, url)
+    here = contents(run.root)
+    begun = next((run.root / "stages").glob("fetch-a-*"))
+    (begun / "manifest.json").unlink()
+    write_atomic(begun / "checkpoints" / "step-8" / "state.json", "{}")
+    found = restore(url, run.root)
+    assert (found.stages, found.skipped) == (1, 2)
+    assert contents(run.root) == here
+
+
+def test_a_watcher_is_followed(url: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    stages = tuple(make_stage("fetch", name, {"model": name}) for name in "abc")
+    (run.folder(stages[1]) / "manifest.json").rename(tmp_path / "aside")
+    told: list[Outcome] = []
+    follower = Mirror(run, remote(url))
+    follower.begin()
+    nothing: Any = lambda *_: None  # noqa: E731
+    plan = Plan(recipe="tiny", base=tmp_path, stages=stages)
+    watcher = follower.follow(plan, Watcher(nothing, nothing, nothing, told.append))
+    (tmp_path / "aside").rename(run.folder(stages[1]) / "manifest.json")
+    outcomes = [Outcome("fetch-b", "done", 1.0), Outcome("fetch-c", "failed", 1.0, "no")]
+    for outcome in outcomes:
+        watcher.ended(outcome)
+    assert follower.finish(nothing).complaint() is None
+    assert told == outcomes, "who watched before is told as before"
+    assert contents(tmp_path / "bucket" / "deep").keys() == contents(run.root).keys() | {INDEX}
 
 
 def test_names_are_safe_or_not() -> None:
