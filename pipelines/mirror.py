@@ -28,7 +28,7 @@ THREADS = 4
 
 @dataclass
 class Mirrored:
-    """What came of mirroring: files and bytes sent, files that were there, seconds waited, what is missing."""
+    """What came of mirroring: files and bytes sent, files that were there, seconds waited, failures."""
 
     place: str
     files: int = 0

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from pipelines.plan import Plan
 from pipelines.planned import make_stage
 from pipelines.remote import Remote, is_safe_name
 from pipelines.restore import Restored, restore_run
+from pipelines.run import RunSummary
 from pipelines.stages import Outcome
 from pipelines.store import read_manifest, verify_artefact, write_manifest
 from tests.pipelines.mirrored import contents, make_run
@@ -201,6 +204,23 @@ def test_a_network_that_stumbles_is_tried_again(url: str, tmp_path: Path) -> Non
     assert next(failures, None) is None, "both were met"
     assert done.complaint() is None
     assert contents(tmp_path / "bucket" / "deep").keys() == contents(run.root).keys() | {INDEX}
+
+
+def test_a_network_that_comes_back_is_used_at_the_end(url: str, tmp_path: Path) -> None:
+    run, place = make_run(tmp_path / "run"), Remote(url, pauses=())
+    there = threading.Event()
+    tries = spy(place, lambda name: None if there.is_set() else OSError("no route to host"))
+    follower = Mirror(run, place)
+    follower.begin()
+    for folder in (run.root / "stages").iterdir():
+        follower.add(folder.name)
+    while follower._waiting.unfinished_tasks:
+        time.sleep(0.01)
+    assert tries == []
+    there.set()
+    assert follower.finish(lambda line: None).complaint() is None
+    restore(url, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(run.root)
 
 
 def test_what_arrives_cut_short_is_sent_again(url: str, tmp_path: Path) -> None:
@@ -608,6 +628,21 @@ def test_the_commands(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     spoil(url, model_of(url, "a"), flipped)
     with pytest.raises(InputError, match=r"left out, as damaged: .*stepladder mirror DIR URL --verify"):
         app(["restore", url, str(tmp_path / "new")], standalone_mode=False)
+
+
+def test_a_run_that_is_not_mirrored_whole_ends_with_its_report_and_a_complaint(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = Mirrored(url, files=4, bytes=1234, seconds=2.0, failed={"pretrain-a-123": "timed out"})
+    summary = RunSummary(tmp_path / "index.html", (), True, True, 9.0, failed)
+    monkeypatch.setattr("pipelines.run.run_recipe", lambda *_, **__: summary)
+    with pytest.raises(InputError, match=r"not mirrored: pretrain-a-123 \(timed out\)"):
+        app(["run", "smoke", "--mirror", url], standalone_mode=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "done in 9 s",
+        f"report: {tmp_path / 'index.html'}",
+        f"mirror: {url}: 4 files sent (1.23 kB), 0 were there, 2 s; 1 not mirrored",
+    ]
 
 
 @pytest.mark.slow
