@@ -13,6 +13,7 @@ import torch
 from pipelines.batches import Example, Pairs
 from pipelines.fused_loss import IGNORED
 from pipelines.models import load_for
+from pipelines.ranks import Share
 from pipelines.stepping import Stepper
 from tests.pipelines.tiny import (
     CONTEXT,
@@ -64,10 +65,11 @@ def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill the training in the middle of the accumulated step after `step`: one part of it is done."""
     backward = Stepper._backward
 
-    def some_then_die(self: Stepper, batch: Any, at: int, scored: float) -> torch.Tensor:
+    def some_then_die(self: Stepper, share: Share, at: int, scored: float) -> torch.Tensor:
         if at == step:
-            backward(self, {name: value[:1] for name, value in batch.items()}, at, scored)
+            first = {name: value[:1] for name, value in share.batch.items()}
+            backward(self, Share(first, 1, 1, scored), at, scored)
             raise Killed
-        return backward(self, batch, at, scored)
+        return backward(self, share, at, scored)
 
     monkeypatch.setattr(Stepper, "_backward", some_then_die)
