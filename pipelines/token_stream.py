@@ -112,7 +112,10 @@ def write_split(how: Encoding, corpus_dir: Path, out: Path, split: str, processe
 
 
 def finish_split(how: Encoding, out: Path, split: str, done: Sequence[Written]) -> None:
-    """Write the index of a split whose shards are there, and remove what is no part of it."""
+    """Write the index of a split whose shards are there, and remove what is no part of it.
+
+    Receipts stay: a kill may come before the stage's manifest is written.
+    """
     named = [Shard(shard_name(split, number), shard.tokens) for number, shard in enumerate(done)]
     shards = [shard for shard in named if shard.tokens]  # decontamination may leave nothing of a part
     write_index(out, split, how.dtype, shards)
@@ -120,8 +123,7 @@ def finish_split(how: Encoding, out: Path, split: str, done: Sequence[Written]) 
     for path in out.glob(f"{split}-*.npy"):
         if path.name not in kept:
             path.unlink()
-    for path in out.glob(f".{split}-*.npy.json"):
-        path.unlink()
+            receipt_of(path).unlink(missing_ok=True)
 
 
 def write_shard(how: Encoding, work: tuple[Path, Part]) -> Written:
@@ -159,7 +161,7 @@ def write_tokens(path: Path, how: Encoding, texts: Iterable[str]) -> Written:
 
 
 def receipt_of(path: Path) -> Path:
-    """Where it is written how a shard was made, while others of its stream are still to be."""
+    """Where it is written how a shard was made."""
     return path.with_name(f".{path.name}.json")
 
 

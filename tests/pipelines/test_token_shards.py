@@ -168,7 +168,7 @@ def test_shards_are_the_one_stream_cut_in_pieces(tmp_path: Path, monkeypatch: py
     whole = (tmp_path / "one" / "train-00000.npy").read_bytes()
     np.save(tmp_path / "saved.npy", np.load(tmp_path / "one" / "train-00000.npy"))
     assert whole == (tmp_path / "saved.npy").read_bytes(), "the file that numpy saves"
-    assert not list((tmp_path / "many").glob(".*"))
+    assert not list((tmp_path / "many").glob(".*.part"))
 
 
 def test_a_shard_that_was_finished_is_not_made_again(
@@ -204,6 +204,11 @@ def test_a_shard_that_was_finished_is_not_made_again(
     resumed = prepare_tokens(SETTINGS, corpus, out, processes=1)
     assert set(made) - set(again) == {made[0], made[3]}
     assert _files(out) == _files(tmp_path / "undisturbed")
+
+    # killed once more, after the last shard and before its stage was finished
+    again.clear()
+    prepare_tokens(SETTINGS, corpus, out, processes=1)
+    assert not again
     assert {k: v for k, v in resumed.items() if k != "speed"} == {
         k: v for k, v in facts.items() if k != "speed"
     }
