@@ -2,7 +2,7 @@
 
     python benchmarks/executors.py [--rounds 3] [--ray]
 
-`bare` runs the plan's stages one after another in one process with all threads, without an executor; `one at a
+`bare` runs the stages one after another in one process with all threads, without an executor; `one at a
 time` is the command with `--jobs 1`, also all threads; `side by side` is the command as it is, which runs a
 stage a core with its share of the threads; `ray` the same with `--executor ray`. All start from the same
 prepared text and make the same report. Each round goes through them in turn, because a shared machine's speed
