@@ -1,4 +1,4 @@
-"""The command `stepladder plan`: what a recipe trains and what that costs; no torch unless it is to be probed."""
+"""The command `stepladder plan`: what a recipe trains and what that costs; no torch in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much text a corpus holds and how many tokens that makes, told without reading it; None where unknown."""
+"""How much text a corpus holds and how many tokens that makes, told without reading it."""
 
 from __future__ import annotations
 

@@ -9,17 +9,15 @@ from pathlib import Path
 
 from pipelines.corpus_size import CorpusSize, corpus_size
 from pipelines.environment import native_bf16
-from pipelines.estimate import calibration, usable_cores
+from pipelines.estimate import usable_cores
 from pipelines.hardware import Machine
-from pipelines.ladder import human_count
 from pipelines.layout import Asked, Layout, activations, choose_layout, room
 from pipelines.memory import WEIGHT, Memory, optimiser_bytes
 from pipelines.plan import Plan, Stage
-from pipelines.plan_units import size
+from pipelines.plan_notes import full, repeated, too_large
 from pipelines.rates import Rates, Terms, resolve_rates
 from pipelines.recipe import Recipe
 from pipelines.training_time import (
-    LAUNCH_S_PER_LAYER,
     RECOMPUTED,
     Load,
     find_loads,
@@ -27,9 +25,6 @@ from pipelines.training_time import (
     total_params,
 )
 
-REPEATED = (
-    4.0  # epochs that are nearly worth new data (Muennighoff et al. 2023, Scaling Data-Constrained LMs)
-)
 CHECKPOINTS = 3  # two are kept while a third is written
 GZIPPED = 0.3  # of a document's bytes, as they are kept
 # Cleaning at 5.6 MB/s a core, tokenising at 2 (docs/performance.md): bytes a second and core of both.
@@ -74,40 +69,6 @@ class PlanCosts:
     disk_bytes: float | None
     disk_free_bytes: int
     warnings: tuple[str, ...]
-
-    @property
-    def where(self) -> str:
-        """The machine in words."""
-        machine = self.machine
-        if machine.device is None:
-            return f"this processor ({usable_cores()} cores)"
-        nodes = f" ({machine.nodes} nodes)" if machine.nodes > 1 else ""
-        return machine.name + nodes
-
-    def assumptions(self) -> list[str]:
-        """What the figures rest on, a sentence each."""
-        rates = self.rates
-        lines = []
-        if self.machine.device is None:
-            lines.append(f"time: {calibration().source}")
-        else:
-            lines += [
-                f"time: {rates.mfu:g} of the bf16 peak reached ({rates.mfu_source}), kernels started in "
-                f"{LAUNCH_S_PER_LAYER * 1e3:g} ms a layer; communication hidden, text prepared on this processor"
-            ]
-        if rates.watts is not None:
-            lines.append(
-                f"energy: estimated from declared watts, {rates.watts:g} a device ({rates.watts_source})"
-            )
-        else:
-            lines.append(f"energy: watts {rates.watts_source}")
-        if rates.price is not None:
-            lines.append(f"money: {rates.price:g} {rates.currency} a device and hour ({rates.price_source})")
-        elif rates.electricity is None:
-            lines.append("money: no price; give --price or --electricity")
-        if rates.electricity is not None:
-            lines.append(f"money: {rates.electricity:g} {rates.currency} a kWh (as given)")
-        return lines
 
     def energy_kwh(self, device_seconds: float | None) -> float | None:
         """Of devices that work so long, from declared watts."""
@@ -158,11 +119,7 @@ def plan_costs(plan: Plan, recipe: Recipe, terms: Terms, run: Path) -> PlanCosts
         busy_device_seconds=busy if known else None,
         disk_bytes=disk if known else None,
         disk_free_bytes=free_disk,
-        warnings=(
-            *_too_large(trainings.values()),
-            *_repeated(plan, corpus),
-            *_full(disk, free_disk, run),
-        ),
+        warnings=(*too_large(trainings.values()), *repeated(plan, corpus), *full(disk, free_disk, run)),
     )
 
 
@@ -200,7 +157,7 @@ def _cost(load: Load, machine: Machine, free: float, recipe: Recipe, rates: Rate
 def _fewest(
     load: Load, machine: Machine, free: float, asked: Asked, mfu: float | None
 ) -> tuple[Layout, float | None, str]:
-    """The layout on the fewest devices that is within a tenth of the fastest; its seconds and what binds them.
+    """The layout on the fewest devices that is within a tenth of the fastest; its seconds, what binds them.
 
     More devices do nothing for a training that waits for its kernels to start; other rungs can have them.
     """
@@ -268,7 +225,7 @@ def _model_of(plan: Plan, stage: Stage) -> Stage:
 
 
 def _disk(trainings: dict[str, Cost], corpus: CorpusSize | None) -> float:
-    """Bytes in the run folder when it is fullest: all that is kept, and the largest training's checkpoints."""
+    """Bytes in the run folder when it is fullest: what is kept, and the largest training's checkpoints."""
     kept = float(sum(cost.kept_bytes for cost in trainings.values()))
     checkpoints = max((cost.checkpoint_bytes for cost in trainings.values()), default=0)
     return kept + checkpoints + stream_bytes(trainings.values(), corpus) + document_bytes(corpus)
@@ -288,43 +245,3 @@ def document_bytes(corpus: CorpusSize | None) -> float:
 def _existing(path: Path) -> Path:
     """The nearest folder above that is there."""
     return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
-
-
-def _too_large(costs: Iterable[Cost]) -> Iterable[str]:
-    told: set[tuple[str, str]] = set()
-    for cost in costs:
-        layout, stage = cost.layout, cost.load.stage
-        rung = str(stage.settings["rung"])
-        what = "" if stage.kind != "finetune" else f" (fine-tuned on {stage.settings['task']})"
-        text = None
-        if layout.instead is not None:
-            text = f"{rung}{what} does not fit: {layout.instead}"
-        elif layout.needs:
-            text = f"{rung}{what} fits with {' '.join(layout.needs)} only"
-        if text is not None and (rung, text) not in told:
-            told.add((rung, text))
-            yield text
-
-
-def _repeated(plan: Plan, corpus: CorpusSize | None) -> Iterable[str]:
-    longest = max((stage for stage in plan.stages if stage.kind == "pretrain" and stage.tokens),
-                  key=lambda stage: stage.tokens or 0, default=None)  # fmt: skip
-    if corpus is None or longest is None or not corpus.train_tokens:
-        return
-    epochs = (longest.tokens or 0) / corpus.train_tokens
-    if epochs > REPEATED:
-        known = "" if corpus.exact else "about "
-        times = f"{epochs:.1f}" if epochs < 100 else human_count(epochs)
-        yield (
-            f"the corpus has {known}{human_count(corpus.train_tokens)} tokens to train on, and "
-            f"{longest.settings['rung']} reads them {known}{times} times; beyond four times repeated text "
-            "is worth much less than new (Muennighoff 2023)"
-        )
-
-
-def _full(disk: float, free: int, run: Path) -> Iterable[str]:
-    if disk > free:
-        yield (
-            f"needs about {size(disk)} of disk in {run}, where {size(free)} are free; free some, or choose "
-            "another --out"
-        )

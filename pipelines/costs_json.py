@@ -9,6 +9,7 @@ from pipelines.flops import flops_6nd
 from pipelines.layout import Layout, activations
 from pipelines.memory import CPU_PROCESS_BYTES, Memory
 from pipelines.plan import Stage
+from pipelines.plan_notes import time_source
 
 
 def to_json(costs: PlanCosts) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def _rates(costs: PlanCosts) -> dict[str, Any]:
         "price_per_device_hour": rates.price,
         "price_source": rates.price_source,
         "currency": rates.currency,
+        "time_source": time_source(costs.machine, rates),
         "electricity_price_per_kwh": rates.electricity,
         "watts_per_device": rates.watts,
         "watts_source": rates.watts_source,
@@ -80,8 +82,8 @@ def _rung(costs: PlanCosts, stage: Stage) -> dict[str, Any]:
         "batch_tokens": cost.load.rows * cost.load.row_tokens,
         "flops": cost.load.flops_per_token * tokens,
         "stage_flops": cost.load.flops,
-        "flops_6nd_total": flops_6nd(params["total"], tokens),
-        "flops_6nd_non_embedding": flops_6nd(params["non_embedding"], tokens),
+        "flops_6nd_total": _6nd(params["total"], tokens),
+        "flops_6nd_non_embedding": _6nd(params["non_embedding"], tokens),
         "layout": _layout(costs, cost.layout),
         "memory_without_checkpointing": _memory(costs, cost.keeping),
         "memory_with_checkpointing": _memory(costs, cost.recomputing),
@@ -89,6 +91,10 @@ def _rung(costs: PlanCosts, stage: Stage) -> dict[str, Any]:
         "disk": {"kept_bytes": cost.kept_bytes, "checkpoints_while_training_bytes": cost.checkpoint_bytes},
         **_spent(costs, cost),
     }
+
+
+def _6nd(parameters: int | None, tokens: int) -> float | None:
+    return None if parameters is None else flops_6nd(parameters, tokens)
 
 
 def _params(costs: PlanCosts, stage: Stage) -> dict[str, int | None]:

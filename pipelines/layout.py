@@ -170,12 +170,18 @@ def _instead(work: Work, rows: int, row_tokens: int, machine: Machine, free: flo
     least = replace(work, tokens_at_once=row_tokens, checkpointing=True)
     if machine.device is None:
         needed = count_memory(replace(least, fused_attention=False)).peak + CPU_PROCESS_BYTES
-        return f"needs {needed / 2**30:.0f} GiB with one row at a time, recomputing: a larger machine"
+        return (
+            f"needs {needed / 2**30:.0f} GiB even with training.activation_checkpointing=true, a row at a "
+            "time; choose a larger machine"
+        )
     devices = max(2, machine.devices)
     while devices <= min(rows, MOST_DEVICES):
         if sharded(least, devices).peak <= free:
             kind = machine.name.rpartition("x")[2]
-            return f"--hardware {devices}x{kind} with training.sharding=fsdp would do, one row at a time, recomputing"
+            return (
+                f"--hardware {devices}x{kind} would do, with training.sharding=fsdp "
+                "training.activation_checkpointing=true, a row at a time"
+            )
         devices = 2 * devices if devices >= NODE else NODE
     if sharded(least, max(2, rows)).peak <= free:
         return "more devices than a batch has rows would be needed: raise training.batch_tokens"

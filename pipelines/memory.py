@@ -144,10 +144,8 @@ def _kept_a_token(work: Work) -> float:
     """Bytes a token kept from the way in to the way back, all layers and what lies around them."""
     d, layers = work.shape.n_embd, work.shape.n_layer
     layer = _layer_a_token(work)
-    if work.checkpointing:
-        inside = layers * WEIGHT * d + layer  # inputs, and one layer computed again
-    else:
-        inside = layers * layer
+    # checkpointing: each layer's input, and one layer computed again
+    inside = layers * WEIGHT * d + layer if work.checkpointing else layers * layer
     low = WEIGHT if work.precision == "fp32" else 2
     # the last norm's input, its output, and the head's gradient for it, which is made on the way in
     around = WEIGHT * d + WEIGHT * d + work.scored_share * 2 * low * d

@@ -1,4 +1,4 @@
-"""A plan as people read it: what is trained, what that takes, what it holds in memory, and lines that sum up."""
+"""A plan as people read it: tables of sizes, of costs and of memory, and lines that sum up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines import plan_units as units
 from pipelines.ladder import Shape
 from pipelines.plan import Plan, Stage
+from pipelines.plan_notes import assumptions, where
 
 if TYPE_CHECKING:
     from pipelines.costs import Cost, PlanCosts
@@ -56,12 +57,12 @@ def cost_summary(costs: PlanCosts) -> str:
     money = costs.money(costs.busy_device_seconds, None if seconds is None else seconds * devices)
     each = "process" if costs.machine.device is None else "device"
     lines = [
-        f"on {costs.where}, with fine-tuning and evaluation: {units.duration(seconds)}",
+        f"on {where(costs.machine)}, with fine-tuning and evaluation: {units.duration(seconds)}",
         f"{units.size(memory)} of tensors a {each}, {units.size(costs.disk_bytes)} disk "
         f"({units.size(costs.disk_free_bytes)} free)",
         f"energy {units.energy(energy)}, money {units.money(money)}"
         + ("" if money is None else f" {costs.rates.currency}"),
-        *(_wrapped(f"  {line}") for line in costs.assumptions()),
+        *(_wrapped(f"  {line}") for line in assumptions(costs.machine, costs.rates)),
         *(_wrapped(f"warning: {line}") for line in costs.warnings),
     ]
     return "\n".join(lines)
