@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,9 @@ def plan(
     from pipelines.recipe_file import load_recipe
     from pipelines.stages import LoopSettings
 
+    for option, amount in (("price", price), ("watts", watts), ("electricity", electricity)):
+        if amount is not None and not math.isfinite(amount):
+            raise InputError(f"--{option}: {amount:g} is no amount; give a finite number")
     machine = parse_machine(hardware)
     terms = Terms(machine=machine, price=price, watts=watts, electricity=electricity, mfu=_share(mfu))
     loaded = load_recipe(recipe, overrides or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -124,7 +125,10 @@ def plan_costs(plan: Plan, recipe: Recipe, terms: Terms, run: Path) -> PlanCosts
 
 
 def _memory_here() -> float:
-    import psutil
+    """This machine's memory in bytes."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    import psutil  # which takes longer to load than all of this takes
 
     return float(psutil.virtual_memory().total)
 

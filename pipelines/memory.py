@@ -8,7 +8,7 @@ Activations follow Korthikanti et al. 2022 (Reducing Activation Recomputation in
 eq. 1: s·b·h·(34 + 5·a·s/h) bytes a layer at 16 bits). Counted anew for what this package runs: no dropout
 masks unless there is dropout, a residual stream in float32, and no 5·a·s/h where attention is fused; on a
 processor the softmax is kept, half of it under a causal mask (`pipelines.attention`). With checkpointing a
-layer keeps its input alone, and one layer at a time is computed again.
+layer keeps its input alone; what one layer computes again counts as working memory.
 """
 
 from __future__ import annotations
@@ -133,7 +133,11 @@ def _rows_and_columns(work: Work) -> int:
         matrices = [(d, d)] * 4 + matrices[2:]
     vectors = 13 * d
     layers = work.shape.n_layer * (sum(map(sum, matrices)) + vectors)
-    return layers + work.vocab_size + work.context + 4 * d
+    tables = work.vocab_size + d + work.context + d
+    if work.family == "gpt2":
+        return layers + tables + 2 * d
+    # types, their norm, the head's transform with its norm, and its bias
+    return layers + tables + (2 + d) + 2 * d + (2 * d + 3 * d) + work.vocab_size
 
 
 def _block_params(width: int) -> int:
@@ -143,9 +147,7 @@ def _block_params(width: int) -> int:
 def _kept_a_token(work: Work) -> float:
     """Bytes a token kept from the way in to the way back, all layers and what lies around them."""
     d, layers = work.shape.n_embd, work.shape.n_layer
-    layer = _layer_a_token(work)
-    # checkpointing: each layer's input, and one layer computed again
-    inside = layers * WEIGHT * d + layer if work.checkpointing else layers * layer
+    inside = layers * (WEIGHT * d if work.checkpointing else _layer_a_token(work))
     low = WEIGHT if work.precision == "fp32" else 2
     # the last norm's input, its output, and the head's gradient for it, which is made on the way in
     around = WEIGHT * d + WEIGHT * d + work.scored_share * 2 * low * d
@@ -177,10 +179,12 @@ def _layer_a_token(work: Work) -> float:
 
 
 def _working(work: Work) -> float:
-    """Bytes that the largest moment needs: the way back through a layer, or the head's chunk of logits."""
+    """Bytes that the largest moment needs: the way back through a layer, with what is computed again for it,
+    or the head's chunk of logits."""
     d = work.shape.n_embd
     low = WEIGHT if work.precision == "fp32" else 2
-    layer = work.tokens_at_once * _WORKING * d * low
+    again = _layer_a_token(work) if work.checkpointing else 0.0
+    layer = work.tokens_at_once * (_WORKING * d * low + again)
     place = "cuda" if work.fused_attention else "cpu"
     scored = max(1, round(work.tokens_at_once * work.scored_share))
     rows = min(scored, max(64, CHUNK_LOGITS[place] // work.vocab_size))
