@@ -22,6 +22,7 @@ from pipelines.plan import make_plan
 from pipelines.plan_view import WIDTH, print_plan
 from pipelines.rates import Terms
 from pipelines.recipe_file import load_recipe
+from pipelines.store import write_manifest
 
 RECIPE = """\
 name: tiny
@@ -206,20 +207,12 @@ def test_a_corpus_read_more_than_four_times_is_told_and_exactly_once_it_is_prepa
     assert " reads them about 8.7 times" in line
     stage = found.plan.stage("prepare-tokens")
     folder = tmp_path / "runs" / "x" / "stages" / stage.folder
-    write_json(folder / "manifest.json", _manifest(found, folder))
+    folder.mkdir(parents=True)
+    write_manifest(stage, folder, {"tokens": {"train": 20_000, "validation": 900}}, 1.0)
     (line,) = cost("cpu").warnings
     assert line.startswith("the corpus has 20k tokens to train on, and ")
     assert " reads them 5.1 times; beyond four times" in line
     assert cost("cpu", "budget.tokens=71_680").warnings == (), "four times are nearly as good as new text"
-
-
-def _manifest(found: PlanCosts, folder: Path) -> dict[str, Any]:
-    from pipelines.store import write_manifest
-
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {"tokens": {"train": 20_000, "validation": 900}}
-    write_manifest(found.plan.stage("prepare-tokens"), folder, facts, 1.0)
-    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 def test_a_disk_with_too_little_free_is_told(
