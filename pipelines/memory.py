@@ -185,6 +185,8 @@ def _working(work: Work) -> float:
     low = WEIGHT if work.precision == "fp32" else 2
     again = _layer_a_token(work) if work.checkpointing else 0.0
     layer = work.tokens_at_once * (_WORKING * d * low + again)
+    if not work.scored_share:  # labels, not tokens, come out: there is no head to speak of
+        return layer
     place = "cuda" if work.fused_attention else "cpu"
     scored = max(1, round(work.tokens_at_once * work.scored_share))
     rows = min(scored, max(64, CHUNK_LOGITS[place] // work.vocab_size))

@@ -27,12 +27,14 @@ def plan_table(plan: Plan) -> Rows:
 
 def cost_table(costs: PlanCosts) -> Rows:
     """What each training takes: its batch, where it lies, time, energy, money and disk of one seed."""
-    return [_cost_row(costs, rung, costs.trainings[stages[0].id]) for rung, stages in _costed(costs)]
+    return [
+        _cost_row(costs, _short(rung, 30), costs.trainings[stages[0].id]) for rung, stages in _costed(costs)
+    ]
 
 
 def memory_table(costs: PlanCosts) -> Rows:
     """What a device holds in each training, in bytes' multiples; rungs that hold the same once."""
-    rows = [_memory_row(rung, costs.trainings[stages[0].id]) for rung, stages in _costed(costs)]
+    rows = [_memory_row(_short(rung, 17), costs.trainings[stages[0].id]) for rung, stages in _costed(costs)]
     return [row for place, row in enumerate(rows) if row not in rows[:place]]
 
 
@@ -89,6 +91,11 @@ def _print(rows: Sequence[dict[str, str]]) -> None:
             for column, width in widths.items()
         )
         print("  ".join(cells).rstrip())
+
+
+def _short(name: str, most: int) -> str:
+    """A name's end, which tells models apart, where it is too long for its column."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _wrapped(line: str) -> str:
