@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_using
+from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_plan, cli_using
 from pipelines.stopping import Interrupted
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ cli_using.register(app)
 cli_eval.register(app)
 cli_fit.register(app)
 cli_next.register(app)
+cli_plan.register(app)
 cli_mirror.register(app)
 
 Recipe = Annotated[
@@ -112,23 +113,6 @@ def _publish(loaded: LoadedRecipe, folder: Path, owner: str) -> None:
     from pipelines.store import RunFolder
 
     publish_run(RunFolder(folder), make_plan(loaded), owner, print)
-
-
-@app.command()
-def plan(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Show sizes, tokens, FLOPs, memory, disk and time of a recipe before anything starts."""
-    from pipelines.environment import check_environment
-    from pipelines.plan import make_plan
-    from pipelines.plan_view import print_plan
-    from pipelines.recipe_file import load_recipe
-    from pipelines.stages import LoopSettings
-
-    loaded = load_recipe(recipe, overrides or ())
-    print_plan(make_plan(loaded))
-    try:
-        check_environment(loaded.recipe, LoopSettings.of(loaded))
-    except InputError as error:  # it may be meant for another machine
-        print(f"here it would not run: {error}")
 
 
 @app.command()
