@@ -176,6 +176,33 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
+def hash_whole_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, 64 hex digits, as object stores and other tools print it."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as JSON with the hash of its other fields as `sha256`; `read_sealed` looks at it."""
+    assert "sha256" not in value, f"{path}: the seal's own name"
+    as_read = json.loads(json.dumps(value, allow_nan=False))  # keys are texts then, and sorted as such
+    write_json(path, {**value, "sha256": hash_json(as_read)})
+
+
+def read_sealed(path: Path, *, unsealed: bool = False) -> dict[str, Any]:
+    """The object that `write_sealed` wrote, without its seal; `InputError` where a field was altered since.
+
+    unsealed: whether one without a hash is taken too, as somebody may have written it by hand.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a JSON object is wanted, not a {type(value).__name__}; remove the file")
+    seal = value.pop("sha256", None)
+    if not (unsealed and seal is None) and seal != hash_json(value):
+        raise InputError(f"{path}: does not have the hash it was written with; it was altered or cut short")
+    return value
+
+
 @contextlib.contextmanager
 def _packed(file: BinaryIO, wanted: bool) -> Iterator[BinaryIO]:
     """The file itself, or one that packs what is written into it."""

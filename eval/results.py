@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, read_jsonl, write_jsonl
+from eval.files import InputError, hash_json, read_jsonl, write_jsonl
 
 STAGES = ("pretrain", "fetch", "finetune", "evaluate")
 SPLITS = ("train", "validation", "test")
 PARAM_CONVENTIONS = ("total", "non_embedding", "matmul")
+CHECK = "check"  # of a line in a file: a bit that flips in a number must not become a score
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,19 @@ def field_names() -> tuple[str, ...]:
 
 
 def read_results(path: Path) -> list[Result]:
-    """The results of a JSON Lines file; `InputError` says which record is wrong and how."""
+    """The results of a JSON Lines file; `InputError` says which record is wrong and how.
+
+    A record with a `check` must hash to it; one that somebody wrote by hand may go without.
+    """
     results = []
     for number, row in enumerate(read_jsonl(path), start=1):
         try:
+            check = row.pop(CHECK, None)
+            if check is not None and check != hash_json(row):
+                raise InputError(
+                    "does not have the hash it was written with; make the file again, or remove "
+                    "`check` from a line that you changed yourself"
+                )
             results.append(Result.from_dict(row))
         except InputError as error:
             raise InputError(f"{path}: record {number}: {error}") from error
@@ -167,8 +177,9 @@ def read_results(path: Path) -> list[Result]:
 
 
 def write_results(path: Path, results: Iterable[Result]) -> None:
-    """Write results as JSON Lines, atomically."""
-    write_jsonl(path, (result.to_dict() for result in results))
+    """Write results as JSON Lines, atomically, each with the hash of its fields as `check`."""
+    rows = (result.to_dict() for result in results)
+    write_jsonl(path, (row | {CHECK: hash_json(row)} for row in rows))
 
 
 def same(a: Result, b: Result) -> bool:

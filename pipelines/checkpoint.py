@@ -1,13 +1,12 @@
 """Checkpoints of a training: written beside, synced, renamed; verified when read; no pickle anywhere.
 
 A checkpoint is a folder with `model.safetensors`, `optimizer.safetensors` and, last, `state.json`, which has
-the step, a hash of each tensor file and whatever facts the loop wants back. A training resumes from those in
-`checkpoints/step-…`; one that does not verify is set aside.
+the step, a hash of each tensor file and of itself, and whatever facts the loop wants back. A training resumes
+from those in `checkpoints/step-…`; one that does not verify is set aside.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from eval.files import InputError, hash_file, read_text, write_json
+from eval.files import InputError, hash_file, read_sealed, write_sealed
 from pipelines.optim import load_optimizer_tensors, sharded_as
 
 KEPT = 2
@@ -60,7 +59,7 @@ def write_checkpoint(
         save_file(dict(tensors), beside / file)
         _sync(beside / file)
     hashes = {file: hash_file(beside / file) for file in TENSOR_FILES}
-    write_json(beside / "state.json", {"step": step, "sha256": hashes, "facts": dict(facts)})
+    write_sealed(beside / "state.json", {"step": step, "files": hashes, "facts": dict(facts)})
     _sync(beside)
     shutil.rmtree(path, ignore_errors=True)
     beside.replace(path)
@@ -91,8 +90,8 @@ def load_newest(
 def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint of a folder. Raises InputError for one that is not there, not whole or altered."""
     try:
-        state = json.loads(read_text(path / "state.json"))
-        for file, expected in state["sha256"].items():
+        state = read_sealed(path / "state.json")
+        for file, expected in state["files"].items():
             if hash_file(path / file) != expected:
                 raise InputError(f"{path / file}: does not have the hash it was written with")
         model, optimizer = (load_file(path / file) for file in TENSOR_FILES)

@@ -12,6 +12,7 @@ import typer
 
 from eval.files import InputError, write_atomic
 from pipelines import cli_eval, cli_fit, cli_next, cli_using
+from pipelines.stopping import Interrupted
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -176,12 +177,8 @@ def schema() -> None:
 _Misuse: Any = typer.BadParameter.__base__
 
 
-class _Stopped(BaseException):
-    """Ctrl-C or SIGTERM; a class of its own, because typer takes KeyboardInterrupt for itself."""
-
-
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise _Stopped(number)
+    raise Interrupted(number)
 
 
 def main() -> None:
@@ -204,7 +201,8 @@ def main() -> None:
 
         print(f"error: {as_input_error(error, Path.cwd())}", file=sys.stderr)
         sys.exit(2)
-    except _Stopped as stopped:
-        goes_on = "; the same command goes on from the last checkpoint" if sys.argv[1:2] == ["run"] else ""
+    except Interrupted as stopped:
+        runs = sys.argv[1:2] == ["run"]
+        goes_on = "; the same command goes on from the last checkpoint" if runs else ""
         print(f"stopped{goes_on}", file=sys.stderr)
-        sys.exit(128 + stopped.args[0])
+        sys.exit(stopped.exit_code if runs else 128 + stopped.number)

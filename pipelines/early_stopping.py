@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from eval.files import write_jsonl
+from pipelines import heartbeat
 from pipelines.batches import Batches
 from pipelines.checkpoint import Checkpoint, load_checkpoint, restore_weights, write_checkpoint
 from pipelines.ranks import parts_of, whole
@@ -150,6 +151,7 @@ def validation_measures(
     objective.eval()
     try:
         for step in range(validation.steps):
+            heartbeat.beat()
             for part, counts in parts_of(validation.batches.batch(step), micro_tokens, rank, world):
                 moved = {name: value.to(device) for name, value in part.items()}
                 with torch.no_grad(), autocast():

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from eval.files import read_json, write_json
+from eval.files import InputError, read_sealed, write_sealed
 from eval.tasks.encoding import pad_id
 from pipelines.batches import Pairs
 from pipelines.budget import FINETUNE_RATE_SHARE
@@ -61,13 +61,13 @@ def _best_of(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rates: li
     `chosen.json` is written before anything is moved or deleted, so that a kill in between loses nothing.
     """
     chosen = job.folder / "chosen.json"
-    if not said_by_first(chosen.is_file()):
+    if not said_by_first(_kept(chosen) is not None):
         trials = {rate: _trial(job, tell, tokenizer, examples, rate) for rate in rates}
         if job.rank == 0:
-            write_json(chosen, _choose(trials))
+            write_sealed(chosen, _choose(trials))
     if job.rank != 0:
         return {"tokens": 0, "unique_tokens": 0, "stage_flops": 0, "annealed": True}  # the first one's count
-    facts: dict[str, Any] = read_json(chosen)
+    facts = read_sealed(chosen)
     for name in ("model", "log.jsonl", "validation.jsonl", "decisions.json"):
         source, target = _trial_folder(job, facts["learning_rate"]) / name, job.folder / name
         if source.exists():
@@ -86,17 +86,25 @@ def _trial_folder(job: Job, rate: float) -> Path:
 def _trial(job: Job, tell: Tell, tokenizer: Any, examples: Examples, rate: float) -> dict[str, Any]:
     folder = _trial_folder(job, rate)
     done = folder / "facts.json"
-    if said_by_first(done.is_file()):
-        return said_by_first(read_json(done) if job.rank == 0 else None)
+    if found := said_by_first(_kept(done) if job.rank == 0 else None):
+        return found
     folder.mkdir(exist_ok=True)
     try:
         facts = _train(job, tell, tokenizer, examples, rate, folder)
     except StageFailed as failure:  # a rate that is too high is a finding, not the end
         facts = {"validation_loss_nats": None, "missing": {"validation_loss_nats": str(failure)}}
     if job.rank == 0:
-        write_json(done, facts)
+        write_sealed(done, facts)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return facts
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What a finished part of the search left; None where it is not there whole, and is to be done again."""
+    try:
+        return read_sealed(path)
+    except InputError:
+        return None
 
 
 def _choose(trials: dict[float, dict[str, Any]]) -> dict[str, Any]:

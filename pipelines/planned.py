@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,15 @@ class Plan:
 
     def stage(self, stage_id: str) -> Stage:
         """The stage of that id; `KeyError` when there is none."""
-        return {stage.id: stage for stage in self.stages}[stage_id]
+        return self._by_id[stage_id]
 
     def find(self, stage_id: str) -> Stage | None:
         """The stage of that id, if there is one."""
-        return next((stage for stage in self.stages if stage.id == stage_id), None)
+        return self._by_id.get(stage_id)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Stage]:
+        return {stage.id: stage for stage in self.stages}
 
 
 def make_stage(work: str, name: str, settings: dict[str, Any], *inputs: Stage) -> Stage:

@@ -88,10 +88,18 @@ class RunView:
                     loss=values["loss_nats"],
                 )
 
-    def ended(self, outcome: Outcome) -> None:
-        """A stage is done or has failed: its bar goes, a line stays."""
+    def retried(self, stage: Stage, reason: str) -> None:
+        """A stage's process died, and it will be started again: its bar goes until then."""
         with self._guard:
-            self._done += 1
+            if stage.id in self._running:
+                self._progress.remove_task(self._running.pop(stage.id))
+        line = f"warning: {stage.id} is started again: {reason}"
+        self._console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def ended(self, outcome: Outcome) -> None:
+        """A stage is done, has failed or was stopped: its bar goes, a line stays."""
+        with self._guard:
+            self._done += outcome.status != "stopped"
             if outcome.stage in self._running:
                 self._progress.remove_task(self._running.pop(outcome.stage))
             self._progress.update(self._all, completed=self._done)
@@ -102,6 +110,8 @@ class RunView:
         place = f"[{self._done:>{len(str(self._total))}}/{self._total}]"
         if outcome.status == "failed":
             return f"{place} FAILED {outcome.stage}: {outcome.reason}", "red"
+        if outcome.status == "stopped":
+            return f"{place} stopped {outcome.stage}: {outcome.reason}", "yellow"
         line = f"{place} {outcome.stage:<44} {outcome.seconds:6.1f} s"
         if last := self._last.get(outcome.stage):
             line += f"  {last['tokens_per_second'] / 1000:6.1f}k tokens/s  loss {last['loss_nats']:.3f} nats"

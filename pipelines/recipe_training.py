@@ -98,6 +98,9 @@ class Training(Settings):
     """Tokens between two log lines; about a hundred lines a rung when left out."""
     checkpoint_every_s: Positive = 15.0
     """Seconds between two checkpoints."""
+    stalled_after_s: Positive = 1800.0
+    """Seconds without a step, or without processor time where there are no steps, before a stage's process is
+    taken for hung: it is ended and tried again from its last checkpoint."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile: `auto` measures whether it repays itself on a long run."""
     micro_tokens: Annotated[Count, Field(ge=16)] | None = None

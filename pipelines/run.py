@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,14 +15,18 @@ from eval.files import InputError
 from pipelines.disk import as_input_error
 from pipelines.environment import check_environment
 from pipelines.executors import ranks
-from pipelines.executors.local import Execution, choose_jobs, run_stages
+from pipelines.executors.local import Local, choose_jobs
+from pipelines.executors.scheduling import run_stages
 from pipelines.model_card import write_cards
-from pipelines.plan import Plan, Stage, make_plan
+from pipelines.plan import Plan, make_plan
 from pipelines.progress import RunView
 from pipelines.recipe_file import LoadedRecipe
+from pipelines.recording import Record
 from pipelines.stages import LoopSettings, Outcome
+from pipelines.stopping import Interrupted
 from pipelines.store import RunFolder
 from pipelines.summary import write_summary
+from pipelines.verifying import discard_broken
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Conso
 
     None in a launcher's processes but the first, which tells and writes for all. Raises InputError for a
     user's mistake: a folder of another recipe or in use, a corpus or a package that is not there, a full
-    disk.
+    disk; and Interrupted, once what trained has left a checkpoint.
     """
     began = time.monotonic()
     plan, loop = make_plan(loaded), LoopSettings.of(loaded)
@@ -68,26 +74,30 @@ def run_recipe(loaded: LoadedRecipe, out: Path, jobs: int | None, console: Conso
 def _run_stages(
     plan: Plan, run: RunFolder, loop: LoopSettings, jobs: int, console: Console
 ) -> dict[str, Outcome]:
-    done = sum(1 for stage in plan.stages if run.manifest(stage) is not None)
-    run.record("run-started", stages=len(plan.stages), done=done, jobs=jobs)
+    record = Record(run)
+    record.planned(plan)
+    for stage, reason in discard_broken(plan, run).items():
+        record.broken(stage, reason)
+        console.print(f"warning: {reason}; {stage} is made again", style="yellow", markup=False)
+    done = record.found(plan)
+    run.record(
+        "run-started",
+        stages=len(plan.stages),
+        done=done,
+        jobs=jobs,
+        executor="ranks" if ranks.ranks() > 1 else "local",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
     with RunView(console, total=len(plan.stages), done=done) as view:
-
-        def on_start(stage: Stage) -> None:
-            run.record("stage-started", stage=stage.id, key=stage.key)
-            view.started(stage)
-
-        def on_outcome(outcome: Outcome) -> None:
-            seconds = round(outcome.seconds, 3)
-            run.record(f"stage-{outcome.status}", stage=outcome.stage, seconds=seconds, reason=outcome.reason)
-            view.ended(outcome)
-
+        watcher = record.watcher(plan, view)
         try:
             if ranks.ranks() > 1:
-                outcomes = ranks.run_stages(plan, run, loop, view.told, on_start, on_outcome)
+                outcomes = ranks.run_stages(plan, run, loop, watcher)
             else:
-                how = Execution(jobs=jobs, loop=loop)
-                outcomes = run_stages(plan, run, how, view.told, on_start, on_outcome)
-        except InputError as error:
+                with Local(jobs, watcher.message) as backend:
+                    outcomes = run_stages(plan, run, backend, loop, backend.threads, watcher)
+        except (InputError, Interrupted) as error:
             with suppress(OSError):  # a full disk is what it may be about
                 run.record("run-stopped", reason=str(error))
             raise

@@ -11,16 +11,18 @@ import contextlib
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from eval.files import InputError, write_json
+from eval.files import InputError, write_sealed
 from pipelines.disk import as_input_error, disk_is_full
+from pipelines.heartbeat import Heart
 from pipelines.plan import Stage
+from pipelines.stopping import Stopped
 from pipelines.store import ERROR, FAILURE, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class LoopSettings:
     """How a stage is run, whatever it makes: in no key. The recipe's `training` describes each."""
 
     checkpoint_every_s: float = 15.0
+    stalled_after_s: float = 1800.0
     log_every_tokens: int | None = None
     compile: str = "auto"
     micro_tokens: int | None = None
@@ -54,7 +57,7 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Message:
-    """What a stage tells while it works: `what` is 'progress' or 'warning'."""
+    """What a stage tells while it works: `what` is 'progress', 'warning' or 'resumed'."""
 
     stage: str
     what: str
@@ -90,10 +93,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended: done (made now or found), or failed with a one-line reason."""
+    """How a stage ended: done (made now or found), failed for a one-line reason, or stopped when asked to."""
 
     stage: str
-    status: str  # done | failed
+    status: str  # done | failed | stopped
     seconds: float
     reason: str | None = None
 
@@ -112,7 +115,7 @@ def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
     """
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(job.folder / ".lock", timeout=LOCK_TIMEOUT_S):
+    with _sole_worker(job):
         if read_manifest(job.folder) is not None:
             shutil.rmtree(
                 job.folder / "checkpoints", ignore_errors=True
@@ -120,36 +123,74 @@ def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
             return Outcome(job.stage.id, "done", 0.0)
         for left in (job.folder / FAILURE, job.folder / ERROR, *job.folder.rglob(".*.part")):
             left.unlink(missing_ok=True)
-        try:
-            facts = _function(job.stage)(job, tell)
-        except StageFailed as failure:
-            write_json(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
-            return Outcome(job.stage.id, "failed", time.monotonic() - began, str(failure))
-        except InputError:
+        with Heart(job.stage.id, job.folder) as heart:
+            outcome = _make(job, _heard(heart, tell), began, raise_bugs)
+        if outcome.status == "done":
+            shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        return outcome
+
+
+@contextlib.contextmanager
+def _sole_worker(job: Job) -> Iterator[None]:
+    """Hold the stage's folder; InputError where another process does not let go of it."""
+    lock = FileLock(job.folder / ".lock")
+    try:
+        lock.acquire(timeout=LOCK_TIMEOUT_S)
+    except Timeout as error:
+        raise InputError(
+            f"{job.folder}: another process still works here after {LOCK_TIMEOUT_S} s; end it, "
+            f"then the same command goes on from here"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _heard(heart: Heart, tell: Tell) -> Tell:
+    """`tell`, with progress also in the stage's signs of life."""
+
+    def told(message: Message) -> None:
+        if message.what == "progress":
+            heart.told(message.values)
+        tell(message)
+
+    return told
+
+
+def _make(job: Job, tell: Tell, began: float, raise_bugs: bool) -> Outcome:
+    """Run the stage's function and leave its manifest, or say why not."""
+    try:
+        facts = _function(job.stage)(job, tell)
+    except StageFailed as failure:
+        write_sealed(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
+        return Outcome(job.stage.id, "failed", time.monotonic() - began, str(failure))
+    except Stopped as stopped:
+        return Outcome(job.stage.id, "stopped", time.monotonic() - began, str(stopped))
+    except InputError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) or disk_is_full(job.folder, error):
+            raise as_input_error(error, job.folder) from error
+        # a bug: the other stages go on, and the traceback is kept beside the work
+        with contextlib.suppress(OSError):
+            (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        if raise_bugs:
             raise
-        except Exception as error:
-            if isinstance(error, OSError) or disk_is_full(job.folder, error):
-                raise as_input_error(error, job.folder) from error
-            # a bug: the other stages go on, and the traceback is kept beside the work
-            with contextlib.suppress(OSError):
-                (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
-            if raise_bugs:
-                raise
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-            reason += f" (traceback: {job.folder / ERROR})"
-            return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
-        seconds = time.monotonic() - began
-        write_manifest(job.stage, job.folder, facts, seconds)
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-        return Outcome(job.stage.id, "done", seconds)
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        reason += f" (traceback: {job.folder / ERROR})"
+        return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
+    seconds = time.monotonic() - began
+    write_manifest(job.stage, job.folder, facts, seconds)
+    return Outcome(job.stage.id, "done", seconds)
 
 
 def follow_stage(job: Job) -> None:
-    """Work on a stage beside the process that runs it, and leave nothing.
+    """Work on a stage beside the process that runs it, and leave nothing. Raises Stopped as that one stops.
 
     What fails for all of them is the first one's to tell; a bug of one goes up, and the launcher ends all.
     """
-    with contextlib.suppress(StageFailed):
+    with contextlib.suppress(StageFailed), Heart(job.stage.id, None):
         _function(job.stage)(job, lambda message: None)
 
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
-from eval.files import InputError, read_text, write_atomic, write_json
+from eval.files import (
+    InputError,
+    hash_whole_file,
+    read_sealed,
+    read_text,
+    write_atomic,
+    write_json,
+    write_sealed,
+)
 from pipelines.plan import Plan, Stage
 
 MANIFEST = "manifest.json"
@@ -38,7 +48,7 @@ class RunFolder:
         there = [path.name for path in self.root.iterdir() if not path.name.startswith(".")]
         ours = "stages" in there or "recipe.yaml" in there  # with its plan lost, it is planned anew
         if "plan.json" in there or (there and not ours):
-            owner = self.recipe_name()
+            owner = self._owner()
             if owner != recipe:
                 raise InputError(
                     f"{self.root}: belongs to the recipe {owner!r}, not {recipe!r}; "
@@ -49,12 +59,24 @@ class RunFolder:
         """Make the folder this recipe's and store what is asked and planned; InputError as `check_owner`."""
         self.check_owner(plan.recipe)
         self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / "plan.json", _plan_json(plan))
+        write_sealed(self.root / "plan.json", _plan_json(plan))
         write_atomic(self.root / "recipe.yaml", recipe_text)
 
     def recipe_name(self) -> str:
         """The recipe that owns the folder. Raises InputError if it is no run folder."""
         return str(self.read_plan()["recipe"])
+
+    def _owner(self) -> str:
+        """`recipe_name`, from the recipe's own copy where the plan is broken: that one is written anew."""
+        try:
+            return self.recipe_name()
+        except InputError:
+            try:
+                recipe = yaml.safe_load(read_text(self.root / "recipe.yaml"))
+                return str(recipe["name"])
+            except (InputError, yaml.YAMLError, TypeError, KeyError):
+                pass
+            raise
 
     def read_plan(self) -> dict[str, Any]:
         """The stored plan.json. Raises InputError if the folder has none, or a broken one."""
@@ -65,9 +87,9 @@ class RunFolder:
                 f"`stepladder run` made"
             )
         try:
-            plan = json.loads(read_text(path))
-        except ValueError as error:
-            raise InputError(f"{path}: broken ({error}); remove the file and run the recipe again") from error
+            plan = read_sealed(path, unsealed=True)
+        except InputError as error:
+            raise InputError(f"{error}; remove the file and run the recipe again") from error
         if not _is_plan(plan):
             raise InputError(f"{path}: not a plan of Stepladder; remove the file and run the recipe again")
         found: dict[str, Any] = plan
@@ -129,6 +151,15 @@ class RunFolder:
                 )  # a kill or a full disk cut the last one
             file.write(line.encode())
 
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What events.jsonl holds, from the first on; a line that a kill cut short is passed over."""
+        path = self.root / "events.jsonl"
+        for line in path.read_bytes().splitlines() if path.is_file() else []:
+            with suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event
+
     def _who(self) -> str:
         path = self.root / ".owner.json"
         try:
@@ -139,36 +170,67 @@ class RunFolder:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """An artefact's manifest; None if there is none, it lacks something, or a file lacks its size."""
+    """An artefact's manifest; None if there is none, it was altered, or a file lacks its size.
+
+    The bytes of its files are looked at by `verify_artefact`.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return None
     try:
-        manifest: dict[str, Any] = json.loads(read_text(path))
-        whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
+        manifest = read_sealed(path)
+        whole = all((folder / name).stat().st_size == of["bytes"] for name, of in manifest["files"].items())
         whole = whole and all(isinstance(manifest[name], kind) for name, kind in _READ.items())
     except (ValueError, KeyError, AttributeError, TypeError, OSError):
         return None
     return manifest if whole else None
 
 
+def verify_artefact(folder: Path) -> str | None:
+    """What is wrong with a finished artefact, in a line; None where every byte is as it was written."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return f"{folder / MANIFEST}: altered, or a file of it is gone or cut short"
+    for name, of in manifest["files"].items():
+        try:
+            if hash_whole_file(folder / name) != of["sha256"]:
+                return f"{folder / name}: does not have the hash it was written with"
+        except OSError as error:
+            return f"{folder / name}: cannot be read ({error.strerror})"
+    return None
+
+
+def discard_artefact(folder: Path) -> None:
+    """Empty the folder of a broken artefact, so that nothing of it is taken for work already done."""
+    for path in folder.iterdir():
+        if path.name == ".lock":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def read_failure(folder: Path) -> str | None:
     """The reason why a stage failed for good; None if it did not, or nobody can read why."""
     try:
-        return str(json.loads(read_text(folder / FAILURE))["reason"])
+        return str(read_sealed(folder / FAILURE)["reason"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def write_manifest(stage: Stage, folder: Path, facts: Mapping[str, Any], seconds: float) -> None:
-    """Finish an artefact: its manifest is written last, so that a folder with one is whole."""
+    """Finish an artefact: its manifest is written last, so that a folder with one is whole.
+
+    It holds the size and the SHA-256 of each file, and the hash of itself.
+    """
     files = {
-        str(path.relative_to(folder)): path.stat().st_size
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": hash_whole_file(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not _passing(path.relative_to(folder))
     }
     manifest = {
-        "format": 1,
+        "format": 2,
         "stage": stage.id,
         "key": stage.key,
         "version": stage.version,
@@ -179,7 +241,7 @@ def write_manifest(stage: Stage, folder: Path, facts: Mapping[str, Any], seconds
         "seconds": round(seconds, 3),
         "made": now(),
     }
-    write_json(folder / MANIFEST, manifest)
+    write_sealed(folder / MANIFEST, manifest)
 
 
 def _passing(path: Path) -> bool:

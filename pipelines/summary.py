@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, read_jsonl, read_text, write_json
+from eval.files import InputError, read_jsonl, read_sealed, read_text, write_sealed
 from eval.results import Result, read_results, write_results
 from pipelines.environment import cpu_name
 from pipelines.estimate import usable_cores
@@ -44,7 +44,7 @@ def write_summary(run: RunFolder, plan: Plan, loaded: LoadedRecipe, outcomes: Ma
         write_results(run.root / "results.jsonl", results)
     summary = summarise(run, plan, loaded, outcomes)
     if summary | {"made": None} != _read_summary(run.root / "run.json") | {"made": None}:
-        write_json(run.root / "run.json", summary)
+        write_sealed(run.root / "run.json", summary)
 
 
 def _read_results(path: Path) -> list[Result] | None:
@@ -57,10 +57,9 @@ def _read_results(path: Path) -> list[Result] | None:
 def _read_summary(path: Path) -> dict[str, Any]:
     """What the run said last; empty where that is not there or broken: it is written anew."""
     try:
-        summary = json.loads(read_text(path))
-    except ValueError:
+        return read_sealed(path)
+    except InputError:
         return {}
-    return summary if isinstance(summary, dict) else {}
 
 
 def summarise(

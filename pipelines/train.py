@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from pipelines import heartbeat
 from pipelines.batches import Batches
 from pipelines.checkpoint import load_checkpoint, load_newest, restore, save_checkpoint, write_checkpoint
 from pipelines.compiling import compile_module
@@ -22,6 +23,7 @@ from pipelines.optim import Optimisation, make_optimizer, optimizer_tensors
 from pipelines.prefetch import Prefetched
 from pipelines.ranks import prepare, whole
 from pipelines.stepping import Stepper
+from pipelines.stopping import Stopped
 from pipelines.training_log import Meter, Progress, TrainingLog
 
 
@@ -40,6 +42,8 @@ class Run:
     checkpoint_every_s: float
     on_progress: Callable[[Progress], None]
     on_warning: Callable[[str], None]
+    on_resume: Callable[[int], None] = lambda step: None
+    """Told the steps that were done before, where training goes on from a checkpoint."""
     highest_loss_nats: float
     """A final loss at or above this is no better than guessing: the rung has diverged."""
     seed: int = 0
@@ -68,9 +72,9 @@ def train(module: torch.nn.Module, run: Run, accelerator: Accelerator) -> dict[s
     Every rank calls it; the first writes. Returns the facts of the training: tokens, scored_tokens,
     final_loss_nats (mean over the last tenth of the steps), seconds and tokens_per_second (both over all
     attempts, waiting for data counted, validation and checkpoints not), and those of validation, where there
-    is one. Raises Diverged.
+    is one. Raises Diverged, and Stopped once a checkpoint is left where this process was asked to stop.
     """
-    with Prefetched(run.batches, run.how.steps) as batches:
+    with Prefetched(run.batches, run.how.steps) as batches, heartbeat.stoppable():
         loop = _Loop(module, run, accelerator)
         step = loop.resume()
         while step < run.how.steps and not loop.stopping.stopped:
@@ -117,6 +121,7 @@ class _Loop:
             self.stopping.load(None, 0)
             return 0
         restore(found, self.objective, _plain(self.optimizer))
+        self.run.on_resume(found.step)
         self.meter = Meter(**found.facts["meter"])
         self.stepper.load(found.facts["stepper"])
         self.stopping.load(found.facts["stopping"] if checkpoint is not None else None, found.step)
@@ -142,9 +147,15 @@ class _Loop:
                 self.run.on_warning(line)
         if done == self.run.keep_at:
             self._save(partial(write_checkpoint, self.run.folder / "stable"), done)
-        if self._checkpoint_is_due(done) and not last:
+        heartbeat.beat()
+        if last:
+            return
+        due, stop = self._due(done)
+        if due or (stop and not self.run.zero):
             self._save(partial(save_checkpoint, self.run.folder / "checkpoints"), done)
             self.saved_at = time.monotonic()
+        if stop:
+            raise Stopped(f"stopped after step {done} of {self.run.how.steps}")
 
     def finish(self, done: int) -> dict[str, Any]:
         """The facts; the best weights are put back where validation chose them."""
@@ -199,17 +210,23 @@ class _Loop:
             f"(here {self.run.how.learning_rate:.3g}){where}"
         )
 
-    def _checkpoint_is_due(self, done: int) -> bool:
-        """Whether so many seconds have passed; of ranks, the first one's clock when losses are looked at."""
-        if self.run.zero:
-            return False
-        due = time.monotonic() - self.saved_at > self.run.checkpoint_every_s
+    def _due(self, done: int) -> tuple[bool, bool]:
+        """Whether a checkpoint is due, and whether to stop after it.
+
+        Of ranks, the first one's clock says, and whichever was asked, when losses are looked at: all have to
+        do the same.
+        """
+        due = not self.run.zero and time.monotonic() - self.saved_at > self.run.checkpoint_every_s
+        stop = heartbeat.stop_asked()
         if self.accelerator.num_processes == 1:
-            return due
+            return due, stop
         if not self.stepper.check_is_due(done):
-            return False
-        flag = torch.tensor([float(due and self.accelerator.is_main_process)], device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum").item())
+            return False, False
+        said = torch.tensor(
+            [float(due and self.accelerator.is_main_process), float(stop)], device=self.accelerator.device
+        )
+        due, stop = (bool(one) for one in self.accelerator.reduce(said, reduction="sum").tolist())
+        return due, stop
 
     def _save(self, write: Callable[..., None], done: int) -> None:
         """Leave the state after `done` steps, once it is known to be finite."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from eval.files import InputError, read_text, write_json
+from eval.files import InputError, read_sealed, write_sealed
 from pipelines.batches import Batches
 from pipelines.compiling import decide_compile
 from pipelines.early_stopping import Validation
@@ -51,9 +50,9 @@ class Training:
 def decide(job: Job, folder: Path | None = None) -> dict[str, Any]:
     """What this machine chooses once for a stage, and a resumed stage reuses: precision and threads."""
     path = (folder or job.folder) / "decisions.json"
-    if path.is_file():
-        decisions: dict[str, Any] = json.loads(read_text(path))
-    else:
+    try:
+        decisions = read_sealed(path)
+    except InputError:  # not decided yet, or a kill or a flipped bit spoilt the file
         asked = job.stage.settings["precision"]
         decisions = {"precision": native_precision() if asked == "auto" else asked, "threads": job.threads}
         _keep(job, path, decisions)
@@ -112,6 +111,7 @@ def _run(job: Job, tell: Tell, training: Training, decisions: dict[str, Any], ac
         checkpoint_every_s=job.loop.checkpoint_every_s,
         on_progress=on_progress,
         on_warning=lambda text: tell(Message(job.stage.id, "warning", {"text": text})),
+        on_resume=lambda step: tell(Message(job.stage.id, "resumed", {"step": step})),
         highest_loss_nats=training.highest_loss_nats,
         seed=job.stage.settings["seed"],
         micro_tokens=decisions["micro_tokens"],
@@ -169,7 +169,7 @@ def _decide_more(
 def _keep(job: Job, path: Path, decisions: dict[str, Any]) -> None:
     if job.rank == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, decisions)
+        write_sealed(path, decisions)
 
 
 def native_precision() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json, read_text, write_atomic, write_json
+from eval.files import InputError, hash_file, hash_json, read_sealed, write_atomic, write_json
 from eval.results import Result, read_results
 from scaling_report.settings import ReportSettings
 from scaling_report.several import Source, merge_results, merge_runs, name_sources
@@ -156,11 +156,6 @@ def _report_folder(table: Path) -> Path:
 
 def _read_run(path: Path) -> dict[str, Any]:
     try:
-        run = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}:{error.lineno}: not JSON ({error.msg}); run `stepladder run` again to write it"
-        ) from error
-    if not isinstance(run, dict):
-        raise InputError(f"{path}: a JSON object is wanted, not a {type(run).__name__}; remove the file")
-    return run
+        return read_sealed(path, unsealed=True)
+    except InputError as error:
+        raise InputError(f"{error}; run `stepladder run` again to write it") from error

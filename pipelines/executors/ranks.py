@@ -11,12 +11,16 @@ process, and so the launcher ends all: the others may be in the middle of someth
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from dataclasses import replace
 from datetime import timedelta
 
 from pipelines.estimate import usable_cores
+from pipelines.executors.scheduling import Watcher, make_job
+from pipelines.heartbeat import stop_on_sigterm
 from pipelines.plan import Plan, Stage
-from pipelines.stages import Job, LoopSettings, Message, Outcome, follow_stage, run_stage
+from pipelines.stages import Job, LoopSettings, Outcome, follow_stage, run_stage
+from pipelines.stopping import Interrupted, Stopped
 from pipelines.store import RunFolder
 
 TOGETHER = ("sweep", "pretrain", "finetune", "evaluate")
@@ -33,15 +37,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def run_stages(
-    plan: Plan,
-    run: RunFolder,
-    loop: LoopSettings,
-    on_message: Callable[[Message], None],
-    on_start: Callable[[Stage], None],
-    on_outcome: Callable[[Outcome], None],
-) -> dict[str, Outcome]:
-    """Bring every stage to an end, in the first process; how each ended. The others call `follow_stages`."""
+def run_stages(plan: Plan, run: RunFolder, loop: LoopSettings, watcher: Watcher) -> dict[str, Outcome]:
+    """Bring every stage to an end, in the first process; how each ended. The others call `follow_stages`.
+
+    SIGTERM, which a launcher passes on to all, ends a training after its next checkpoint: Interrupted.
+    """
     from pipelines.ranks import said_by_first
 
     _join()
@@ -50,10 +50,12 @@ def run_stages(
         outcome = _settled(stage, run, outcomes)
         said_by_first(outcome is None)
         if outcome is None:
-            on_start(stage)
+            watcher.started(stage, 1)
             job, together = _job(plan, run, stage, loop), stage.kind in TOGETHER
-            outcome = run_stage(job, on_message, raise_bugs=together)
-            on_outcome(outcome)
+            outcome = run_stage(job, watcher.message, raise_bugs=together)
+            watcher.ended(outcome)
+            if outcome.status == "stopped":
+                raise Interrupted(signal.SIGTERM)
         outcomes[stage.id] = outcome
     return outcomes
 
@@ -65,7 +67,10 @@ def follow_stages(plan: Plan, run: RunFolder, loop: LoopSettings) -> None:
     _join()
     for stage in plan.stages:
         if said_by_first(None) and stage.kind in TOGETHER:
-            follow_stage(_job(plan, run, stage, loop))
+            try:
+                follow_stage(_job(plan, run, stage, loop))
+            except Stopped as stopped:
+                raise Interrupted(signal.SIGTERM) from stopped
 
 
 def _settled(stage: Stage, run: RunFolder, outcomes: dict[str, Outcome]) -> Outcome | None:
@@ -78,16 +83,8 @@ def _settled(stage: Stage, run: RunFolder, outcomes: dict[str, Outcome]) -> Outc
 
 
 def _job(plan: Plan, run: RunFolder, stage: Stage, loop: LoopSettings) -> Job:
-    return Job(
-        stage=stage,
-        run=plan.recipe,
-        base=plan.base.resolve(),
-        folder=run.folder(stage).resolve(),
-        inputs={name: run.folder(plan.stage(name)).resolve() for name in stage.inputs},
-        threads=max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
-        loop=loop,
-        rank=rank(),
-    )
+    threads = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return replace(make_job(plan, run, stage, loop, threads), rank=rank())
 
 
 def _join() -> None:
@@ -97,5 +94,6 @@ def _join() -> None:
 
     from pipelines.ranks import refuse_more_ranks_than_gpus
 
+    stop_on_sigterm()
     refuse_more_ranks_than_gpus()
     PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)

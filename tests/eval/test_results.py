@@ -88,3 +88,24 @@ def test_records_need_the_standard_library_only() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_digit_that_changes_in_a_line_is_no_score(tmp_path: Path) -> None:
+    """Whatever single character is replaced, the line is refused: no altered number comes through."""
+    path = tmp_path / "results.jsonl"
+    write_results(path, [result(), result(value=0.25)])
+    whole = path.read_bytes()
+    line = whole.index(b"\n") + 1
+    for place in range(line, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError):
+            read_results(path)
+    path.write_bytes(whole.replace(b"0.25", b"0.26"))
+    with pytest.raises(InputError, match=r"record 2: does not have the hash it was written with"):
+        read_results(path)
+
+
+def test_a_line_written_by_hand_needs_no_hash(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps(result().to_dict()) + "\n", encoding="utf-8")
+    assert read_results(path) == [result()]

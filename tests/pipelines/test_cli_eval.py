@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from eval.evaluations import Evaluations
-from eval.files import read_json, read_jsonl
+from eval.files import read_json, read_jsonl, write_sealed
 from eval.results import read_results
 from pipelines.cli import main
 from pipelines.origin import find_origin
@@ -152,7 +152,7 @@ def test_ours_are_found_by_their_run_with_all_that_is_known_of_them(
     facts = {"params": counts, "tokens": 5, "unique_tokens": 5, "flops": 7.0, "stage_flops": 7.0}
     manifest = {"stage": "finetune-1k-s3-reviews", "settings": settings, "files": {}, "seconds": 1.0}
     manifest["facts"] = facts | {"step": 2, "annealed": True}
-    (stage / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(stage / "manifest.json", manifest)
     found = call("eval", stage, "--task", "classification", "--data", rows / "reviews.csv", "bootstrap=50")
     assert (found.code, found.err) == (0, "")
     (one, *_) = read_results(tmp_path / "evals" / "results.jsonl")

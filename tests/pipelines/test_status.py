@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eval.files import read_sealed, write_sealed
 from pipelines import stages
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, Outcome
@@ -66,11 +66,11 @@ def test_a_manifest_that_lacks_something_is_not_finished(tmp_path: Path) -> None
     run.claim(PLAN, "name: tiny\n")
     folder = run.folder(PLAN.stages[0])
     write_manifest(PLAN.stages[0], folder, {}, 0.1)
-    whole = json.loads((folder / "manifest.json").read_text())
+    whole = read_sealed(folder / "manifest.json")
     assert read_manifest(folder) == whole
     for name in ("seconds", "facts", "settings", "files"):
         broken = {key: value for key, value in whole.items() if key != name}
-        (folder / "manifest.json").write_text(json.dumps(broken))
+        write_sealed(folder / "manifest.json", broken)
         assert _told(run)["good"][0] == "waiting"
 
 

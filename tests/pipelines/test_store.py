@@ -9,7 +9,7 @@ import pytest
 
 from eval.files import InputError
 from pipelines.plan import Plan, Stage
-from pipelines.store import RunFolder, read_manifest, write_manifest
+from pipelines.store import RunFolder, read_manifest, verify_artefact, write_manifest
 
 
 def _stage(name: str = "corpus", key: str = "abc", **changes) -> Stage:
@@ -28,7 +28,15 @@ def test_an_artefact_is_finished_when_its_manifest_and_files_are_whole(tmp_path:
     manifest = read_manifest(tmp_path)
     assert manifest is not None
     assert manifest["facts"] == {"tokens": 5}
-    assert manifest["files"] == {"model/weights": 5}
+    # `printf 12345 | sha256sum`
+    of_12345 = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
+    assert manifest["files"] == {"model/weights": {"bytes": 5, "sha256": of_12345}}
+    assert verify_artefact(tmp_path) is None
+    (tmp_path / "model" / "weights").write_bytes(b"12344")  # one bit
+    assert (
+        verify_artefact(tmp_path)
+        == f"{tmp_path / 'model/weights'}: does not have the hash it was written with"
+    )
     (tmp_path / "model" / "weights").write_bytes(b"123")  # cut short
     assert read_manifest(tmp_path) is None
 
@@ -66,8 +74,29 @@ def test_claiming_again_is_fine_and_a_broken_plan_says_so(tmp_path: Path) -> Non
     run.claim(_plan(), "name: mine\n")
     assert json.loads((tmp_path / "plan.json").read_text())["stages"][0]["folder"] == "prepare-corpus-abc"
     (tmp_path / "plan.json").write_text("{")
-    with pytest.raises(InputError, match="broken"):
+    with pytest.raises(InputError, match="not JSON"):
+        run.read_plan()
+    with pytest.raises(InputError, match="belongs to the recipe 'mine', not 'theirs'"):
+        run.claim(_plan("theirs"), "name: theirs\n")
+    run.claim(_plan(), "name: mine\n")  # the recipe's copy says whose the folder is
+    assert run.read_plan()["recipe"] == "mine"
+    (tmp_path / "plan.json").write_text("{")
+    (tmp_path / "recipe.yaml").write_text("?: {")
+    with pytest.raises(InputError, match="not JSON"):
         run.claim(_plan(), "name: mine\n")
+
+
+def test_a_bit_that_flips_in_a_manifest_or_plan_is_seen(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.claim(_plan(), "name: mine\n")
+    folder = run.folder(_stage())
+    write_manifest(_stage(), folder, {"tokens": 5}, seconds=1.0)
+    manifest, plan = folder / "manifest.json", tmp_path / "plan.json"
+    manifest.write_text(manifest.read_text().replace('"tokens": 5', '"tokens": 7'))
+    assert read_manifest(folder) is None
+    plan.write_text(plan.read_text().replace("prepare", "qrepare"))
+    with pytest.raises(InputError, match="does not have the hash it was written with"):
+        run.read_plan()
 
 
 _HOLDER = """

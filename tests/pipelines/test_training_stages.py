@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from eval.files import read_sealed, write_sealed
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape
 from pipelines.plan import Plan, make_plan
@@ -92,8 +93,8 @@ def test_every_branch_goes_on_from_the_model_that_exists(folder: Path) -> None:
     # and on from that run: the counts go on from its longest model's, for every branch
     old = first | {"tokens": 5000, "unique_tokens": 4000, "flops": 9, "annealed": False}
     manifest = longest / "manifest.json"
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(told | {"facts": told["facts"] | old}))
+    told = read_sealed(manifest)
+    write_sealed(manifest, told | {"facts": told["facts"] | old})
     _, facts = _run(recipe, folder / "runs" / "further", *on)
     fetched = facts["fetch-mine-s0-before"]
     assert (fetched["tokens"], fetched["flops"], fetched["annealed"]) == (5000, 9, False)

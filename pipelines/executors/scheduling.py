@@ -1,0 +1,290 @@
+"""Which stage runs when, on whatever runs them: order, room, retries, and an eye on those that hang.
+
+A backend starts stages and tells how they ended: `local.py` by processes of this machine, `ray.py` on a
+cluster. Nothing here starts a process or knows where one is. A stage whose process dies is started again and
+goes on from its last checkpoint; one that dies without getting further than before fails in the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pipelines.estimate import usable_cores
+from pipelines.heartbeat import read_life
+from pipelines.plan import Plan, Stage
+from pipelines.stages import Job, LoopSettings, Message, Outcome
+from pipelines.stopping import GRACE_S
+from pipelines.store import RunFolder
+
+DEATHS = 3  # of a stage's process, without a newer checkpoint in between, before the stage has failed
+LOOK_S = 0.5  # how long to wait for news before hearts are looked at
+TRAININGS = ("sweep", "pretrain", "finetune")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a stage takes while it runs. `memory_bytes` None: not known before other stages have run."""
+
+    cores: int
+    memory_bytes: int | None
+    gpus: int
+    workers: int = 1
+    alone: bool = False
+    """Nothing beside it: it died before, mostly for want of memory."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A stage's process came to an end. `outcome` None: it died, `why` says of what."""
+
+    stage: str
+    outcome: Outcome | None
+    why: str = ""
+
+
+class Backend(Protocol):
+    """Runs stages. What it must raise from `wait` is the InputError of a stage, which ends the run."""
+
+    def room(self, needs: Needs) -> bool:
+        """Whether a stage with these needs may be started now."""
+        ...
+
+    def start(self, job: Job, needs: Needs) -> None:
+        """Start a stage; returns at once."""
+        ...
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """The stages that ended, as soon as there is one, after `seconds` at the latest."""
+        ...
+
+    def stop(self, stage: str) -> None:
+        """Ask a stage to leave a checkpoint and end: an outcome `stopped` comes, or a death."""
+        ...
+
+    def kill(self, stage: str) -> None:
+        """End a stage's process at once; its `Ended` comes as a death."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told what goes on. Everything is told from the thread that runs the stages."""
+
+    message: Callable[[Message], None]
+    started: Callable[[Stage, int], None]
+    """With the number of this attempt, from 1."""
+    retried: Callable[[Stage, str], None]
+    """A process died, for this reason; the stage is started again."""
+    ended: Callable[[Outcome], None]
+
+
+@dataclass
+class _Running:
+    """A stage that runs: its last sign of life, by this machine's monotonic clock."""
+
+    stage: Stage
+    alive_at: float = field(default_factory=time.monotonic)
+    life: tuple[object, object, object] | None = None
+
+
+@dataclass
+class _Deaths:
+    """How often a stage died without getting further, and how far it was."""
+
+    count: int = 0
+    progress: tuple[str, ...] = ()
+    attempts: int = 0
+
+
+def run_stages(
+    plan: Plan, run: RunFolder, backend: Backend, loop: LoopSettings, threads: int, watcher: Watcher
+) -> dict[str, Outcome]:
+    """Bring every stage of the plan to an end; returns how each ended, those found finished included.
+
+    A stage whose input failed fails with it. Raises InputError for a user's mistake or a disk that is full or
+    closed to us. Whatever is raised in here while stages run, they are asked to leave a checkpoint first
+    where it is `Interrupted`; those stages end as `stopped`.
+    """
+    found = find_ended(plan, run)
+    _Scheduler(plan, run, backend, loop, threads, watcher, found).work()
+    return found
+
+
+def find_ended(plan: Plan, run: RunFolder) -> dict[str, Outcome]:
+    """The stages that need no work: finished, or failed in a way that would come again."""
+    found: dict[str, Outcome] = {}
+    for stage in plan.stages:
+        if run.manifest(stage) is not None:
+            found[stage.id] = Outcome(stage.id, "done", 0.0)
+        elif reason := run.failure(stage):
+            found[stage.id] = Outcome(stage.id, "failed", 0.0, reason)
+    return found
+
+
+def make_job(plan: Plan, run: RunFolder, stage: Stage, loop: LoopSettings, threads: int) -> Job:
+    """A stage with its place and its inputs' places, for another process."""
+    return Job(
+        stage=stage,
+        run=plan.recipe,
+        base=plan.base.resolve(),
+        folder=run.folder(stage).resolve(),
+        inputs={name: run.folder(plan.stage(name)).resolve() for name in stage.inputs},
+        threads=threads,
+        loop=loop,
+    )
+
+
+def weigh(plan: Plan) -> dict[str, float]:
+    """The work from a stage to the end of its longest chain, roughly, in FLOPs: the longest starts first."""
+    own: dict[str, float] = {}
+    for stage in plan.stages:
+        if stage.kind in ("pretrain", "sweep"):
+            own[stage.id] = float(
+                stage.flops or stage.settings["params"]["non_embedding"] * stage.settings["tokens"]
+            )
+        else:
+            share = {"finetune": 0.5, "evaluate": 0.3}.get(stage.kind, 0.0)
+            own[stage.id] = share * max((own[i] for i in stage.inputs), default=0.0)
+    total = dict(own)
+    for stage in reversed(plan.stages):
+        for parent in stage.inputs:
+            total[parent] = max(total[parent], own[parent] + total[stage.id])
+    return total
+
+
+class _Scheduler:
+    """The stages that wait and that run, and how those that ended did (`outcomes`, filled as it goes)."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: RunFolder,
+        backend: Backend,
+        loop: LoopSettings,
+        threads: int,
+        watcher: Watcher,
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        self.plan, self.run, self.backend = plan, run, backend
+        self.loop, self.threads, self.watcher = loop, threads, watcher
+        self.outcomes = outcomes
+        weights = weigh(plan)
+        todo = [stage for stage in plan.stages if stage.id not in outcomes]
+        # a model that exists may yet be refused: that comes before the work on its data
+        todo.sort(key=lambda stage: (stage.kind != "fetch", -weights[stage.id]))
+        self.waiting = {stage.id: stage for stage in todo}
+        self.running: dict[str, _Running] = {}
+        self.deaths: dict[str, _Deaths] = {}
+
+    def work(self) -> None:
+        try:
+            while self.waiting or self.running:
+                self._fail_blocked()
+                self._start_ready()
+                if self.running:
+                    for ended in self.backend.wait(LOOK_S):
+                        self._take(ended)
+                    self._end_hung()
+        except Exception:  # a user's mistake or a full disk: nothing more can be written
+            for name in self.running:
+                self.backend.kill(name)
+            raise
+        except BaseException:
+            self._wind_down()
+            raise
+
+    def _start_ready(self) -> None:
+        ready = [one for one in self.waiting.values() if all(name in self.outcomes for name in one.inputs)]
+        for stage in ready:
+            needs = self._needs(stage)
+            if any(self._needs(one.stage).alone for one in self.running.values()):
+                return
+            if (needs.alone and self.running) or not self.backend.room(needs):
+                continue  # a smaller one may have room
+            deaths = self.deaths.setdefault(stage.id, _Deaths())
+            deaths.attempts += 1
+            deaths.progress = checkpoints(self.run.folder(stage))
+            del self.waiting[stage.id]
+            self.running[stage.id] = _Running(stage)
+            self.backend.start(make_job(self.plan, self.run, stage, self.loop, self.threads), needs)
+            self.watcher.started(stage, deaths.attempts)
+
+    def _needs(self, stage: Stage) -> Needs:
+        deaths = self.deaths.get(stage.id)
+        return needs_of(stage, self.threads, alone=deaths is not None and deaths.count > 1)
+
+    def _take(self, ended: Ended) -> None:
+        """Settle a stage that ended, or let it wait again where its process died."""
+        stage = self.running.pop(ended.stage).stage
+        if ended.outcome is not None and ended.outcome.status != "stopped":
+            self._settle(ended.outcome)
+            return
+        deaths = self.deaths[stage.id]
+        further = checkpoints(self.run.folder(stage)) != deaths.progress
+        deaths.count = 1 if further else deaths.count + 1
+        if deaths.count >= DEATHS:
+            reason = f"its process ended {deaths.count} times without getting further: {ended.why}"
+            self._settle(Outcome(stage.id, "failed", 0.0, reason))
+            return
+        self.watcher.retried(stage, ended.why or "it was asked to stop")
+        self.waiting = {stage.id: stage, **self.waiting}
+
+    def _end_hung(self) -> None:
+        """Kill what has given no sign of life for too long: steps, or work of the processor."""
+        for name, running in self.running.items():
+            life = read_life(self.run.folder(running.stage))
+            seen = None if life is None else (life.get("host"), life.get("pid"), life.get("beat"))
+            if seen != running.life:
+                running.life, running.alive_at = seen, time.monotonic()
+            elif time.monotonic() - running.alive_at > self.loop.stalled_after_s:
+                running.alive_at = time.monotonic()  # its end is told by the backend
+                self.backend.kill(name)
+
+    def _wind_down(self) -> None:
+        """Ask what runs to leave a checkpoint; kill what has not ended in time."""
+        for name in self.running:
+            self.backend.stop(name)
+        until = time.monotonic() + GRACE_S
+        with suppress(Exception):  # a full disk, say, is told by the next run
+            while self.running and time.monotonic() < until:
+                for ended in self.backend.wait(min(LOOK_S, max(0.0, until - time.monotonic()))):
+                    stage = self.running.pop(ended.stage).stage
+                    self._settle(ended.outcome or Outcome(stage.id, "stopped", 0.0, ended.why))
+        for name in self.running:
+            self.backend.kill(name)
+
+    def _fail_blocked(self) -> None:
+        """Settle what can no longer run; plan order, so that what needs it in turn is settled too."""
+        for stage in [stage for stage in self.plan.stages if stage.id in self.waiting]:
+            failed = [name for name in stage.inputs if self._failed(name)]
+            if failed:
+                del self.waiting[stage.id]
+                self._settle(Outcome(stage.id, "failed", 0.0, f"needs {failed[0]}, which failed"))
+
+    def _failed(self, name: str) -> bool:
+        return name in self.outcomes and self.outcomes[name].status == "failed"
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.stage] = outcome
+        self.watcher.ended(outcome)
+
+
+def needs_of(stage: Stage, threads: int, *, alone: bool = False) -> Needs:
+    """What a stage takes: preparation uses all cores there are, a model's stage its share."""
+    trains = stage.kind in (*TRAININGS, "evaluate")
+    return Needs(
+        cores=threads if trains else usable_cores(),
+        memory_bytes=stage.memory_bytes,
+        gpus=1 if trains else 0,
+        alone=alone,
+    )
+
+
+def checkpoints(folder: Path) -> tuple[str, ...]:
+    """The whole checkpoints in a stage's folder, its trials' included: what tells how far it is."""
+    return tuple(sorted(path.as_posix() for path in folder.glob("**/checkpoints/step-*")))
