@@ -105,7 +105,8 @@ def _near(rng: random.Random, old: Any) -> Any:
     if isinstance(old, bool) or old is None:
         return rng.choice((True, False, None, 0, "true"))
     if isinstance(old, int | float):
-        return rng.choice((-old, old * 1000, old / 1000, old * 1e30, int(old) if old == old else 0, str(old)))
+        old = max(-1e300, min(1e300, old)) if old == old else 0.0
+        return rng.choice((-old, old * 1000, old / 1000, old * 1e30, int(old), str(old)))
     if isinstance(old, str):
         return rng.choice((old.upper(), old + " ", old * 3, f"{old}{MARK}", f"../{old}", [old], old[:1]))
     return [old]
