@@ -124,8 +124,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, io.BufferedReader(Unpacked(file), _CHUNK)) if packed else file
     except UnpacksTooFar as error:
         raise InputError(
-            f"{path}: unpacks to more than {MOST_RATIO} times its size, as no honest text does; if it is what "
-            f"you want, unpack it yourself and name the file without .gz"
+            f"{path}: unpacks to more than {MOST_RATIO} times its size, as no honest text does; if you want "
+            f"it, unpack it yourself and name the file without .gz"
         ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the name") from error

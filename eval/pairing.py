@@ -118,7 +118,9 @@ def read_items(measured: Measured) -> Items:
             }
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: item {number} is not whole ({reason}); measure the model again") from error
+            raise InputError(
+                f"{path}: item {number} is not whole ({reason}); measure the model again"
+            ) from error
         references[name] = hash_json(item.get("reference"))
         if "group" in item:
             groups[name] = str(item["group"])

@@ -197,7 +197,9 @@ def _without_time(result: Result) -> dict[str, Any]:
 
 # What a field may hold beside None.
 _TYPES: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("run", "stage", "family", "objective", "rung", "task", "split", "metric"), (str, "text")),
+    **dict.fromkeys(
+        ("run", "stage", "family", "objective", "rung", "task", "split", "metric"), (str, "text")
+    ),
     **dict.fromkeys(("signature", "model_fingerprint", "data_fingerprint"), (str, "text")),
     **dict.fromkeys(("tokens", "unique_tokens", "step", "seed", "n"), (int, "a whole number")),
     **dict.fromkeys(("annealed", "higher_is_better"), (bool, "true or false")),
@@ -256,7 +258,11 @@ def _check_numbers(result: Result) -> None:
         value = getattr(result, field)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not abs(value) <= sys.float_info.max
+        ):
             raise InputError(f"result: {field} is {value!r:.60}; give a finite number, or null with a reason")
     for field in ("stderr", "n", "tokens", "unique_tokens", "flops", "stage_flops", "seconds"):
         value = getattr(result, field)

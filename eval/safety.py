@@ -27,7 +27,8 @@ _SECRETS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (
         re.compile(
-            r"([?&](?:[\w-]*token|key|sig|password|[\w-]*signature|[\w-]*credential)=)[^&\s'\"]+", re.IGNORECASE
+            r"([?&](?:[\w-]*token|key|sig|password|[\w-]*signature|[\w-]*credential)=)[^&\s'\"]+",
+            re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",
     ),

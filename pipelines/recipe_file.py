@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from eval import yaml_text
 from eval.files import InputError, read_text
+from eval.safety import redact
 from eval.settings_errors import explain
 from eval.yaml_text import Document, dump_yaml, join, parse_yaml
 from pipelines.recipe import Recipe
@@ -60,8 +61,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         raise InputError(explain(error, Recipe, document.data, document.places, shown, _EXAMPLE)) from error
     return LoadedRecipe(
         recipe=recipe,
-        text=text,
-        command=shlex.join(["stepladder", "run", name_or_path, *overrides]),
+        text=redact(text),  # a comment may hold a secret, too
+        command=redact(shlex.join(["stepladder", "run", name_or_path, *overrides])),
         path=path,
         base=_base(recipe, path, any(override.startswith("data=") for override in overrides)),
     )

@@ -1,4 +1,4 @@
-"""Whether a law that was read from a file is whole: as many numbers as its formula takes, all of them numbers."""
+"""Whether a law that was read from a file is whole: all that its formula takes, and finite numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def numbers(value: Any, *shape: int | None) -> Array:
         want in (None, have) for want, have in zip(shape, found.shape, strict=True)
     )
     if not wanted or not np.isfinite(found).all():
-        raise ValueError(f"numbers of shape {shape} are wanted, not {str(value):.40}")
+        raise ValueError(f"numbers of shape {shape} are wanted, not {value!s:.40}")
     return found
 
 
@@ -58,7 +58,9 @@ def check_whole(law: FittedLaw) -> None:
             raise ValueError("there are no refits")
         numbers(law.refits.inflation, len(refits))
         scatter = law.refits.scatter
-        if not all(_is_number(one) for one in (scatter.between_rungs, scatter.between_seeds or 0.0, scatter.dof)):
+        if not all(
+            _is_number(one) for one in (scatter.between_rungs, scatter.between_seeds or 0.0, scatter.dof)
+        ):
             raise ValueError("the scatter is of numbers")
 
 

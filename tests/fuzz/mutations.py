@@ -11,18 +11,76 @@ MARK = "<img src=x onerror=alert(1)>"  # must never stand in a page as it is wri
 
 # Names that would lead out of a folder, or that a file system cannot hold.
 NAMES = (
-    "../escape", "../../escape", "/escape", "a/../../escape", "..", ".", "", " ", "con", "nul.txt", "a\0b",
-    "a\nb", "a\x1b[2Jb", "-rf", "~", "~root", "\\\\host\\share", "C:\\escape", "x" * 300, "a/b", ".lock",
-)  # fmt: skip
+    "../escape",
+    "../../escape",
+    "/escape",
+    "a/../../escape",
+    "..",
+    ".",
+    "",
+    " ",
+    "con",
+    "nul.txt",
+    "a\0b",
+    "a\nb",
+    "a\x1b[2Jb",
+    "-rf",
+    "~",
+    "~root",
+    "\\\\host\\share",
+    "C:\\escape",
+    "x" * 300,
+    "a/b",
+    ".lock",
+)
 TEXTS = (
-    MARK, "{{ 7*7 }}", "{% for i in range(10**9) %}{% endfor %}", "{{ ''.__class__.__mro__ }}", "=1+1",
-    "\u202egnp.exe", "\ufeff", "\ud800", "é" * 50, "NaN", "null", "1e999", "0x10", "1_000", "٣", "😀", "|", "a|b:c|",
-    "[link](javascript:alert(1))", "`code`", "%s%s%n", "$(reboot)", "; reboot", "http://user:pass@host/x",
-)  # fmt: skip
+    MARK,
+    "{{ 7*7 }}",
+    "{% for i in range(10**9) %}{% endfor %}",
+    "{{ ''.__class__.__mro__ }}",
+    "=1+1",
+    "\u202egnp.exe",
+    "\ufeff",
+    "\ud800",
+    "é" * 50,
+    "NaN",
+    "null",
+    "1e999",
+    "0x10",
+    "1_000",
+    "٣",
+    "😀",
+    "|",
+    "a|b:c|",
+    "[link](javascript:alert(1))",
+    "`code`",
+    "%s%s%n",
+    "$(reboot)",
+    "; reboot",
+    "http://user:pass@host/x",
+)
 NUMBERS = (
-    0, -1, 1, 2, 7, 0.5, 1e-300, 5e-324, 1e300, -1e300, 1.7e308, 2**31, 2**53 + 1, 2**63, 10**30, 10**400, -0.0,
-    float("nan"), float("inf"), float("-inf"),
-)  # fmt: skip
+    0,
+    -1,
+    1,
+    2,
+    7,
+    0.5,
+    1e-300,
+    5e-324,
+    1e300,
+    -1e300,
+    1.7e308,
+    2**31,
+    2**53 + 1,
+    2**63,
+    10**30,
+    10**400,
+    -0.0,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+)
 OTHERS = (None, True, False, [], {}, [[]], {"": None}, [None] * 3, [1, "two", None], {"a": {"b": {"c": 1}}})
 KINDS: tuple[tuple[Any, ...], ...] = (NAMES, TEXTS, NUMBERS, OTHERS)
 
@@ -36,7 +94,7 @@ def damage(rng: random.Random, value: Any, most: int = 3) -> Any:
 
 
 def nudge(rng: random.Random, value: Any, most: int = 2) -> Any:
-    """A copy with one to `most` leaves a little off, of the type they were: what may pass every check of types."""
+    """A copy with one to `most` leaves off, of the type they were: what passes every check of types."""
     value = copy.deepcopy(value)
     for _ in range(rng.randint(1, most)):
         places = [path for path in _places(value) if not isinstance(_at(value, path), dict | list)]
@@ -121,10 +179,47 @@ def nested(depth: int, inside: Any) -> Any:
 
 # Pieces that mean something to YAML, JSON, CSV or a template.
 PIECES = (
-    "&a ", "*a", "<<: *a\n", "!!python/object/apply:os.system ['true']", "!!binary aGk=", "!!set {a}", "? ", "- ",
-    ": ", "{", "}", "[", "]", "'", '"', "\t", "\n", "\n---\n", "#", "|\n", ">\n", "@", "`", "%YAML 9\n", "\0", "\x1b",
-    ",", ",,", "1e999", "NaN", "Infinity", "\\ud800", "\\u0000", "\u2028", "\ufeff", "../", "{{", "}}", "{%", "\r",
-)  # fmt: skip
+    "&a ",
+    "*a",
+    "<<: *a\n",
+    "!!python/object/apply:os.system ['true']",
+    "!!binary aGk=",
+    "!!set {a}",
+    "? ",
+    "- ",
+    ": ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    '"',
+    "\t",
+    "\n",
+    "\n---\n",
+    "#",
+    "|\n",
+    ">\n",
+    "@",
+    "`",
+    "%YAML 9\n",
+    "\0",
+    "\x1b",
+    ",",
+    ",,",
+    "1e999",
+    "NaN",
+    "Infinity",
+    "\\ud800",
+    "\\u0000",
+    "\u2028",
+    "\ufeff",
+    "../",
+    "{{",
+    "}}",
+    "{%",
+    "\r",
+)
 
 
 def damage_text(rng: random.Random, text: str, most: int = 4) -> str:

@@ -18,31 +18,55 @@ from pipelines.recipe_file import TEMPLATE, load_recipe, packaged_recipes
 from tests.fuzz.mutations import NAMES, NUMBERS, TEXTS, alias_bomb, damage, damage_bytes, damage_text, nudge
 
 _ROW = {
-    "text": "It was the best of times.", "label": 1, "source": "a b c", "target": "d e", "document": "one two three",
-    "summary": "one", "en": "a house", "de": "ein Haus", "sentence": "fine",
-}  # fmt: skip
+    "text": "It was the best of times.",
+    "label": 1,
+    "source": "a b c",
+    "target": "d e",
+    "document": "one two three",
+    "summary": "one",
+    "en": "a house",
+    "de": "ein Haus",
+    "sentence": "fine",
+}
 _STORY = "= A title =\n\nSome words of a story, long enough to be kept as a text of its own.\n\n" * 4
 
 TASKS: tuple[dict[str, Any], ...] = (
     {
-        "kind": "multiple-choice", "files": {"test": "quiz.csv"}, "choices": ["{{ a }}", "{{ b }}", "{{ c }}"],
-        "prompt": "Question: {{ question }}\nAnswer:", "columns": {"answer": "right", "subset": "topic"},
-        "metrics": ["accuracy", "accuracy_norm"], "name": "quiz",
+        "kind": "multiple-choice",
+        "files": {"test": "quiz.csv"},
+        "choices": ["{{ a }}", "{{ b }}", "{{ c }}"],
+        "prompt": "Question: {{ question }}\nAnswer:",
+        "columns": {"answer": "right", "subset": "topic"},
+        "metrics": ["accuracy", "accuracy_norm"],
+        "name": "quiz",
     },
     {
-        "kind": "prompted-classification", "files": {"train": "more.jsonl", "test": "rows.jsonl"},
-        "prompt": "Review: {{ sentence }}\nIt was", "labels": ["bad", "good"], "shots": 1,
+        "kind": "prompted-classification",
+        "files": {"train": "more.jsonl", "test": "rows.jsonl"},
+        "prompt": "Review: {{ sentence }}\nIt was",
+        "labels": ["bad", "good"],
+        "shots": 1,
         "verbalizers": {"bad": "terrible", "good": "great"},
     },
     {
-        "kind": "generation", "files": {"train": ["more.jsonl"], "test": ["r*.jsonl"]}, "cue": "\nSo:",
-        "columns": {"source": "en", "target": "de"}, "max_new_tokens": 20, "stops": ["\n"], "keeps": "end",
-        "scoring": {"tokenize": "char"}, "metrics": ["bleu", "chrf"],
+        "kind": "generation",
+        "files": {"train": ["more.jsonl"], "test": ["r*.jsonl"]},
+        "cue": "\nSo:",
+        "columns": {"source": "en", "target": "de"},
+        "max_new_tokens": 20,
+        "stops": ["\n"],
+        "keeps": "end",
+        "scoring": {"tokenize": "char"},
+        "metrics": ["bleu", "chrf"],
     },
     {"kind": "language-modelling", "files": {"test": "story.txt"}, "asks": "next"},
-    {"kind": "classification", "files": {"train": "more.jsonl", "test": "rows.jsonl"}, "labels": ["no", "yes"]},
-)  # fmt: skip
-_QUIZ = "question,a,b,c,right,topic\nWhat do bees make?,honey,milk,silk,A,animals\nIce?,water,sand,iron,A,things\n"
+    {
+        "kind": "classification",
+        "files": {"train": "more.jsonl", "test": "rows.jsonl"},
+        "labels": ["no", "yes"],
+    },
+)
+_QUIZ = "question,a,b,c,right,topic\nWhat is ice?,water,milk,silk,A,animals\nIce?,water,sand,iron,A,things\n"
 
 
 @cache
@@ -122,7 +146,14 @@ def write_overrides(rng: random.Random, folder: Path) -> None:
     keys += [f"{section}.{key}" for section, held in recipe.items() if isinstance(held, dict) for key in held]
     given = []
     for _ in range(rng.randint(1, 3)):
-        values = (str(rng.choice(NUMBERS[:-4])), rng.choice(TEXTS), rng.choice(NAMES), "[1, 2]", "{a: 1}", "null")
+        values = (
+            str(rng.choice(NUMBERS[:-4])),
+            rng.choice(TEXTS),
+            rng.choice(NAMES),
+            "[1, 2]",
+            "{a: 1}",
+            "null",
+        )
         given.append(f"{rng.choice(keys)}={rng.choice(values)}")
     if rng.random() < 0.4:
         given[-1] = damage_text(rng, given[-1])

@@ -119,33 +119,98 @@ _PLAN = {
     "format": 1,
     "recipe": "quickstart",
     "stages": [
-        {"id": "prepare-corpus", "folder": "prepare-corpus-0123456789ab", "kind": "prepare", "name": "corpus", "settings": {}},
-        {"id": "pretrain-13k-s0", "folder": "pretrain-13k-s0-0123456789ab", "kind": "pretrain", "name": "13k-s0", "settings": {}},
-        {"id": "evaluate-13k-s0", "folder": "evaluate-13k-s0-0123456789ab", "kind": "evaluate", "name": "13k-s0", "settings": {}},
+        {
+            "id": "prepare-corpus",
+            "folder": "prepare-corpus-0123456789ab",
+            "kind": "prepare",
+            "name": "corpus",
+            "settings": {},
+        },
+        {
+            "id": "pretrain-13k-s0",
+            "folder": "pretrain-13k-s0-0123456789ab",
+            "kind": "pretrain",
+            "name": "13k-s0",
+            "settings": {},
+        },
+        {
+            "id": "evaluate-13k-s0",
+            "folder": "evaluate-13k-s0-0123456789ab",
+            "kind": "evaluate",
+            "name": "13k-s0",
+            "settings": {},
+        },
     ],
-}  # fmt: skip
+}
 _EVENTS = [
-    {"time": "2026-01-31T12:00:00Z", "event": "planned", "stages": [{"id": one["id"], "folder": one["folder"]} for one in _PLAN["stages"]]},  # type: ignore[index]
-    {"time": "2026-01-31T12:00:00Z", "event": "run-started", "stages": 3, "done": 0, "jobs": 2, "executor": "local", "host": "h", "pid": 1},
-    {"time": "2026-01-31T12:00:01Z", "event": "stage-started", "stage": "prepare-corpus", "key": "0123456789ab", "attempt": 1},
+    {
+        "time": "2026-01-31T12:00:00Z",
+        "event": "planned",
+        "stages": [{"id": one["id"], "folder": one["folder"]} for one in _PLAN["stages"]],
+    },
+    {
+        "time": "2026-01-31T12:00:00Z",
+        "event": "run-started",
+        "stages": 3,
+        "done": 0,
+        "jobs": 2,
+        "executor": "local",
+        "host": "h",
+        "pid": 1,
+    },
+    {
+        "time": "2026-01-31T12:00:01Z",
+        "event": "stage-started",
+        "stage": "prepare-corpus",
+        "key": "0123456789ab",
+        "attempt": 1,
+    },
     {"time": "2026-01-31T12:00:09Z", "event": "stage-done", "stage": "prepare-corpus", "seconds": 8.1},
-    {"time": "2026-01-31T12:00:10Z", "event": "stage-started", "stage": "pretrain-13k-s0", "key": "0123456789ab"},
-    {"time": "2026-01-31T12:00:12Z", "event": "stage-failed", "stage": "evaluate-13k-s0", "seconds": 1.0, "reason": "no space"},
-]  # fmt: skip
+    {
+        "time": "2026-01-31T12:00:10Z",
+        "event": "stage-started",
+        "stage": "pretrain-13k-s0",
+        "key": "0123456789ab",
+    },
+    {
+        "time": "2026-01-31T12:00:12Z",
+        "event": "stage-failed",
+        "stage": "evaluate-13k-s0",
+        "seconds": 1.0,
+        "reason": "no space",
+    },
+]
 _MANIFEST = {
-    "format": 1, "stage": "prepare-corpus", "key": "0123456789ab", "version": 3, "settings": {}, "inputs": [],
-    "facts": {"documents": {"train": 3}}, "files": {"log.jsonl": 0}, "seconds": 8.1, "made": "2026-01-31T12:00:09Z",
-}  # fmt: skip
+    "format": 1,
+    "stage": "prepare-corpus",
+    "key": "0123456789ab",
+    "version": 3,
+    "settings": {},
+    "inputs": [],
+    "facts": {"documents": {"train": 3}},
+    "files": {"log.jsonl": 0},
+    "seconds": 8.1,
+    "made": "2026-01-31T12:00:09Z",
+}
 _LIVE = {
-    "stage": "pretrain-13k-s0", "host": "h", "pid": 1, "beat": 4, "time": "2026-01-31T12:00:11Z", "seconds": 2.0,
-    "step": 3, "steps": 9, "tokens": 300, "tokens_per_second": 150.0, "loss_nats": 5.1,
-}  # fmt: skip
+    "stage": "pretrain-13k-s0",
+    "host": "h",
+    "pid": 1,
+    "beat": 4,
+    "time": "2026-01-31T12:00:11Z",
+    "seconds": 2.0,
+    "step": 3,
+    "steps": 9,
+    "tokens": 300,
+    "tokens_per_second": 150.0,
+    "loss_nats": 5.1,
+}
 
 
 def write_folder(rng: random.Random, folder: Path) -> None:
     """A run folder half way, some of its small files damaged."""
     run = folder / "run"
-    stages = [run / "stages" / str(one["folder"]) for one in _PLAN["stages"]]  # type: ignore[attr-defined,index]
+    stages = [run / "stages" / str(one["folder"]) for one in _PLAN["stages"]]
     for stage in stages:
         stage.mkdir(parents=True)
     (stages[0] / "log.jsonl").touch()
@@ -216,11 +281,18 @@ def write_harness(rng: random.Random, folder: Path) -> None:
     for size in (10_000_000, 40_000_000):
         scores = {"acc,none": 0.25 + size / 1e9, "acc_stderr,none": 0.01, "bits_per_byte,none": 2.0}
         value = {
-            "results": {"arc": {"alias": "arc", "sample_len": 9, **scores}, "other": {"alias": "other", "f1,x": 0.5}},
-            "configs": {"arc": {}, "other": {}}, "versions": {"arc": 1.0, "other": 2}, "n-shot": {"arc": 0, "other": 5},
-            "n-samples": {"arc": {"original": 9, "effective": 9}}, "model_name": f"m{size}", "max_length": 1024,
+            "results": {
+                "arc": {"alias": "arc", "sample_len": 9, **scores},
+                "other": {"alias": "other", "f1,x": 0.5},
+            },
+            "configs": {"arc": {}, "other": {}},
+            "versions": {"arc": 1.0, "other": 2},
+            "n-shot": {"arc": 0, "other": 5},
+            "n-samples": {"arc": {"original": 9, "effective": 9}},
+            "model_name": f"m{size}",
+            "max_length": 1024,
             "config": {"model": "hf", "model_num_parameters": size, "model_revision": "main"},
-        }  # fmt: skip
+        }
         write_json(rng, folder / f"m{size}" / "results_2026.json", value)
 
 
@@ -237,11 +309,18 @@ def write_trainer(rng: random.Random, folder: Path) -> None:
         {"step": 20, "eval_loss": 3.4, "train_loss": 3.7, "total_flos": 12e6, "num_input_tokens_seen": 2000},
     ]
     state = {
-        "global_step": 20, "max_steps": 20, "logging_steps": 3, "num_input_tokens_seen": 2000, "total_flos": 12e6,
+        "global_step": 20,
+        "max_steps": 20,
+        "logging_steps": 3,
+        "num_input_tokens_seen": 2000,
+        "total_flos": 12e6,
         "log_history": logged,
-    }  # fmt: skip
+    }
     write_json(rng, folder / "run" / "trainer_state.json", state)
-    header: Any = {"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "__metadata__": {"format": "pt"}}
+    header: Any = {
+        "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "__metadata__": {"format": "pt"},
+    }
     if rng.random() < 0.4:
         header = damage(rng, header)
     text = json.dumps(header).encode("utf-8", "surrogatepass")
@@ -266,7 +345,12 @@ def write_evaluations(rng: random.Random, folder: Path) -> None:
         one = next(row for row in _results() if row["metric"] == "accuracy")
         shift = 0 if side == "a" else 1
         items = [
-            {"id": f"i{n}", "reference": "x", "prediction": "y", "statistics": {"accuracy": [[(n + shift) % 3 // 2, 1]]}}
+            {
+                "id": f"i{n}",
+                "reference": "x",
+                "prediction": "y",
+                "statistics": {"accuracy": [[(n + shift) % 3 // 2, 1]]},
+            }
             for n in range(12)
         ]
         parts = {"results.jsonl": [one], "items.jsonl.gz": items}

@@ -1,4 +1,4 @@
-"""Many examples of one kind, by hypothesis, each in a folder of its own beside one that must stay as it is."""
+"""Many examples of one kind, by hypothesis, each in a new folder beside one that must stay as it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT = "precious"  # a file beside each example's folder, which nothing may touc
 
 
 def run_target(name: str, examples: int, told: Callable[[random.Random, Seen], None], seed: int = 0) -> None:
-    """Make and read `examples` damaged inputs; `told` hears how each ended. The same seed gives the same ones."""
+    """Make and read `examples` damaged inputs, the same for a seed; `told` hears how each ended."""
     target = TARGETS[name]
     root = Path(tempfile.mkdtemp(prefix="stepladder-fuzz-"))
     (root / "kept").mkdir()

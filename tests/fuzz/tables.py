@@ -63,7 +63,9 @@ def _parquet(rows: list[Any]) -> bytes:
         table = pyarrow.Table.from_pylist([row for row in rows if isinstance(row, dict)])
     except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):  # columns of several types
         told = [{str(k): json.dumps(v) for k, v in row.items()} for row in rows if isinstance(row, dict)]
-        table = pyarrow.Table.from_pylist(json.loads(json.dumps(told).replace("\\\\ud800", "?").replace("\\ud800", "?")))
+        table = pyarrow.Table.from_pylist(
+            json.loads(json.dumps(told).replace("\\\\ud800", "?").replace("\\ud800", "?"))
+        )
     out = io.BytesIO()
     try:
         parquet.write_table(table, out)
@@ -79,7 +81,13 @@ def _parquet(rows: list[Any]) -> bytes:
 def _runs() -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     return [
-        {"n": n, "d": d, "c": 6 * n * d, "seed": 0, "loss": 1.8 + 480 * n**-0.35 + 2100 * d**-0.37 + 0.01 * rng.random()}
+        {
+            "n": n,
+            "d": d,
+            "c": 6 * n * d,
+            "seed": 0,
+            "loss": 1.8 + 480 * n**-0.35 + 2100 * d**-0.37 + 0.01 * rng.random(),
+        }
         for n in np.geomspace(1e7, 1e9, 4).tolist()
         for d in np.geomspace(1e9, 1e11, 3).tolist()
     ]
@@ -109,7 +117,8 @@ def fit_runs(folder: Path) -> None:
 
 _ASKED: dict[str, list[dict[str, Any]]] = {
     "multiple-choice": [
-        {"id": f"q{n}", "query": f"Why {n}?", "choices": ["a", "b", "c"], "answer": n % 3, "group": "g"} for n in range(4)
+        {"id": f"q{n}", "query": f"Why {n}?", "choices": ["a", "b", "c"], "answer": n % 3, "group": "g"}
+        for n in range(4)
     ],
     "generation": [{"source": f"one {n}", "target": "two", "subset": "s"} for n in range(4)],
     "span": [{"question": "Who?", "context": f"It is Ann {n}.", "answers": ["Ann"]} for n in range(3)],
@@ -147,7 +156,9 @@ def write_documents(rng: random.Random, folder: Path) -> None:
     if not form.startswith("txt"):
         write_table(rng, folder / "corpus", rows, form)
         return
-    data = damage_bytes(rng, damage_text(rng, "\n".join(row["text"] for row in rows) * 30).encode("utf-8", "surrogatepass"))
+    data = damage_bytes(
+        rng, damage_text(rng, "\n".join(row["text"] for row in rows) * 30).encode("utf-8", "surrogatepass")
+    )
     (folder / f"corpus.{form}").write_bytes(gzip.compress(data) if form.endswith("gz") else data)
 
 

@@ -13,7 +13,10 @@ from tests.fuzz import recipes, results, tables
 
 @dataclass(frozen=True)
 class Target:
-    """`write` leaves damaged files in a folder, `call` reads them; `share` of the examples, `seconds` for one."""
+    """`write` leaves damaged files in a folder, `call` reads them; `share`: of all examples.
+
+    `seconds`: the longest that one may take.
+    """
 
     write: Callable[[random.Random, Path], None]
     call: Callable[[Path], Any]

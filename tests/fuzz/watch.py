@@ -21,11 +21,28 @@ from pipelines.disk import as_input_error
 
 # What Python tells of a program's doings, and where in the event the place stands.
 _WRITES = {
-    "os.mkdir": (0,), "os.remove": (0,), "os.rmdir": (0,), "os.rename": (0, 1), "os.link": (1,),
-    "os.symlink": (1,), "os.truncate": (0,), "os.chmod": (0,), "os.chown": (0,), "shutil.rmtree": (0,),
-    "shutil.move": (0, 1), "os.utime": (0,),
-}  # fmt: skip
-_CALLS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "socket.getaddrinfo", "pty.spawn")
+    "os.mkdir": (0,),
+    "os.remove": (0,),
+    "os.rmdir": (0,),
+    "os.rename": (0, 1),
+    "os.link": (1,),
+    "os.symlink": (1,),
+    "os.truncate": (0,),
+    "os.chmod": (0,),
+    "os.chown": (0,),
+    "shutil.rmtree": (0,),
+    "shutil.move": (0, 1),
+    "os.utime": (0,),
+}
+_CALLS = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "pty.spawn",
+)
 _PICKLE = "pickle.find_class"
 _OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -131,7 +148,7 @@ def observe(call: Callable[[Path], Any], folder: Path, seconds: float) -> Seen:
         how, told = "hang", f"still at it after {seconds:g} s: {_place(sys.exc_info()[2])}"
     except OSError as error:  # the command makes a line of it
         how, told = "error", str(as_input_error(error, folder))
-    except BaseException as error:  # noqa: BLE001 whatever it is, it is a finding
+    except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         how, told = "traceback", f"{type(error).__name__}: {error!s:.200} at {_place(error.__traceback__)}"
