@@ -65,9 +65,11 @@ def is_inside(name: str) -> bool:
     return not any(path.is_absolute() or path.drive or path.root or ".." in path.parts for path in paths)
 
 
-def is_reserved(name: str) -> bool:
-    """Whether Windows keeps a file name for itself: `con`, `nul.txt`."""
-    return _RESERVED.match(name) is not None
+def check_name(name: str) -> str:
+    """The name, of which folders are called. Raises `ValueError` for what Windows keeps for itself: `con`."""
+    if _RESERVED.match(name):
+        raise ValueError(f"{name!r} is a name that Windows keeps for itself; choose another")
+    return name
 
 
 def links_out(folder: Path, depth: int = 1) -> Iterator[Path]:

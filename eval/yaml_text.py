@@ -25,8 +25,8 @@ _MAX_NODES = 10_000  # values after aliases are written out; a file of settings 
 
 # What stands in settings is written beside the results, and shown.
 _SECRET = (
-    "holds what looks like an access token or a password, which has no place in settings; take it out (for the "
-    "hub there are `hf auth login` and HF_TOKEN)"
+    "holds what looks like an access token or a password, which has no place in settings; take it out "
+    "(for the hub there are `hf auth login` and HF_TOKEN)"
 )
 
 _SCALARS = {

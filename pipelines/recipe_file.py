@@ -123,8 +123,8 @@ def _put(document: Document, override: str) -> None:
     place = f"command line: {override!r}" if not override.isprintable() else f"command line: {override}"
     key, equals, text = override.partition("=")
     parts = key.split(".")
-    if not equals or not all(parts) or not override.isprintable():
-        raise InputError(f"{place}: is no override; write key=value, such as training.learning_rate=3e-3")
+    if not equals or not all(parts) or not override.isprintable() or redact(key) != key:
+        raise InputError(f"{redact(place)}: is no override; write key=value, such as training.learning_rate=3e-3")
     value = parse_yaml(text, lambda *_: place).data
     target: Any = document.data
     path: yaml_text.Path = ()

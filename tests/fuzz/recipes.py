@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from eval.files import InputError
 from eval.tasks.find import find_task
+from eval.tasks.templates import find_mistake, render
 from eval.yaml_text import dump_yaml, parse_yaml
 from pipelines.plan import make_plan
 from pipelines.recipe_file import TEMPLATE, load_recipe, packaged_recipes
@@ -169,3 +171,61 @@ def plan_overrides(folder: Path) -> None:
 def find_task_file(folder: Path) -> None:
     """`stepladder eval --task task.yaml` until a model would be loaded: the task, and its rows written."""
     find_task(str(folder / "task.yaml")).rows(folder / "out")
+
+
+# Pieces that prompts are written with, and pieces that a stranger would write.
+_JINJA = (
+    "{{ a }}",
+    "{{ b }}",
+    "{{ row['c d'] }}",
+    "{% if n %}yes{% endif %}",
+    "{{ a | upper }}",
+    "{{ a * 10 }}",
+    "Q: ",
+    "{% for x in c %}",
+    "{% for x in a * 1000 %}",
+    "{% endfor %}",
+    "{{ x }}",
+    "{{ a * 1000000000 }}",
+    "{% set a = a ~ a ~ a %}",
+    "{% set n = n * n %}",
+    "{{ 9 ** 9 ** 9 }}",
+    "{{ a.__class__.__mro__ }}",
+    "{{ a.format(b) }}",
+    "{{ '%9999999999d' % n }}",
+    "{{ a | center(1000000000) }}",
+    "{{ a.ljust(10000000000) }}",
+    "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+    "{{ c | batch(1000000000, 'x') | list }}",
+    "{{ a.replace('', 'b' * 1000000) }}",
+    "{% include 'x' %}",
+    "{{ namespace() }}",
+    "{{ [1] | slice(100000000) | list }}",
+    "{{ c | join(a) }}",
+    "{% for x in c recursive %}{{ loop(c) }}{% endfor %}",
+    "{{ ('{:' ~ '9' * 9 ~ '}').format(n) }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ a | attr('__class__') }}",
+    "{{ row }}",
+    "{{ a | indent(100000000) }}",
+    "{{ c | tojson(indent=100000000) }}",
+    "{{ a.encode().decode('unicode_escape') }}",
+)
+
+
+def write_template(rng: random.Random, folder: Path) -> None:
+    """`template.txt`, of pieces in any order."""
+    text = "".join(rng.choice(_JINJA) for _ in range(rng.randint(1, 12)))
+    opened = text.count("{% for") - text.count("{% endfor")
+    text += "{% endfor %}" * max(0, opened)
+    (folder / "template.txt").write_text(damage_text(rng, text, 1) if rng.random() < 0.2 else text, "utf-8")
+
+
+def render_template(folder: Path) -> None:
+    """What a prompt's template makes of a row, if it is one."""
+    template = (folder / "template.txt").read_text("utf-8")
+    if wrong := find_mistake(template):
+        raise InputError(wrong)
+    render(
+        template, {"a": "some words", "b": "more", "c d": 1, "c": ["x", "y"] * 20, "n": 7, "x": 1}, "row 1"
+    )

@@ -25,9 +25,10 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
-    "recipe": Target(recipes.write_recipe, recipes.plan_recipe, 0.26),
-    "overrides": Target(recipes.write_overrides, recipes.plan_overrides, 0.08),
+    "recipe": Target(recipes.write_recipe, recipes.plan_recipe, 0.22),
+    "overrides": Target(recipes.write_overrides, recipes.plan_overrides, 0.06),
     "task file": Target(recipes.write_task, recipes.find_task_file, 0.08),
+    "template": Target(recipes.write_template, recipes.render_template, 0.06),
     "rows of a task": Target(tables.write_asked, tables.prepare_asked, 0.08),
     "table of runs": Target(tables.write_runs, tables.fit_runs, 0.1),
     "corpus": Target(tables.write_documents, tables.read_corpus, 0.06),
