@@ -147,15 +147,15 @@ class Local:
         taken = {worker.slot for worker in self._workers}
         slot = next(number for number in range(self.jobs) if number not in taken)
         ours, theirs = self._context.Pipe()
-        place = _place(slot, self.threads)
-        process = self._context.Process(
-            target=_work_on, args=(theirs, os.getpid(), place), name=f"stepladder-{slot}", daemon=False
-        )
+        process = self._process(theirs, os.getpid(), _place(slot, self.threads))
         process.start()
         theirs.close()  # so that its end is heard when the worker dies
         worker = _Worker(slot, process, ours)
         self._workers.append(worker)
         return worker
+
+    def _process(self, pipe: Connection, parent: int, place: _Place) -> SpawnProcess:
+        return self._context.Process(target=_work_on, args=(pipe, parent, place))
 
     def _hear(self, worker: _Worker) -> Ended | None:
         """One word of a worker: a message is passed on, an end is returned, a death is looked into."""

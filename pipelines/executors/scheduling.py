@@ -22,6 +22,7 @@ from pipelines.stopping import GRACE_S
 from pipelines.store import RunFolder
 
 DEATHS = 3  # of a stage's process, without a newer checkpoint in between, before the stage has failed
+START_S = 120.0  # a process may take to start, at least
 LOOK_S = 0.5  # how long to wait for news before hearts are looked at
 TRAININGS = ("sweep", "pretrain", "finetune")
 
@@ -90,6 +91,9 @@ class _Running:
     stage: Stage
     alive_at: float = field(default_factory=time.monotonic)
     life: tuple[object, object, object] | None = None
+    begun: bool = False
+    """Whether it gave one; `life` may be that of a process that died."""
+    hung: bool = False
 
 
 @dataclass
@@ -210,7 +214,7 @@ class _Scheduler:
             deaths.attempts += 1
             deaths.progress = checkpoints(self.run.folder(stage))
             del self.waiting[stage.id]
-            self.running[stage.id] = _Running(stage)
+            self.running[stage.id] = _Running(stage, life=self._life(stage))
             self.backend.start(make_job(self.plan, self.run, stage, self.loop, self.threads), needs)
             self.watcher.started(stage, deaths.attempts)
 
@@ -220,7 +224,9 @@ class _Scheduler:
 
     def _take(self, ended: Ended) -> None:
         """Settle a stage that ended, or let it wait again where its process died."""
-        stage = self.running.pop(ended.stage).stage
+        running = self.running.pop(ended.stage)
+        stage = running.stage
+        why = f"no sign of life for {self.loop.stalled_after_s:g} s" if running.hung else ended.why
         if ended.outcome is not None and ended.outcome.status != "stopped":
             self._settle(ended.outcome)
             return
@@ -228,22 +234,30 @@ class _Scheduler:
         further = checkpoints(self.run.folder(stage)) != deaths.progress
         deaths.count = 1 if further else deaths.count + 1
         if deaths.count >= DEATHS:
-            reason = f"its process ended {deaths.count} times without getting further: {ended.why}"
+            reason = f"its process ended {deaths.count} times without getting further: {why}"
             self._settle(Outcome(stage.id, "failed", 0.0, reason))
             return
-        self.watcher.retried(stage, ended.why or "it was asked to stop")
+        self.watcher.retried(stage, why or "it was asked to stop")
         self.waiting = {stage.id: stage, **self.waiting}
 
     def _end_hung(self) -> None:
         """Kill what has given no sign of life for too long: steps, or work of the processor."""
         for name, running in self.running.items():
-            life = read_life(self.run.folder(running.stage))
-            seen = None if life is None else (life.get("host"), life.get("pid"), life.get("beat"))
+            seen = self._life(running.stage)
             if seen != running.life:
-                running.life, running.alive_at = seen, time.monotonic()
-            elif time.monotonic() - running.alive_at > self.loop.stalled_after_s:
-                running.alive_at = time.monotonic()  # its end is told by the backend
+                running.life, running.alive_at, running.begun = seen, time.monotonic(), True
+            elif not running.hung and time.monotonic() - running.alive_at > self._patience(running):
+                running.hung = True  # its end is told by the backend
                 self.backend.kill(name)
+
+    def _life(self, stage: Stage) -> tuple[object, object, object] | None:
+        life = read_life(self.run.folder(stage))
+        return None if life is None else (life.get("host"), life.get("pid"), life.get("beat"))
+
+    def _patience(self, running: _Running) -> float:
+        """Seconds without a sign of life that are borne; before the first one libraries are loaded."""
+        patience = self.loop.stalled_after_s
+        return patience if running.begun else max(patience, START_S)
 
     def _wind_down(self) -> None:
         """Ask what runs to leave a checkpoint; kill what has not ended in time."""

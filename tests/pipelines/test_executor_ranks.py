@@ -13,6 +13,7 @@ import torch
 
 from pipelines import stages
 from pipelines.executors import ranks as executor
+from pipelines.executors.scheduling import Watcher
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, StageFailed, Tell
 from pipelines.stepping import Stepper
@@ -54,7 +55,7 @@ def _rank(rank: int, port: int, folder: Path, names: list[str]) -> None:
     )
     plan, run = Plan(recipe="tiny", base=folder, stages=made), RunFolder(folder)
     if rank == 0:
-        outcomes = executor.run_stages(plan, run, LoopSettings(), print, print, print)
+        outcomes = executor.run_stages(plan, run, LoopSettings(), Watcher(print, print, print, print))
         ends = {outcome.stage: [outcome.status, outcome.reason] for outcome in outcomes.values()}
         (folder / "ends.json").write_text(json.dumps(ends), encoding="utf-8")
     else:

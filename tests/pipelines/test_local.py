@@ -5,20 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eval.files import InputError
-from pipelines import stages
+from pipelines import heartbeat, stages
 from pipelines.disk import as_input_error, disk_is_full
 from pipelines.executors import local
-from pipelines.executors.local import Execution, choose_jobs, run_stages
+from pipelines.executors.local import choose_jobs
+from pipelines.executors.scheduling import Ended, Needs, Watcher, run_stages
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, Outcome
-from pipelines.store import RunFolder, write_manifest
+from pipelines.store import RunFolder
 
 
 def _stage(name: str, *inputs: str) -> Stage:
@@ -38,62 +38,113 @@ PLAN = Plan(
 )
 
 
-def dying_work(job: Job) -> Outcome:
+def dying_work(job: Job, tell: stages.Tell) -> dict[str, Any]:
     """Stands for a stage's work: `once` is killed the first time, `always` every time."""
-    job.folder.mkdir(parents=True, exist_ok=True)
     seen = job.folder / "seen"
     if job.stage.name == "always" or (job.stage.name == "once" and not seen.exists()):
         seen.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    write_manifest(job.stage, job.folder, {}, 0.1)
-    return Outcome(job.stage.id, "done", 0.1)
+    return {}
 
 
-def test_a_dead_worker_costs_a_retry_and_only_the_culprit_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "_work", dying_work)
-    monkeypatch.setattr(local, "_load_libraries", os.getpid)
-    run = RunFolder(tmp_path)
-    told: list[str] = []
-    outcomes = run_stages(
-        PLAN,
-        run,
-        Execution(jobs=2, loop=LoopSettings()),
-        on_message=lambda message: None,
-        on_start=lambda stage: None,
-        on_outcome=lambda outcome: told.append(outcome.stage),
+def frozen_work(job: Job, tell: stages.Tell) -> dict[str, Any]:
+    """Stands for a stage that hangs the first time, as where two processes wait for each other."""
+    seen = job.folder / "seen"
+    if job.stage.name == "always" or (job.stage.name == "once" and not seen.exists()):
+        seen.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return {}
+
+
+def spinning_work(job: Job, tell: stages.Tell) -> dict[str, Any]:
+    """Stands for a training that hangs in a step, busy: it did steps, and does no more."""
+    seen = job.folder / "seen"
+    heartbeat.beat()
+    if job.stage.name in ("always", "once") and not (job.stage.name == "once" and seen.exists()):
+        seen.touch()
+        while True:
+            pass
+    return {}
+
+
+def _worker(pipe: Any, parent: int, place: Any, work: Any, beat_s: float) -> None:
+    """A worker of which one stage's function is replaced; spawned, so all it needs comes by arguments."""
+    stages.PREPARE.update(dict.fromkeys(("good", "once", "always", "after-good", "after-always"), work))
+    heartbeat.BEAT_S = beat_s
+    local.load_libraries = os.getpid
+    local._work_on(pipe, parent, place)
+
+
+class _Workers(local.Local):
+    """The backend of this machine with `_worker` in its processes."""
+
+    work: Any = None
+
+    def _process(self, *arguments: Any) -> Any:
+        return self._context.Process(target=_worker, args=(*arguments, type(self).work, 0.1))
+
+
+def _run(
+    folder: Path, work: Any, plan: Plan = PLAN, jobs: int = 2, **loop: Any
+) -> tuple[dict[str, Outcome], list[str], list[str]]:
+    """How the stages ended, of which it was told, and which were started again, and why."""
+    ended: list[str] = []
+    again: list[str] = []
+    watcher = Watcher(
+        lambda message: None,
+        lambda stage, attempt: None,
+        lambda stage, why: again.append(f"{stage.name}: {why}"),
+        lambda outcome: ended.append(outcome.stage),
     )
+    workers = type("_These", (_Workers,), {"work": staticmethod(work)})
+    with workers(jobs, watcher.message) as backend:
+        return run_stages(plan, RunFolder(folder), backend, LoopSettings(**loop), 1, watcher), ended, again
+
+
+@pytest.mark.parametrize(
+    ("work", "loop", "why"),
+    [
+        (dying_work, {}, "its process was ended by SIGKILL; was the memory full?"),
+        (frozen_work, {"stalled_after_s": 1.0}, "no sign of life for 1 s"),
+        (spinning_work, {"stalled_after_s": 1.0}, "no sign of life for 1 s"),
+    ],
+)
+def test_a_dead_or_hung_worker_costs_a_retry_and_only_the_culprit_fails(
+    work: Any, loop: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    outcomes, ended, again = _run(tmp_path, work, **loop)
     status = {name.removeprefix("prepare-"): outcome.status for name, outcome in outcomes.items()}
     assert status == {
         "good": "done", "once": "done", "always": "failed", "after-good": "done", "after-always": "failed",
     }  # fmt: skip
-    assert sorted(told) == sorted(outcomes), "each stage is told of once"
-    assert outcomes["prepare-always"].reason == "its process was killed twice; was the memory full?"
+    assert sorted(ended) == sorted(outcomes), "each stage is told of once"
+    reason = outcomes["prepare-always"].reason
+    assert reason == f"its process ended 3 times without getting further: {why}"
     assert outcomes["prepare-after-always"].reason == "needs prepare-always, which failed"
+    assert sorted(again) == [f"always: {why}", f"always: {why}", f"once: {why}"]
 
 
 class _Here:
-    """Stands for the pool: a job is done as soon as it is given."""
+    """Stands for the backend: a job is done as soon as it is started."""
 
-    cold = False
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
 
-    def __init__(self, *_: Any) -> None:
-        pass
+    def room(self, needs: Needs) -> bool:
+        return not self.jobs
 
-    def __enter__(self) -> _Here:
-        return self
+    def start(self, job: Job, needs: Needs) -> None:
+        self.jobs.append(job.stage.id)
 
-    def __exit__(self, *_: Any) -> None:
-        pass
+    def wait(self, seconds: float) -> list[Ended]:
+        return [Ended(self.jobs[0], Outcome(self.jobs.pop(), "done", 0.1))]
 
-    def submit(self, job: Job) -> Any:
-        done: Future[Outcome] = Future()
-        done.set_result(Outcome(job.stage.id, "done", 0.1))
-        return done
+    def stop(self, stage: str) -> None: ...
+
+    def kill(self, stage: str) -> None: ...
 
 
-def test_models_that_exist_are_taken_in_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_exist_are_taken_in_first(tmp_path: Path) -> None:
     """Whether they load is known before hours of preparation, although those are the longer way."""
     settings = {"params": {"non_embedding": 1000}, "tokens": 10**9}
     fetch = Stage(kind="fetch", name="one", settings={}, inputs=(), version=1, key="f")
@@ -105,16 +156,46 @@ def test_models_that_exist_are_taken_in_first(tmp_path: Path, monkeypatch: pytes
     )
     plan = Plan(recipe="tiny", base=Path(), stages=(_stage("good"), fetch, train, longest))
     order: list[str] = []
-    monkeypatch.setattr(local, "_Pool", _Here)
-    run_stages(
-        plan,
-        RunFolder(tmp_path),
-        Execution(jobs=1, loop=LoopSettings()),
-        on_message=lambda message: None,
-        on_start=lambda stage: order.append(stage.id),
-        on_outcome=lambda outcome: None,
-    )
+    watcher = Watcher(print, lambda stage, attempt: order.append(stage.id), print, print)
+    run_stages(plan, RunFolder(tmp_path), _Here(), LoopSettings(), 1, watcher)
     assert order[:2] == ["fetch-one", "prepare-good"]
+
+
+def test_memory_decides_what_runs_beside_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three slots and ten gigabytes, six and three fit side by side, six and five do not."""
+
+    def needs(gigabytes: int | None) -> Needs:
+        return Needs(cores=1, memory_bytes=None if gigabytes is None else gigabytes * 10**9, gpus=0)
+
+    backend = local.Local(3, print)
+    backend.memory_bytes = 10e9
+
+    def idle(slot: int, size: int | None) -> Any:
+        return local._Worker(slot, None, None, "job", needs(size))  # type: ignore[arg-type]
+
+    assert backend.room(needs(50)), "alone it may try"
+    backend._workers = [idle(0, 6)]
+    assert backend.room(needs(3))
+    assert backend.room(needs(None)), "not known: hoped for"
+    assert not backend.room(needs(5))
+    backend._workers = [idle(slot, 1) for slot in range(3)]
+    assert not backend.room(needs(1)), "no slot is free"
+
+
+def test_each_gpu_has_one_stage_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 16)
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(local, "GPUS", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    plan = Plan(recipe="tiny", base=Path(), stages=())
+    assert local.gpus() == ["0", "1", "10"]
+    assert choose_jobs(plan) == 3
+    assert [local._place(slot, 5).gpu for slot in range(3)] == ["0", "1", "10"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert (local.gpus(), choose_jobs(plan)) == (["1"], 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert local.gpus() == []
 
 
 def test_a_plan_of_small_rungs_uses_the_cores_and_a_large_one_runs_them_in_turn(
@@ -135,7 +216,7 @@ def test_a_plan_of_small_rungs_uses_the_cores_and_a_large_one_runs_them_in_turn(
         return Plan(recipe="tiny", base=Path(), stages=tuple(made))
 
     monkeypatch.setattr(local, "usable_cores", lambda: 4)
-    monkeypatch.setattr(local, "GPU", Path("/nowhere"))
+    monkeypatch.setattr(local, "GPUS", Path("/nowhere"))
     assert choose_jobs(plan(1000, 2000)) == 2
     assert choose_jobs(plan(*range(1, 9))) == 4
     assert choose_jobs(plan(1000, 124_000_000)) == 1

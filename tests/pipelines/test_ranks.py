@@ -114,6 +114,7 @@ def test_more_ranks_than_gpus_is_one_line_before_they_form_a_group(
     monkeypatch.setattr(accelerate, "PartialState", lambda **how: pytest.fail("a group was formed"))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     nothing: Any = None
-    others = [nothing] * (5 if enter == "run_stages" else 2)
+    others = [nothing] * (3 if enter == "run_stages" else 2)
+    monkeypatch.setattr(executor, "stop_on_sigterm", lambda: None)
     with pytest.raises(InputError, match=r"4 processes for 1 GPUs; use --nproc-per-node 1"):
         getattr(executor, enter)(nothing, *others)
