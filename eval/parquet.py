@@ -66,7 +66,7 @@ def _rows(
     check(file.schema_arrow.names)
     for batch in file.iter_batches(ROWS, columns=None if columns is None else list(columns)):
         if batch.nbytes > MOST_BATCH:
-            raise InputError(f"{path}: {ROWS} rows take {batch.nbytes:,} bytes; cut the texts")
+            raise InputError(f"{path}: {ROWS} rows take {batch.nbytes:,} bytes; cut them")
         yield batch.to_pylist()
 
 

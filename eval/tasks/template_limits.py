@@ -1,7 +1,7 @@
 """What a template may not grow to: a slip, or a stranger, would else keep a machine for ever.
 
-Turns of loops, and characters that operations handle and write, are counted over a rendering. Macros, calls back
-into loops and powers are not for prompts, and refused.
+Turns of loops, and characters that operations handle and write, are counted over a rendering. Macros, calls
+back into loops and powers are not for prompts, and refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 LONGEST = 1_000_000  # characters, or members, that one operation may make: more than any model reads
-MOST_WORK = 1_000_000_000  # characters handled in a rendering: seconds
+MOST_WORK = 200_000_000  # characters handled in a rendering: seconds
 TURN = 10_000  # what a turn of a loop counts as
 LARGEST = 10**30  # numbers
 

@@ -72,13 +72,12 @@ def render(template: str, row: Mapping[str, Any], where: str) -> str:
 def _environment() -> Any:
     from jinja2 import StrictUndefined
 
-    environment = make_environment(
+    return make_environment(
         autoescape=False,  # a prompt is plain text that a model reads, never a page
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         finalize=_refuse_nothing,
     )
-    return environment
 
 
 def _refuse_nothing(value: Any) -> Any:

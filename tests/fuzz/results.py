@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import random
@@ -13,8 +14,9 @@ import numpy as np
 
 import scaling_report
 from eval.comparing import compare
+from eval.files import hash_json, write_sealed
 from eval.results import Result
-from pipelines.status import print_status
+from pipelines import cli
 from scaling_report.frame import from_results
 from scaling_report.report import make_report
 from scaling_report.saved import FittedLaw
@@ -25,8 +27,8 @@ from tests.scaling_report.sample_run import sample_run
 from tests.scaling_report.synthetic import ladder
 
 
-def write_json(rng: random.Random, path: Path, value: Any, most: int = 3) -> None:
-    """JSON damaged as data, as text or as bytes."""
+def write_json(rng: random.Random, path: Path, value: Any, most: int = 3, *, sealed: bool = False) -> None:
+    """JSON damaged as data, as text or as bytes; `sealed` with the hash of what it says now."""
     way = rng.choice(("near", "near", "near", "data", "data", "data", "text", "bytes", "deep"))
     if way == "near":
         value = nudge(rng, value, most)
@@ -34,6 +36,9 @@ def write_json(rng: random.Random, path: Path, value: Any, most: int = 3) -> Non
         value = damage(rng, value, most)
     elif way == "deep":
         value = nested(rng.choice((50, 5000)), None) if rng.random() < 0.3 else damage(rng, value, 12)
+    if sealed and isinstance(value, dict) and rng.random() < 0.9:
+        with contextlib.suppress(ValueError, RecursionError, TypeError):
+            value = {**value, "sha256": hash_json(json.loads(json.dumps(value)))}
     try:
         text = json.dumps(value)
     except RecursionError:
@@ -188,7 +193,12 @@ _MANIFEST = {
     "settings": {},
     "inputs": [],
     "facts": {"documents": {"train": 3}},
-    "files": {"log.jsonl": 0},
+    "files": {
+        "log.jsonl": {
+            "bytes": 0,
+            "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        }
+    },
     "seconds": 8.1,
     "made": "2026-01-31T12:00:09Z",
 }
@@ -207,6 +217,9 @@ _LIVE = {
 }
 
 
+SEALED = ("plan.json", "manifest.json", "failure.json")
+
+
 def write_folder(rng: random.Random, folder: Path) -> None:
     """A run folder half way, some of its small files damaged."""
     run = folder / "run"
@@ -223,7 +236,9 @@ def write_folder(rng: random.Random, folder: Path) -> None:
     }
     for path, value in parts.items():
         if rng.random() < 0.35:
-            write_json(rng, path, value)
+            write_json(rng, path, value, sealed=path.name in SEALED)
+        elif path.name in SEALED:
+            write_sealed(path, value)
         else:
             path.write_text(json.dumps(value))
     write_lines(rng, run / "events.jsonl", _EVENTS)
@@ -233,7 +248,7 @@ def write_folder(rng: random.Random, folder: Path) -> None:
 
 def show_status(folder: Path) -> None:
     """`stepladder status DIR`."""
-    print_status(folder / "run")
+    cli.status(folder / "run")
 
 
 # saved laws

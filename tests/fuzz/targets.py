@@ -25,7 +25,7 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
-    "recipe": Target(recipes.write_recipe, recipes.plan_recipe, 0.22),
+    "recipe": Target(recipes.write_recipe, recipes.plan_recipe, 0.227),
     "overrides": Target(recipes.write_overrides, recipes.plan_overrides, 0.06),
     "task file": Target(recipes.write_task, recipes.find_task_file, 0.08),
     "template": Target(recipes.write_template, recipes.render_template, 0.06),
@@ -39,5 +39,5 @@ TARGETS: dict[str, Target] = {
     "lm-eval results": Target(results.write_harness, results.read_harness, 0.03),
     "trainer_state.json": Target(results.write_trainer, results.read_trainer, 0.03),
     "evaluations": Target(results.write_evaluations, results.compare_both, 0.02),
-    "report of a run": Target(results.write_run, results.report_run, 0.01, seconds=60.0),
+    "report of a run": Target(results.write_run, results.report_run, 0.003, seconds=120.0),
 }
