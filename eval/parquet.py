@@ -76,8 +76,8 @@ def _check_declared(metadata: Any, size: int, path: Path) -> None:
     cells = metadata.num_rows * metadata.num_columns
     if unpacked > max(ALWAYS_BYTES, MOST_RATIO * size) or cells > max(ALWAYS_CELLS, size):
         raise InputError(
-            f"{path}: {size:,} bytes that unpack to {unpacked:,} and {metadata.num_rows:,} rows, as no honest "
-            "table does; if it is what you want, write it as .jsonl, or in several files"
+            f"{path}: {size:,} bytes that unpack to {unpacked:,} and {metadata.num_rows:,} rows, as no "
+            "honest table does; if it is what you want, write it as .jsonl, or in several files"
         )
 
 
