@@ -115,11 +115,18 @@ def plan(recipe: Recipe, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Show what of a run is done, running or failed, and why."""
-    from pipelines.status import print_status
+def status(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every 2 s, until the run ends.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object a look.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Show every stage, however many there are.")] = False,
+) -> None:
+    """Show what of a run is done, running or failed, and why, how fast it is and how long it still takes."""
+    from pipelines.status_view import show_status
 
-    print_status(folder)
+    show_status(folder, watch=watch, as_json=json_, every_stage=all_)
 
 
 @app.command()

@@ -7,10 +7,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -25,7 +25,10 @@ from eval.files import (
 )
 from eval.safety import is_inside, links_out, redact
 from eval.yaml_text import parse_yaml
-from pipelines.plan import Plan, Stage
+from pipelines.events import parse_events
+
+if TYPE_CHECKING:  # the plan's module takes half a second to load, which `status` has no need of
+    from pipelines.plan import Plan, Stage
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
@@ -69,6 +72,8 @@ class RunFolder:
 
     def _owner(self) -> str:
         """`recipe_name`, from the recipe's own copy where the plan is broken: that one is written anew."""
+        import yaml
+
         try:
             return self.recipe_name()
         except InputError:
@@ -79,8 +84,11 @@ class RunFolder:
                 pass
             raise
 
-    def read_plan(self) -> dict[str, Any]:
-        """The stored plan.json. Raises InputError if the folder has none, or a broken one."""
+    def read_plan(self, *, checked: bool = True) -> dict[str, Any]:
+        """The stored plan.json. Raises InputError if the folder has none, or a broken one.
+
+        `checked`: its hash is, too, which takes a second for ten thousand stages.
+        """
         path = self.root / "plan.json"
         if not path.is_file():
             raise InputError(
@@ -88,9 +96,11 @@ class RunFolder:
                 f"`stepladder run` made"
             )
         try:
-            plan = read_sealed(path, unsealed=True)
+            plan = read_sealed(path, unsealed=True) if checked else json.loads(path.read_bytes())
         except InputError as error:
             raise InputError(f"{error}; remove the file and run the recipe again") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: broken ({error}); remove the file and run the recipe again") from error
         if not _is_plan(plan):
             raise InputError(f"{path}: not a plan of Stepladder; remove the file and run the recipe again")
         found: dict[str, Any] = plan
@@ -157,14 +167,10 @@ class RunFolder:
                 )  # a kill or a full disk cut the last one
             file.write(line.encode())
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """What events.jsonl holds, from the first on; a line that a kill cut short is passed over."""
         path = self.root / "events.jsonl"
-        for line in path.read_bytes().splitlines() if path.is_file() else []:
-            with suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    yield event
+        return parse_events(path.read_bytes()) if path.is_file() else []
 
     def _who(self) -> str:
         path = self.root / ".owner.json"
