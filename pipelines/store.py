@@ -72,8 +72,6 @@ class RunFolder:
 
     def _owner(self) -> str:
         """`recipe_name`, from the recipe's own copy where the plan is broken: that one is written anew."""
-        import yaml
-
         try:
             return self.recipe_name()
         except InputError:

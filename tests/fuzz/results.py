@@ -16,7 +16,8 @@ import scaling_report
 from eval.comparing import compare
 from eval.files import hash_json, write_sealed
 from eval.results import Result
-from pipelines import cli
+from pipelines.observer import Observer
+from pipelines.status_view import lines, summary
 from scaling_report.frame import from_results
 from scaling_report.report import make_report
 from scaling_report.saved import FittedLaw
@@ -247,8 +248,11 @@ def write_folder(rng: random.Random, folder: Path) -> None:
 
 
 def show_status(folder: Path) -> None:
-    """`stepladder status DIR`."""
-    cli.status(folder / "run")
+    """`stepladder status DIR`, as people and as programs read it, at one look."""
+    status = Observer(folder / "run").look()
+    json.dumps(status.to_dict(), allow_nan=False)
+    shown = [line for line, _ in lines(status.stages)] + summary(status, len(status.stages))
+    assert all(line.isprintable() for line in shown), "a terminal hears control characters"
 
 
 # saved laws

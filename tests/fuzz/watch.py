@@ -43,6 +43,7 @@ _CALLS = (
     "socket.getaddrinfo",
     "pty.spawn",
 )
+WAITS = 12  # a machine may be busy with others
 _PICKLE = "pickle.find_class"
 _OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -121,10 +122,10 @@ def _hang(number: int, frame: FrameType | None) -> None:
 def observe(call: Callable[[Path], Any], folder: Path, seconds: float) -> Seen:
     """Run `call(folder)`, which may write below `folder`, and say how it ended.
 
-    An `InputError` of one line is how a user's mistake should end. `seconds` is wall time, after which the
-    example counts as a hang.
+    An `InputError` of one line is how a user's mistake should end. `seconds` of processor time, or `WAITS`
+    times as many by the clock, make an example a hang; those told of are by the clock.
     """
-    before = signal.signal(signal.SIGALRM, _hang)
+    before = {number: signal.signal(number, _hang) for number in (signal.SIGPROF, signal.SIGALRM)}
     began = time.perf_counter()
     outside: list[str] = []
     try:
@@ -135,10 +136,12 @@ def observe(call: Callable[[Path], Any], folder: Path, seconds: float) -> Seen:
             _watched(folder) as outside,
         ):
             warnings.simplefilter("ignore")
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            signal.setitimer(signal.ITIMER_REAL, WAITS * seconds)
             try:
                 call(folder)
             finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 signal.setitimer(signal.ITIMER_REAL, 0)
         how, told = "result", ""
     except InputError as error:
@@ -153,7 +156,8 @@ def observe(call: Callable[[Path], Any], folder: Path, seconds: float) -> Seen:
             raise
         how, told = "traceback", f"{type(error).__name__}: {error!s:.200} at {_place(error.__traceback__)}"
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return Seen(how, told, time.perf_counter() - began, list(outside))
 
 
