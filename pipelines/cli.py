@@ -12,7 +12,7 @@ import typer
 
 from eval.files import InputError, write_atomic
 from eval.safety import plain_line
-from pipelines import cli_eval, cli_fit, cli_next, cli_using
+from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_using
 from pipelines.stopping import Interrupted
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ cli_using.register(app)
 cli_eval.register(app)
 cli_fit.register(app)
 cli_next.register(app)
+cli_mirror.register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")
@@ -52,11 +53,19 @@ def run(
         str | None,
         typer.Option(metavar="OWNER", help="Upload the finished models to the hub, private, as OWNER's."),
     ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Copy what is finished to object storage: s3://BUCKET/PREFIX."),
+    ] = None,
+    verify_mirror: Annotated[
+        bool, typer.Option("--verify-mirror", help="Read every mirrored file back.")
+    ] = False,
 ) -> None:
     """Train, measure and report a recipe; what is already there is not done again."""
     from rich.console import Console
 
     from pipelines.recipe_file import load_recipe
+    from pipelines.remote import Remote
     from pipelines.run import run_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -64,7 +73,8 @@ def run(
         _check_publishing(loaded, push_to_hub)
     folder = out or Path("runs") / loaded.recipe.name
     console = Console(highlight=False)
-    summary = run_recipe(loaded, folder, jobs, console)
+    mirror_to = None if mirror is None else Remote(mirror)
+    summary = run_recipe(loaded, folder, jobs, console, mirror_to, verify_mirror=verify_mirror)
     if summary is None:  # one of a launcher's other processes
         return
     if summary.worked:
@@ -74,11 +84,19 @@ def run(
     else:
         what = "nothing to do, all of it was there"
     print(f"{what}\nreport: {summary.report}")
+    complaint = None
+    if summary.mirrored is not None:
+        print(summary.mirrored.line())
+        complaint = summary.mirrored.complaint()
     if push_to_hub is not None:
         _publish(loaded, folder, push_to_hub)
     if summary.failed:
+        if complaint is not None:
+            print(complaint, file=sys.stderr)
         names = ", ".join(outcome.stage for outcome in summary.failed)
         raise InputError(f"{folder}: {len(summary.failed)} stages failed ({names}); the report lists why")
+    if complaint is not None:
+        raise InputError(complaint)
 
 
 def _check_publishing(loaded: LoadedRecipe, owner: str) -> None:
