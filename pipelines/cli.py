@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.files import InputError, write_atomic
+from eval.safety import plain_line
 from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_plan, cli_using
 from pipelines.stopping import Interrupted
 
@@ -198,17 +199,18 @@ def main() -> None:
         app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _Misuse as error:
         command = " ".join(["stepladder", *sys.argv[1:2]]) if error.ctx and error.ctx.parent else "stepladder"
-        print(f"error: {error.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
+        told = plain_line(error.format_message().rstrip("."))
+        print(f"error: {told}; see `{plain_line(command)} --help`", file=sys.stderr)
         sys.exit(2)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {plain_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         from pipelines.disk import as_input_error
 
-        print(f"error: {as_input_error(error, Path.cwd())}", file=sys.stderr)
+        print(f"error: {plain_line(str(as_input_error(error, Path.cwd())))}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stopped:
         runs = sys.argv[1:2] == ["run"]
