@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,6 +47,17 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Stages side by side; chosen for this machine when left out.")
     ] = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="What runs the stages: this machine, or a Ray cluster (extra ray)."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --executor ray: the cluster's head, or `auto`; started here when left out.",
+        ),
+    ] = None,
     push_to_hub: Annotated[
         str | None,
         typer.Option(metavar="OWNER", help="Upload the finished models to the hub, private, as OWNER's."),
@@ -56,14 +67,16 @@ def run(
     from rich.console import Console
 
     from pipelines.recipe_file import load_recipe
-    from pipelines.run import run_recipe
+    from pipelines.run import Executor, run_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     if push_to_hub is not None:
         _check_publishing(loaded, push_to_hub)
     folder = out or Path("runs") / loaded.recipe.name
     console = Console(highlight=False)
-    summary = run_recipe(loaded, folder, jobs, console)
+    if address is not None and executor != "ray":
+        raise InputError("--address: names a Ray cluster; add --executor ray, or leave it out")
+    summary = run_recipe(loaded, folder, Executor(executor, jobs, address), console)
     if summary is None:  # one of a launcher's other processes
         return
     if summary.worked:

@@ -45,9 +45,13 @@ def gpus() -> list[str]:
     return sorted(files, key=int)
 
 
-def choose_jobs(plan: Plan) -> int:
-    """How many stages to run side by side: one a GPU, else one a core for small rungs, else one in all."""
-    if there := len(gpus()):
+def choose_jobs(plan: Plan, cores: int | None = None, there: int | None = None) -> int:
+    """How many stages to run side by side: one a GPU, else one a core for small rungs, else one in all.
+
+    cores, there: processor cores and GPUs; this machine's where None.
+    """
+    there = len(gpus()) if there is None else there
+    if there:
         return there
     sizes = [
         stage.settings["params"]["non_embedding"]
@@ -56,7 +60,7 @@ def choose_jobs(plan: Plan) -> int:
     ]
     if max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
         return 1
-    return max(1, min(usable_cores(), len(sizes)))
+    return max(1, min(usable_cores() if cores is None else cores, len(sizes)))
 
 
 def share_of_cores(jobs: int) -> int:
