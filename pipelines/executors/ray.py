@@ -140,7 +140,7 @@ class Ray:
         return self._nodes
 
     def room(self, needs: Needs) -> bool:
-        """Whether the cluster has it beside what runs, in all; with nothing running Ray may wait for a node."""
+        """Whether the cluster has it beside what runs; with nothing running Ray may wait for a node."""
         if not self._flights:
             return True
         if self.jobs is not None and len(self._flights) >= self.jobs:
