@@ -117,8 +117,7 @@ class Training(Settings):
     deepspeed: Text | None = None
     """A DeepSpeed file, passed through: ZeRO 1 or 2. A training that is interrupted begins anew."""
     workers: Annotated[
-        Annotated[Workers, Tag("number")]
-        | Annotated[dict[Text, Workers], Field(min_length=1), Tag("mapping")],
+        Annotated[Workers, Tag("number")] | Annotated[dict[Text, Workers], Tag("mapping")],
         Discriminator(_number_or_mapping),
     ] = 1
     """Processes that train a rung together, with `--executor ray`; a number, or one by rung name."""

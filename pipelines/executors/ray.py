@@ -32,6 +32,7 @@ from pipelines.plan import Plan
 from pipelines.stages import Job, Message, Outcome
 
 STORE_BYTES = 100 * 2**20  # of a cluster that is started here: what goes through it is a few kilobytes
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 REACH_S = 10.0  # for a cluster's head to answer
 LOOK_S = 2.0  # between two looks at which nodes there are
 
@@ -246,13 +247,17 @@ def death(error: Exception) -> str:
 
 def connect(address: str | None) -> Any:
     """Ray, connected to a cluster or to one that is started here. Raises InputError where that cannot be."""
+    # without an address Ray would look for a cluster that may long be gone, and wait for it
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if (
+        address == "local"
+    ):  # read when Ray is loaded: its ports, which ask nobody who they are, stay on loopback
+        os.environ.setdefault(LOOPBACK, "0")
     try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
     except ImportError as error:
         raise InputError("--executor ray: needs Ray; pip install 'stepladder[ray]'") from error
-    # without an address Ray would look for a cluster that may long be gone, and wait for it
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
         options |= {
