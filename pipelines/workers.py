@@ -9,13 +9,13 @@ from eval.files import InputError
 from pipelines.planned import Plan, Stage
 from pipelines.stages import LoopSettings
 
-TOGETHER = ("sweep", "pretrain", "finetune", "evaluate")
-"""The kinds of stages that several processes work on."""
+TRAININGS = ("sweep", "pretrain", "finetune")
+"""The kinds of stages that several processes may work on."""
 
 
 def workers_of(stage: Stage, loop: LoopSettings) -> int:
-    """The processes that work on a stage: those of its rung where a model learns or is measured, else 1."""
-    if stage.kind not in TOGETHER:
+    """The processes that work on a stage: those of its rung where a model learns, else 1."""
+    if stage.kind not in TRAININGS:
         return 1
     if isinstance(loop.workers, int):
         return loop.workers
@@ -43,12 +43,14 @@ _SEED_OR_FACTOR = r"-(s\d+|x[\d.e+-]+)(-.*)?"
 
 
 def _is_of(stage: Stage, rung: str) -> bool:
-    return stage.kind in TOGETHER and re.fullmatch(re.escape(rung) + _SEED_OR_FACTOR, stage.name) is not None
+    return stage.kind in TRAININGS and re.fullmatch(re.escape(rung) + _SEED_OR_FACTOR, stage.name) is not None
 
 
 def _rungs(plan: Plan) -> Iterable[str]:
     """The rungs' names, in the plan's order."""
     names = [
-        re.fullmatch("(.+?)" + _SEED_OR_FACTOR, stage.name) for stage in plan.stages if stage.kind in TOGETHER
+        re.fullmatch("(.+?)" + _SEED_OR_FACTOR, stage.name)
+        for stage in plan.stages
+        if stage.kind in TRAININGS
     ]
     return dict.fromkeys(found[1] for found in names if found)

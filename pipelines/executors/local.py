@@ -22,11 +22,12 @@ from typing import Any
 
 from eval.files import InputError
 from pipelines.estimate import usable_cores
-from pipelines.executors.scheduling import TRAININGS, Ended, Needs
+from pipelines.executors.scheduling import Ended, Needs
 from pipelines.heartbeat import stop_on_sigterm
 from pipelines.plan import Plan
 from pipelines.stages import Job, Message, Outcome, run_stage
 from pipelines.stopping import REQUEUE
+from pipelines.workers import TRAININGS
 
 WATCH_S = 0.5
 GPUS = Path("/dev")  # the driver's device files, nvidia0 and so on; looking for them needs no torch

@@ -22,8 +22,8 @@ from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, Outcome, follow_stage, run_stage
 from pipelines.stopping import Interrupted, Stopped
 from pipelines.store import RunFolder
-from pipelines.workers import TOGETHER
 
+TOGETHER = ("sweep", "pretrain", "finetune", "evaluate")
 PATIENCE = timedelta(days=2)  # that ranks wait for the first one's corpus
 
 

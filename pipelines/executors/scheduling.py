@@ -20,12 +20,11 @@ from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, Message, Outcome
 from pipelines.stopping import GRACE_S
 from pipelines.store import RunFolder
-from pipelines.workers import workers_of
+from pipelines.workers import TRAININGS, workers_of
 
 DEATHS = 3  # of a stage's process, without a newer checkpoint in between, before the stage has failed
 START_S = 120.0  # a process may take to start, at least
 LOOK_S = 0.5  # how long to wait for news before hearts are looked at
-TRAININGS = ("sweep", "pretrain", "finetune")
 
 
 @dataclass(frozen=True, kw_only=True)

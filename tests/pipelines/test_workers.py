@@ -13,16 +13,20 @@ from pipelines.workers import check_workers, workers_of
 from tests.pipelines.recipes import GOOD, complaint, load
 
 
-def test_a_rung_s_stages_have_its_workers_and_preparation_has_one(tmp_path: Path) -> None:
+def test_a_rung_s_trainings_have_its_workers_and_other_stages_one(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     plan = make_plan(loaded)
     smallest, largest = (stage.name.partition("-")[0] for stage in plan.stages if stage.kind == "pretrain")
     loop = LoopSettings(workers={largest: 4})
     of = {stage.id: workers_of(stage, loop) for stage in plan.stages}
-    assert {count for name, count in of.items() if f"-{largest}-" in name} == {4}
-    assert {count for name, count in of.items() if f"-{largest}-" not in name} == {1}
+    assert {name for name, count in of.items() if count == 4} == {
+        f"pretrain-{largest}-s0",
+        f"finetune-{largest}-s0-code-to-docstring",
+        f"finetune-{largest}-s0-module-classification",
+    }
+    assert set(of.values()) == {1, 4}
     everywhere = {stage.kind: workers_of(stage, LoopSettings(workers=2)) for stage in plan.stages}
-    assert everywhere == {"prepare": 1, "pretrain": 2, "finetune": 2, "evaluate": 2}
+    assert everywhere == {"prepare": 1, "pretrain": 2, "finetune": 2, "evaluate": 1}
     check_workers(plan, loop, "ray")
     check_workers(plan, LoopSettings(workers={smallest: 1}), "local")
 
