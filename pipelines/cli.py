@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines import cli_eval, cli_fit, cli_next, cli_using
+from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_using
 from pipelines.stopping import Interrupted
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ cli_using.register(app)
 cli_eval.register(app)
 cli_fit.register(app)
 cli_next.register(app)
+cli_mirror.register(app)
 
 Recipe = Annotated[
     str, typer.Argument(help="A recipe file, or the name of a packaged recipe such as quickstart.")
@@ -62,11 +63,19 @@ def run(
         str | None,
         typer.Option(metavar="OWNER", help="Upload the finished models to the hub, private, as OWNER's."),
     ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Copy what is finished to object storage: s3://BUCKET/PREFIX."),
+    ] = None,
+    verify_mirror: Annotated[
+        bool, typer.Option("--verify-mirror", help="Read every mirrored file back.")
+    ] = False,
 ) -> None:
     """Train, measure and report a recipe; what is already there is not done again."""
     from rich.console import Console
 
     from pipelines.recipe_file import load_recipe
+    from pipelines.remote import Remote
     from pipelines.run import Executor, run_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -76,7 +85,9 @@ def run(
     console = Console(highlight=False)
     if address is not None and executor != "ray":
         raise InputError("--address: names a Ray cluster; add --executor ray, or leave it out")
-    summary = run_recipe(loaded, folder, Executor(executor, jobs, address), console)
+    mirror_to = None if mirror is None else Remote(mirror)
+    how = Executor(executor, jobs, address)
+    summary = run_recipe(loaded, folder, how, console, mirror_to, verify_mirror=verify_mirror)
     if summary is None:  # one of a launcher's other processes
         return
     if summary.worked:
@@ -86,11 +97,19 @@ def run(
     else:
         what = "nothing to do, all of it was there"
     print(f"{what}\nreport: {summary.report}")
+    complaint = None
+    if summary.mirrored is not None:
+        print(summary.mirrored.line())
+        complaint = summary.mirrored.complaint()
     if push_to_hub is not None:
         _publish(loaded, folder, push_to_hub)
     if summary.failed:
+        if complaint is not None:
+            print(complaint, file=sys.stderr)
         names = ", ".join(outcome.stage for outcome in summary.failed)
         raise InputError(f"{folder}: {len(summary.failed)} stages failed ({names}); the report lists why")
+    if complaint is not None:
+        raise InputError(complaint)
 
 
 def _check_publishing(loaded: LoadedRecipe, owner: str) -> None:
@@ -127,11 +146,18 @@ def plan(recipe: Recipe, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Show what of a run is done, running or failed, and why."""
-    from pipelines.status import print_status
+def status(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every 2 s, until the run ends.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object a look.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Show every stage, however many there are.")] = False,
+) -> None:
+    """Show what of a run is done, running or failed, and why, how fast it is and how long it still takes."""
+    from pipelines.status_view import show_status
 
-    print_status(folder)
+    show_status(folder, watch=watch, as_json=json_, every_stage=all_)
 
 
 @app.command()

@@ -60,14 +60,16 @@ class Heart:
         """Leave a checkpoint after this step and end; where there is nothing to leave, end this process."""
         self.stop_asked = True
         if not self.stoppable:
-            self._remove(LIVE)
+            if self.folder is not None:
+                forget_life(self.folder)
             os._exit(REQUEUE)
 
     def __enter__(self) -> Heart:
         global _heart
         _heart = self
         if self.folder is not None:
-            self._remove(STOP)
+            with suppress(OSError):
+                (self.folder / STOP).unlink(missing_ok=True)
             self._write(self.folder)
             self._thread.start()
         return self
@@ -78,12 +80,7 @@ class Heart:
         if self.folder is not None:
             self._over.set()
             self._thread.join()
-            self._remove(LIVE)
-
-    def _remove(self, name: str) -> None:
-        if self.folder is not None:
-            with suppress(OSError):
-                (self.folder / name).unlink(missing_ok=True)
+            forget_life(self.folder)
 
     def _write_on(self) -> None:
         assert self.folder is not None
@@ -165,6 +162,12 @@ def read_life(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return life if isinstance(life, dict) else None
+
+
+def forget_life(folder: Path) -> None:
+    """Remove the last sign of life of a process that is known to be dead."""
+    with suppress(OSError):
+        (folder / LIVE).unlink(missing_ok=True)
 
 
 def _cpu_seconds() -> float:

@@ -18,11 +18,13 @@ from pipelines.executors import ranks
 from pipelines.executors.local import Local, choose_jobs
 from pipelines.executors.ray import Ray
 from pipelines.executors.scheduling import Watcher, run_stages
+from pipelines.mirror import Mirror, Mirrored
 from pipelines.model_card import write_cards
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import RunView
 from pipelines.recipe_file import LoadedRecipe
 from pipelines.recording import Record
+from pipelines.remote import Remote
 from pipelines.stages import LoopSettings, Outcome
 from pipelines.stopping import Interrupted
 from pipelines.store import RunFolder
@@ -42,6 +44,7 @@ class RunSummary:
     reported: bool
     """Whether the report was made; False when the same one was there."""
     seconds: float
+    mirrored: Mirrored | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,16 @@ class Executor:
     """Of the cluster; None: `RAY_ADDRESS`, else one that is started here."""
 
 
-def run_recipe(loaded: LoadedRecipe, out: Path, executor: Executor, console: Console) -> RunSummary | None:
-    """Do everything of a recipe that is not done, in `out`, and make the report.
+def run_recipe(
+    loaded: LoadedRecipe,
+    out: Path,
+    executor: Executor,
+    console: Console,
+    mirror_to: Remote | None = None,
+    *,
+    verify_mirror: bool = False,
+) -> RunSummary | None:
+    """Do everything of a recipe that is not done, in `out`, and make the report; copy it to `mirror_to`.
 
     None in a launcher's processes but the first, which tells and writes for all. Raises InputError for a
     user's mistake: a folder of another recipe or in use, a corpus or a package that is not there, a full
@@ -75,19 +86,30 @@ def run_recipe(loaded: LoadedRecipe, out: Path, executor: Executor, console: Con
     try:
         with run.locked():
             run.claim(plan, loaded.text)
-            outcomes = _run_stages(plan, run, loop, executor, console)
+            mirror = None if mirror_to is None else Mirror(run, mirror_to, verify=verify_mirror)
+            if mirror is not None:
+                mirror.begin()
+            outcomes = _run_stages(plan, run, loop, executor, console, mirror)
             worked = any(outcome.seconds > 0 for outcome in outcomes.values())
             write_summary(run, plan, loaded, outcomes)
             write_cards(run, plan, loaded)
             report, reported = _report(run, loaded)
+            mirrored = (
+                None if mirror is None else mirror.finish(lambda line: console.print(line, markup=False))
+            )
     except OSError as error:
         raise as_input_error(error, out) from error
     failed = tuple(outcome for outcome in outcomes.values() if outcome.status == "failed")
-    return RunSummary(report, failed, worked, reported, time.monotonic() - began)
+    return RunSummary(report, failed, worked, reported, time.monotonic() - began, mirrored)
 
 
 def _run_stages(
-    plan: Plan, run: RunFolder, loop: LoopSettings, executor: Executor, console: Console
+    plan: Plan,
+    run: RunFolder,
+    loop: LoopSettings,
+    executor: Executor,
+    console: Console,
+    mirror: Mirror | None,
 ) -> dict[str, Outcome]:
     record = Record(run)
     record.planned(plan)
@@ -107,6 +129,8 @@ def _run_stages(
     )
     with RunView(console, total=len(plan.stages), done=done) as view:
         watcher = record.watcher(plan, view)
+        if mirror is not None:
+            watcher = mirror.follow(plan, watcher)
         try:
             if ranks.ranks() > 1:
                 outcomes = ranks.run_stages(plan, run, loop, watcher)

@@ -7,12 +7,11 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from eval.files import (
@@ -24,7 +23,10 @@ from eval.files import (
     write_json,
     write_sealed,
 )
-from pipelines.plan import Plan, Stage
+from pipelines.events import parse_events
+
+if TYPE_CHECKING:  # the plan's module takes half a second to load, which `status` has no need of
+    from pipelines.plan import Plan, Stage
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
@@ -68,6 +70,8 @@ class RunFolder:
 
     def _owner(self) -> str:
         """`recipe_name`, from the recipe's own copy where the plan is broken: that one is written anew."""
+        import yaml
+
         try:
             return self.recipe_name()
         except InputError:
@@ -78,8 +82,11 @@ class RunFolder:
                 pass
             raise
 
-    def read_plan(self) -> dict[str, Any]:
-        """The stored plan.json. Raises InputError if the folder has none, or a broken one."""
+    def read_plan(self, *, checked: bool = True) -> dict[str, Any]:
+        """The stored plan.json. Raises InputError if the folder has none, or a broken one.
+
+        `checked`: its hash is, too, which takes a second for ten thousand stages.
+        """
         path = self.root / "plan.json"
         if not path.is_file():
             raise InputError(
@@ -87,9 +94,11 @@ class RunFolder:
                 f"`stepladder run` made"
             )
         try:
-            plan = read_sealed(path, unsealed=True)
+            plan = read_sealed(path, unsealed=True) if checked else json.loads(path.read_bytes())
         except InputError as error:
             raise InputError(f"{error}; remove the file and run the recipe again") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: broken ({error}); remove the file and run the recipe again") from error
         if not _is_plan(plan):
             raise InputError(f"{path}: not a plan of Stepladder; remove the file and run the recipe again")
         found: dict[str, Any] = plan
@@ -151,14 +160,10 @@ class RunFolder:
                 )  # a kill or a full disk cut the last one
             file.write(line.encode())
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """What events.jsonl holds, from the first on; a line that a kill cut short is passed over."""
         path = self.root / "events.jsonl"
-        for line in path.read_bytes().splitlines() if path.is_file() else []:
-            with suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    yield event
+        return parse_events(path.read_bytes()) if path.is_file() else []
 
     def _who(self) -> str:
         path = self.root / ".owner.json"

@@ -14,7 +14,9 @@ from random import Random
 
 import pytest
 
+from eval.files import read_sealed
 from eval.results import read_results, same
+from pipelines.events import replay
 
 RECIPE = """
 name: tiny
@@ -135,6 +137,16 @@ def test_status_says_what_is_done(finished: Path) -> None:
     shown = stepladder("status", "runs/tiny", cwd=finished)
     assert shown.returncode == 0
     assert "8 done of 8 stages; nobody is working on it" in shown.stdout
+
+
+def test_events_alone_tell_what_the_manifests_say(finished: Path) -> None:
+    run = finished / "runs" / "tiny"
+    state = replay(events(run))
+    told = {folder: state.find(stage, folder) for stage, folder in state.planned or ()}
+    manifests = {folder: run / "stages" / folder / "manifest.json" for folder in told}
+    assert {folder: stage and (stage.state, stage.seconds) for folder, stage in told.items()} == {
+        folder: ("done", read_sealed(path)["seconds"]) for folder, path in manifests.items()
+    }
 
 
 def _pretraining(run: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.estimate import usable_cores
-from pipelines.heartbeat import read_life
+from pipelines.heartbeat import forget_life, read_life
 from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, Message, Outcome
 from pipelines.stopping import GRACE_S
@@ -234,6 +234,7 @@ class _Scheduler:
         if ended.outcome is not None and ended.outcome.status != "stopped":
             self._settle(ended.outcome)
             return
+        forget_life(self.run.folder(stage))
         deaths = self.deaths[stage.id]
         further = checkpoints(self.run.folder(stage)) != deaths.progress
         deaths.count = 1 if further else deaths.count + 1
