@@ -31,7 +31,7 @@ training: {rule: small-ladder, batch_tokens: 256, checkpoint_every_s: 0.3}
 eval: {tasks: [perplexity], bootstrap: 100, max_items: 5}
 report: {bootstrap: 100}
 """
-SMALL, LARGE = "3.3k", "13k"
+LARGE = "13k"
 
 
 class TwoNodes:
