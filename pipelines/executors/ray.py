@@ -55,8 +55,14 @@ class Nodes:
         cores = [int(one.get("CPU", 0)) for one in having]
         gpus = [int(one.get("GPU", 0)) for one in having]
         memory = [float(one.get("memory", 0)) for one in having]
-        most = (max(every, default=0) for every in (cores, gpus, memory))
-        return cls(sum(cores), sum(gpus), sum(memory), *most)
+        return cls(
+            cores=sum(cores),
+            gpus=sum(gpus),
+            memory_bytes=sum(memory),
+            most_cores=max(cores, default=0),
+            most_gpus=max(gpus, default=0),
+            most_memory_bytes=max(memory, default=0.0),
+        )
 
     def threads(self, plan: Plan, jobs: int | None) -> int:
         """Cores a stage, by the rule of a single machine; never more than a node has."""

@@ -13,17 +13,18 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError
+from eval.files import InputError, read_json, write_json
 from pipelines.heartbeat import stop_on_sigterm
 from pipelines.stages import Job, Message, Outcome, follow_stage, run_stage
 from pipelines.stopping import Stopped
 from pipelines.store import ERROR, read_manifest
 
 TOLD = ".told.jsonl"
+ENDED = ".ended.json"  # the outcome of a stage of several workers
 BEGUN = "begun"
 """The first message of a task: until then it waits for its resources, or for a process to start."""
 WATCH_S = 0.5
@@ -66,16 +67,18 @@ def run_group(job: Job, workers: int, resources: dict[str, float], storage: Path
             backend=None if resources.get("GPU") else "gloo", timeout_s=int(PATIENCE.total_seconds())
         ),
     )
+    (job.folder / ENDED).unlink(missing_ok=True)
     try:
-        outcome = trainer.fit().return_value
+        trainer.fit()
     except WorkerGroupError as error:
         return _judge(job, error.worker_failures, time.monotonic() - began)
-    assert isinstance(outcome, Outcome)
+    outcome = Outcome(**read_json(job.folder / ENDED))
+    (job.folder / ENDED).unlink()
     return outcome
 
 
-def work_as_rank(config: dict[str, Any]) -> Outcome | None:
-    """A worker of a Ray Train job; the outcome in the first one, None in the others.
+def work_as_rank(config: dict[str, Any]) -> None:
+    """A worker of a Ray Train job; the first one leaves the outcome in the stage's folder.
 
     Ray Train has formed the group of processes; accelerate finds it, as it does under torchrun.
     """
@@ -92,12 +95,14 @@ def work_as_rank(config: dict[str, Any]) -> Outcome | None:
     tell = _begin(job) if job.rank == 0 else None
     # one that was finished meanwhile, by a process that was given up for lost, is not for the others to make
     if said_by_first(read_manifest(job.folder) is not None):
-        return Outcome(job.stage.id, "done", 0.0) if job.rank == 0 else None
-    if tell is not None:
-        return run_stage(job, tell, raise_bugs=True)
-    with suppress(Stopped):
-        follow_stage(job)
-    return None
+        outcome = Outcome(job.stage.id, "done", 0.0)
+    elif tell is not None:
+        outcome = run_stage(job, tell, raise_bugs=True)
+    else:
+        with suppress(Stopped):
+            follow_stage(job)
+    if job.rank == 0:
+        write_json(job.folder / ENDED, asdict(outcome))
 
 
 def load_libraries() -> None:
