@@ -250,3 +250,14 @@ def test_two_workers_of_a_rung_end_like_one_though_one_is_killed(
     for a, b in zip(alone, together, strict=True):
         assert b.value == pytest.approx(a.value, rel=1e-4), (a, b)
         assert same(a, b) or a.rung == LARGE
+
+
+def test_a_user_s_mistake_is_the_line_that_one_machine_says(nodes: TwoNodes, tmp_path: Path) -> None:
+    write_recipe(tmp_path, RECIPE)
+    (tmp_path / "text.jsonl").write_text('{"text": "a"}\nnot JSON\n')
+    here = stepladder("run", "tiny.yaml", "--out", "here", cwd=tmp_path)
+    process = on_ray(tmp_path)
+    _, err = process.communicate(timeout=900)
+    assert (process.returncode, err) == (here.returncode, here.stderr)
+    assert here.returncode == 2
+    assert err.count("\n") == 1
