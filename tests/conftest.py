@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine, and no complaint about a slow one: it is no finding.
+settings.register_profile(
+    "stepladder", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("stepladder")
 
 ROOT = Path(__file__).resolve().parent.parent
 
