@@ -125,10 +125,10 @@ class Ray:
         self._run_task = self._ray.remote(max_retries=0)(ray_worker.run_task)
         self._run_group = self._ray.remote(num_cpus=0, max_retries=0)(ray_worker.run_group)
         self.threads = self.nodes().threads(self._plan, self.jobs)
-        load = self._ray.remote(num_cpus=0, max_retries=0)(ray_worker.load_libraries)
-        self._warm = [
-            load.remote() for _ in range(min(usable_cores(), self.nodes().cores // self.threads) - 1)
-        ]
+        if self.nodes().cores == self.nodes().most_cores:  # one node: its processes load libraries meanwhile
+            load = self._ray.remote(num_cpus=0, max_retries=0)(ray_worker.load_libraries)
+            for _ in range(self.nodes().cores // self.threads - 1):
+                load.remote()
         return self
 
     def __exit__(
