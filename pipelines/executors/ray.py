@@ -25,7 +25,7 @@ from eval.files import InputError
 from pipelines.estimate import usable_cores
 from pipelines.executors import ray_worker
 from pipelines.executors.local import choose_jobs
-from pipelines.executors.ray_worker import BEGUN, TOLD, GroupDied, one_line
+from pipelines.executors.ray_worker import BEGUN, DIED, TOLD, GroupDied, one_line
 from pipelines.executors.scheduling import Ended, Needs
 from pipelines.heartbeat import STOP
 from pipelines.plan import Plan
@@ -242,7 +242,7 @@ def death(error: Exception) -> str:
     if isinstance(cause, GroupDied):
         return str(cause)
     known = {
-        "WorkerCrashedError": "its process was killed, or its node was lost",
+        "WorkerCrashedError": DIED,
         "NodeDiedError": "its node was lost",
         "LocalRayletDiedError": "its node was lost",
         "OutOfMemoryError": "its node's memory was full, and Ray ended it",

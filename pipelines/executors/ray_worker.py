@@ -27,6 +27,7 @@ TOLD = ".told.jsonl"
 ENDED = ".ended.json"  # the outcome of a stage of several workers
 BEGUN = "begun"
 """The first message of a task: until then it waits for its resources, or for a process to start."""
+DIED = "its process was killed, or its node was lost"
 WATCH_S = 0.5
 SHARED_S = 20.0  # that a network's file system may take to show this node what the driver has just written
 
@@ -127,7 +128,9 @@ def _judge(job: Job, failures: dict[int, Exception], seconds: float) -> Outcome:
                 reason += f" (traceback: {job.folder / ERROR})"
             return Outcome(job.stage.id, "failed", seconds, reason)
     rank, error = max(failures.items(), key=lambda one: type(one[1]).__module__.startswith("ray"))
-    raise GroupDied(f"rank {rank} died: {one_line(error)}")
+    if type(error).__module__.startswith("ray"):
+        raise GroupDied(f"rank {rank}: {DIED}")
+    raise GroupDied(f"rank {rank}: {one_line(error)}")
 
 
 def one_line(error: BaseException) -> str:

@@ -82,7 +82,7 @@ def test_what_the_failures_of_a_group_mean(tmp_path: Path) -> None:
     actor_died = type("ActorDiedError", (Exception,), {"__module__": "ray.exceptions"})("The actor died")
     with pytest.raises(InputError, match="no space"):
         ray_worker._judge(job, {0: InputError("no space"), 1: closed}, 1.0)
-    with pytest.raises(GroupDied, match="rank 1 died: ActorDiedError"):
+    with pytest.raises(GroupDied, match="rank 1: its process was killed, or its node was lost"):
         ray_worker._judge(job, {0: closed, 1: actor_died}, 1.0)
     failed = ray_worker._judge(job, {0: closed, 1: ValueError("a bug\nof two lines")}, 1.0)
     assert (failed.status, failed.reason) == ("failed", "rank 1: ValueError: a bug")
