@@ -197,8 +197,9 @@ class Ray:
 
     def kill(self, stage: str) -> None:
         """End the stage's processes. One that waits for its resources has not hung, and is left to wait."""
-        if self._flights[stage].begun:
-            self._ray.cancel(self._flights[stage].ref, force=True)
+        flight = self._flights.get(stage)
+        if flight is not None and flight.begun:
+            self._ray.cancel(flight.ref, force=True)
 
     def _hear(self, flight: _Flight) -> None:
         """Pass on what a stage has told since the last look."""

@@ -150,6 +150,17 @@ def test_a_stage_is_heard_as_it_works_and_does_not_hang_while_it_waits(tmp_path:
     assert not (job.folder / TOLD).exists()
 
 
+def test_a_user_s_mistake_in_a_stage_goes_up_and_the_stage_is_over(tmp_path: Path) -> None:
+    backend, ray = _backend(tmp_path, [])
+    job = _job(tmp_path)
+    backend.start(job, Needs(cores=1, memory_bytes=None, gpus=0))
+    ray.future.set_exception(RayTaskError(InputError("corpus: is empty")))
+    with pytest.raises(InputError, match="corpus: is empty"):
+        backend.wait(5)
+    backend.kill(job.stage.id)  # as the scheduler ends all it knows to run
+    assert ray.cancelled == 0
+
+
 def test_a_stage_takes_room_and_one_too_large_says_what_it_waits_for(tmp_path: Path) -> None:
     told: list[Message] = []
     backend, _ = _backend(tmp_path, told)
