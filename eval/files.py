@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -13,7 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from eval.safety import MOST_RATIO, Unpacked, UnpacksTooFar
+
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a character, which JSON can spell and UTF-8 cannot
+
+_CHUNK = 2**17  # bytes unpacked at a time
 
 
 class InputError(ValueError):
@@ -107,12 +112,21 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked when its name ends in `.gz`; `InputError` when they cannot be read whole."""
+    """The file's bytes, unpacked when its name ends in `.gz`.
+
+    Raises `InputError` when they cannot be read whole, and when a packed file turns out to be more than
+    `eval.safety.MOST_RATIO` times its size.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
             packed = path.suffix.lower() == ".gz"
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+            yield cast(BinaryIO, io.BufferedReader(Unpacked(file), _CHUNK)) if packed else file
+    except UnpacksTooFar as error:
+        raise InputError(
+            f"{path}: unpacks to more than {MOST_RATIO} times its size, as no honest text does; if you want "
+            f"it, unpack it yourself and name the file without .gz"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the name") from error
     except IsADirectoryError as error:

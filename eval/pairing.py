@@ -98,22 +98,43 @@ def pair_up(a: Side, b: Side) -> list[Pair]:
 
 
 def read_items(measured: Measured) -> Items:
-    """The scored items of an evaluation; those that failed have no statistics, and are left out."""
+    """The scored items of an evaluation; those that failed have no statistics, and are left out.
+
+    Raises `InputError` for an item without an id, and for statistics that are no numbers of one length.
+    """
+    path = measured.folder / ITEMS
+    lengths: dict[str, int] = {}
     statistics: dict[str, dict[str, Array]] = {}
     references: dict[str, str] = {}
     groups: dict[str, str] = {}
-    for item in read_jsonl(measured.folder / ITEMS):
+    for number, item in enumerate(read_jsonl(path), start=1):
         if item.get("task", measured.task) != measured.task or item.get("failed") is not None:
             continue
-        name = str(item["id"])
-        statistics[name] = {
-            metric: np.atleast_2d(np.asarray(values, dtype=np.float64))
-            for metric, values in item.get("statistics", {}).items()
-        }
+        try:
+            name = str(item["id"])
+            statistics[name] = {
+                metric: _numbers(values, metric, lengths)
+                for metric, values in item.get("statistics", {}).items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{path}: item {number} is not whole ({reason}); measure the model again"
+            ) from error
         references[name] = hash_json(item.get("reference"))
         if "group" in item:
             groups[name] = str(item["group"])
     return Items(statistics, references, groups)
+
+
+def _numbers(values: Any, metric: str, lengths: dict[str, int]) -> Array:
+    """An item's statistics (blocks, k); of one metric every item has the same k, which `lengths` keeps."""
+    found = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if found.ndim != 2 or found.shape[1] != lengths.setdefault(metric, found.shape[1]) or not found.size:
+        raise ValueError(f"{metric}: its statistics are of shape {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{metric}: a statistic is no finite number")
+    return found
 
 
 def differing_items(a: Items, b: Items) -> str | None:
@@ -163,7 +184,8 @@ def _read(folder: Path) -> Iterator[Measured]:
     tasks = list(dict.fromkeys(result.task for result in results))
     whole = [task for task in tasks if not any(task.startswith(f"{other}/") for other in tasks)]
     manifest = folder / MANIFEST
-    made = str(read_json(manifest).get("made", "")) if manifest.is_file() else ""
+    told = read_json(manifest) if manifest.is_file() else {}
+    made = str(told.get("made", "")) if isinstance(told, dict) else ""
     for task in whole:
         of_task = {result.metric: result for result in results if result.task == task}
         yield Measured(folder, task, of_task, made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -131,6 +131,7 @@ class Result:
     missing: dict[str, str]
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _check_words(self)
         _check_missing(self)
         _check_numbers(self)
@@ -194,6 +195,35 @@ def _without_time(result: Result) -> dict[str, Any]:
     return row
 
 
+# What a field may hold beside None.
+_TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(
+        ("run", "stage", "family", "objective", "rung", "task", "split", "metric"), (str, "text")
+    ),
+    **dict.fromkeys(("signature", "model_fingerprint", "data_fingerprint"), (str, "text")),
+    **dict.fromkeys(("tokens", "unique_tokens", "step", "seed", "n"), (int, "a whole number")),
+    **dict.fromkeys(("annealed", "higher_is_better"), (bool, "true or false")),
+    **dict.fromkeys(("params", "versions", "missing"), (dict, "an object")),
+}
+_LARGEST = 10**30  # of whole numbers: beyond any run, and well within a float
+
+
+def _check_types(result: Result) -> None:
+    for field, (kind, words) in _TYPES.items():
+        value = getattr(result, field)
+        if value is None and field not in ("versions", "missing"):
+            continue
+        if not isinstance(value, kind) or (kind is int and not _is_count(value)):
+            raise InputError(f"result: {field} is {value!r:.60}; {words} is wanted")
+    for name, value in (result.params or {}).items():
+        if value is not None and not _is_count(value):
+            raise InputError(f"result: params[{name!r:.40}] is {value!r:.60}; a whole number is wanted")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
 def _check_words(result: Result) -> None:
     for field, allowed in (("stage", STAGES), ("split", SPLITS), ("metric", tuple(METRICS))):
         value = getattr(result, field)
@@ -228,8 +258,12 @@ def _check_numbers(result: Result) -> None:
         value = getattr(result, field)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise InputError(f"result: {field} is {value!r}; give a finite number, or null with a reason")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not abs(value) <= sys.float_info.max
+        ):
+            raise InputError(f"result: {field} is {value!r:.60}; give a finite number, or null with a reason")
     for field in ("stderr", "n", "tokens", "unique_tokens", "flops", "stage_flops", "seconds"):
         value = getattr(result, field)
         if value is not None and value < 0:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from eval.files import InputError, open_bytes, read_jsonl, read_text
+from eval.parquet import read_parquet
 
 TABLES = (".jsonl", ".csv", ".parquet")
 DOCUMENT = ".txt"  # one row, whose column `text` is the whole file
 _LONGEST_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters is less than a long document
-_BATCH = 1024  # rows of a parquet file in memory
 
 
 def find_tables(
@@ -47,7 +47,7 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises `InputError` for a file that is missing or broken; `ValueError` for a kind that is not known.
     """
-    readers = {".jsonl": read_jsonl, ".csv": _read_csv_file, ".parquet": _read_parquet, DOCUMENT: _read_whole}
+    readers = {".jsonl": read_jsonl, ".csv": _read_csv_file, ".parquet": read_parquet, DOCUMENT: _read_whole}
     if file_kind(path) not in readers:
         raise ValueError(f"{path}: none of {', '.join(readers)}")
     return readers[file_kind(path)](path)
@@ -95,17 +95,3 @@ def _read_csv_file(path: Path) -> Iterator[dict[str, Any]]:
     with open_bytes(path) as file:
         for _, row in read_csv(file, str(path)):
             yield row
-
-
-def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with open_bytes(path) as file:  # parquet is read from its end, which a packed file has no way to
-            source = io.BytesIO(file.read()) if path.suffix.lower() == ".gz" else file
-            for batch in parquet.ParquetFile(source).iter_batches(_BATCH):
-                yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error

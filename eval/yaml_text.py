@@ -1,7 +1,7 @@
 """YAML with a place for every value: text as plain Python data, and where each part stands in the text.
 
 Scalars are YAML 1.2's (`3e-4` is a number, `no` is text), duplicate keys are refused, aliases are allowed but
-bounded, and tags build nothing.
+bounded, tags build nothing, and secrets are refused.
 """
 
 from __future__ import annotations
@@ -14,12 +14,20 @@ from typing import Any, ClassVar
 import yaml
 
 from eval.files import InputError
+from eval.safety import redact
 
 Path = tuple[str | int, ...]
 
 _MAX_DEPTH = 20  # a recipe, the deepest file of settings, is five deep
+_MAX_CHARACTERS = 1_000_000  # the longest recipe that comes along has 2,000
 _LARGEST_WHOLE = 2**53  # up to here a float holds every integer
 _MAX_NODES = 10_000  # values after aliases are written out; a file of settings has a few dozen
+
+# What stands in settings is written beside the results, and shown.
+_SECRET = (
+    "holds what looks like an access token or a password, which has no place in settings; take it out "
+    "(for the hub there are `hf auth login` and HF_TOKEN)"
+)
 
 _SCALARS = {
     "tag:yaml.org,2002:null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -50,9 +58,15 @@ class _Loader(_Resolver, yaml.SafeLoader):
     """Composes nodes only as deep as settings can be."""
 
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {_MAX_NODES:,} values", problem_mark=self.peek_event().start_mark
+            )
         if self.depth > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=self.peek_event().start_mark)
         node = super().compose_node(parent, index)
@@ -78,6 +92,9 @@ Locate = Callable[[int, int], str]
 
 def parse_yaml(text: str, locate: Locate) -> Document:
     """Read one YAML document; an empty one is None. Raises `InputError`, beginning with the place."""
+    if len(text) > _MAX_CHARACTERS:
+        told = f"{len(text):,} characters, where settings may have {_MAX_CHARACTERS:,}"
+        raise InputError(f"{locate(1, 1)}: {told}; put data in files of its own")
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
@@ -143,6 +160,8 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         """A scalar by its tag, its pattern checked again: a tag may be written by hand (`!!int x`)."""
         if node.tag == "tag:yaml.org,2002:str":
+            if redact(node.value) != node.value:
+                raise InputError(f"{redact(self._place(node))}: {_SECRET}")
             return node.value
         pattern, _ = _SCALARS.get(node.tag, (None, None))
         if pattern is None or not re.fullmatch(pattern, node.value):

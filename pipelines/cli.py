@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from eval.files import InputError, write_atomic
-from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_using
+from eval.safety import plain_line
+from pipelines import cli_eval, cli_fit, cli_mirror, cli_next, cli_plan, cli_using
 from pipelines.stopping import Interrupted
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ cli_using.register(app)
 cli_eval.register(app)
 cli_fit.register(app)
 cli_next.register(app)
+cli_plan.register(app)
 cli_mirror.register(app)
 
 Recipe = Annotated[
@@ -129,23 +131,6 @@ def _publish(loaded: LoadedRecipe, folder: Path, owner: str) -> None:
 
 
 @app.command()
-def plan(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Show sizes, tokens, FLOPs, memory, disk and time of a recipe before anything starts."""
-    from pipelines.environment import check_environment
-    from pipelines.plan import make_plan
-    from pipelines.plan_view import print_plan
-    from pipelines.recipe_file import load_recipe
-    from pipelines.stages import LoopSettings
-
-    loaded = load_recipe(recipe, overrides or ())
-    print_plan(make_plan(loaded))
-    try:
-        check_environment(loaded.recipe, LoopSettings.of(loaded))
-    except InputError as error:  # it may be meant for another machine
-        print(f"here it would not run: {error}")
-
-
-@app.command()
 def status(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     watch: Annotated[
@@ -228,17 +213,18 @@ def main() -> None:
         app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _Misuse as error:
         command = " ".join(["stepladder", *sys.argv[1:2]]) if error.ctx and error.ctx.parent else "stepladder"
-        print(f"error: {error.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
+        told = plain_line(error.format_message().rstrip("."))
+        print(f"error: {told}; see `{plain_line(command)} --help`", file=sys.stderr)
         sys.exit(2)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {plain_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         from pipelines.disk import as_input_error
 
-        print(f"error: {as_input_error(error, Path.cwd())}", file=sys.stderr)
+        print(f"error: {plain_line(str(as_input_error(error, Path.cwd())))}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stopped:
         runs = sys.argv[1:2] == ["run"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,7 +17,7 @@ import torch
 from eval.files import write_json
 from pipelines import attention, fast, fused_loss
 from pipelines.batches import Batch, Batches
-from pipelines.environment import cpu_name
+from pipelines.environment import cache_folder, cpu_name
 from pipelines.optim import Optimisation
 
 # A run that eager mode ends sooner than this, in seconds, is neither probed nor compiled. On a processor
@@ -189,12 +188,6 @@ def _key(module: torch.nn.Module, batch: Batch, autocast: Any, device: torch.dev
 def processor(device: torch.device) -> str:
     """The name of the GPU, or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-
-
-def cache_folder() -> Path:
-    """Where measurements of this machine are kept: XDG's cache folder, or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "stepladder"
 
 
 def _cache_path(key: str) -> Path:

@@ -58,6 +58,12 @@ def stdlib_fingerprint() -> str:
     return f"{platform.python_implementation().lower()}-{platform.python_version()}-{digest.hexdigest()[:16]}"
 
 
+def source_bytes() -> int:
+    """Bytes of all files that would be read; docstrings, which are documents of their own too, count once."""
+    folder = stdlib_folder()
+    return sum((folder / name).stat().st_size for name in [*_source_names(folder), TOPICS])
+
+
 def read_stdlib(removed: Removed) -> Iterator[Document]:
     """Every document of the standard library, in the order of file names; the topics come last.
 

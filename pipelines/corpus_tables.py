@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import shutil
-import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from eval.files import InputError, open_bytes
+from eval.parquet import read_parquet
 from eval.tables import read_csv
 from pipelines.corpus_lines import read_rows
-
-PARQUET_ROWS = 1024  # read at a time
 
 
 def text_columns(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -50,33 +44,9 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[str]:
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[str]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with _unpacked(path) as source:
-            file = parquet.ParquetFile(source)
-            _require(columns, file.schema_arrow.names, str(path))
-            number = 0
-            for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns)):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield row_text(row, columns, f"{path}: row {number}")
-    except (pyarrow.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error
-
-
-@contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[IO[bytes] | Path]:
-    """A file that can be read from its end, as parquet is: a packed one is unpacked, on disk."""
-    if path.suffix.lower() != ".gz":
-        yield path
-        return
-    with gzip.open(path, "rb") as packed, tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(packed, file)
-        file.seek(0)
-        yield file
+    rows = read_parquet(path, columns, lambda names: _require(columns, names, str(path)))
+    for number, row in enumerate(rows, start=1):
+        yield row_text(row, columns, f"{path}: row {number}")
 
 
 def _require(columns: Sequence[str], there: Sequence[str], place: str) -> None:

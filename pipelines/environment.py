@@ -78,6 +78,21 @@ def check_lora() -> None:
         raise InputError("finetune.lora: needs peft; install it: pip install 'stepladder[lora]'")
 
 
+def native_bf16() -> bool:
+    """Whether the processor computes in bf16 itself, by what Linux says of it; False where nothing does."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_tile" in flags
+
+
+def cache_folder() -> Path:
+    """Where measurements of this machine are kept: XDG's cache folder, or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "stepladder"
+
+
 def cpu_name() -> str:
     """The processor's name, with what tells apart those that a cloud gives one name."""
     try:

@@ -1,24 +1,31 @@
 """Rough time, memory and disk of a stage before it runs; a guide for planning, never an input of one.
 
-Calibrated on this package's own training in bf16 on busy server cores, one thread a rung (context 256,
-vocabulary 2048): 17, 25, 47 and 106 microseconds a token for 1x48, 2x64, 2x144 and 2x208.
+Time is a fixed part and a part that grows with FLOPs, a token and core, either measured on this machine
+(`stepladder plan --probe`, kept in the cache folder) or built in: this package's own training in bf16 on busy
+server cores, one thread a rung (context 256, vocabulary 2048): 17, 25, 47 and 106 microseconds a token for
+1x48, 2x64, 2x144 and 2x208.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from pipelines.environment import cache_folder, cpu_name, native_bf16
 from pipelines.flops import training_flops_per_token
 from pipelines.ladder import Shape, count_params
+from pipelines.layout import CPU_TOKENS
+from pipelines.memory import CPU_PROCESS_BYTES, Work, count_memory
 
-_CORE_SECONDS_PER_TOKEN = 6e-6
-_CORE_FLOPS_PER_SECOND = 1.2e11
-_START_SECONDS = 1.0  # load a model, save it; workers keep their libraries loaded
-_GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made
-_ROW_FILL = 0.6  # of a row's token limit, on average
+START_SECONDS = 1.0  # load a model, save it; workers keep their libraries loaded
+GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made
+ROW_FILL = 0.6  # of a row's token limit, on average
 _FIXED_SECONDS = {
     "prepare-corpus": 6.0,
     "prepare-tokens": 8.0,
@@ -27,12 +34,43 @@ _FIXED_SECONDS = {
     "tune": 0.1,
     "evaluate": 1.5,
 }
-
-_PROCESS_BYTES = 450 * 2**20  # Python with torch and transformers imported
-_BYTES_PER_PARAM = 16  # fp32 weight, gradient, two AdamW moments
-_VALUES_PER_LAYER_WIDTH = 20  # kept for the backward pass, a token
-_COPIES_OF_LOGITS = 3
 _SAVED_COPIES = 7  # the model, and weights with two moments of a checkpoint and of the stable state
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What training takes a core of this machine: seconds a token, and FLOP/s beyond them."""
+
+    seconds_per_token: float
+    flops_per_second: float
+    source: str
+
+
+BUILT_IN = Calibration(
+    6e-6, 1.2e11, "the built-in calibration, of other processors; `--probe` measures this one (a minute)"
+)
+
+
+def probe_path() -> Path:
+    """Where a probe of this processor is kept, by its name and the cores that may be used."""
+    name = "".join(c if c.isalnum() else "-" for c in cpu_name())
+    return cache_folder() / "probe" / f"{name}-{usable_cores()}-cores.json"
+
+
+@cache
+def calibration() -> Calibration:
+    """The kept probe of this processor, else the built-in figures."""
+    try:
+        kept = json.loads(probe_path().read_text(encoding="utf-8"))
+        found = Calibration(
+            float(kept["seconds_per_token"]),
+            float(kept["flops_per_second"]),
+            f"calibrated by a probe of this processor on {str(kept['date'])[:10]}",
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return BUILT_IN
+    sane = 0 <= found.seconds_per_token < math.inf and 0 < found.flops_per_second < math.inf
+    return found if sane else BUILT_IN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +98,26 @@ def estimate_costs(work: str, settings: Mapping[str, Any], cores: int) -> Costs:
     if work in ("sweep", "pretrain"):
         tokens, at_once = settings["tokens"], settings["hyper"]["batch_tokens"]
     else:
-        rows = min(settings["max_rows"] or _GUESSED_ROWS, _GUESSED_ROWS)
-        tokens = rows * settings["epochs"] * settings["max_tokens"] * _ROW_FILL
+        rows = min(settings["max_rows"] or GUESSED_ROWS, GUESSED_ROWS)
+        tokens = rows * settings["epochs"] * settings["max_tokens"] * ROW_FILL
         at_once = settings["batch_size"] * settings["max_tokens"]
     shape, vocab_size, context = Shape(**settings["shape"]), settings["vocab_size"], settings["context"]
     family = settings["family"]
     params = count_params(shape, vocab_size, context, family)["total"]
     flops = training_flops_per_token(shape, vocab_size, context, family)
-    kept = _VALUES_PER_LAYER_WIDTH * shape.n_layer * shape.n_embd + _COPIES_OF_LOGITS * vocab_size  # a token
-    core_seconds = _CORE_SECONDS_PER_TOKEN + flops / _CORE_FLOPS_PER_SECOND
+    speed = calibration()
+    core_seconds = speed.seconds_per_token + flops / speed.flops_per_second
+    work_now = Work(
+        shape=shape,
+        family=family,
+        vocab_size=vocab_size,
+        context=context,
+        tokens_at_once=min(at_once, CPU_TOKENS),
+        precision="bf16" if native_bf16() else "fp32",
+        fused_attention=False,
+    )
     return Costs(
-        seconds_estimate=_START_SECONDS + tokens * core_seconds / cores,
-        memory_bytes=_PROCESS_BYTES + _BYTES_PER_PARAM * params + 4 * at_once * kept,
+        seconds_estimate=START_SECONDS + tokens * core_seconds / cores,
+        memory_bytes=CPU_PROCESS_BYTES + count_memory(work_now).peak,
         disk_bytes=_SAVED_COPIES * 4 * params,
     )

@@ -164,7 +164,7 @@ def _train(
         finite = math.isfinite(found["loss"])
         facts["validation_loss_nats"] = found["loss"] if finite else None
         if not finite:
-            facts["missing"] = {"validation_loss_nats": "not finite"}
+            facts.setdefault("missing", {})["validation_loss_nats"] = "not finite"
     if settings["lora"]:
         model = merge_lora(model)
     leave_model(model, tokenizer, folder / "model", job.rank)

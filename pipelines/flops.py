@@ -28,3 +28,12 @@ def forward_flops_per_token(shape: Shape, outputs: int, sequence_length: int, fa
 def training_flops_per_token(shape: Shape, outputs: int, sequence_length: int, family: str = "gpt2") -> int:
     """FLOPs of one token's forward and backward pass: three forward passes."""
     return 3 * forward_flops_per_token(shape, outputs, sequence_length, family)
+
+
+def flops_6nd(parameters: float, tokens: float) -> float:
+    """Training FLOPs by the short form 6·N·D: neither the head's products nor attention's are counted apart.
+
+    N is whatever the figure it is compared with counts: without embeddings in Kaplan 2020, all parameters in
+    Brown 2020 (GPT-3: 3.14e23) and Hoffmann 2022 (Chinchilla: 5.88e23).
+    """
+    return 6.0 * parameters * tokens

@@ -1,54 +1,89 @@
-"""A plan as people read it: a row a rung, and lines that sum up."""
+"""A plan as people read it: tables of sizes, of costs and of memory, and lines that sum up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from pipelines.estimate import usable_cores
-from pipelines.ladder import Shape, human_count
+from pipelines import plan_units as units
+from pipelines.ladder import Shape
 from pipelines.plan import Plan, Stage
+from pipelines.plan_notes import assumptions, where
 
-UNKNOWN = "?"  # a pretrained tokenizer tells its size only when it is loaded
-_NOTE = (
-    "tokens, FLOPs and time in the table are one seed's\n"
-    "FLOPs a token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
-)
-_LEFT = ("rung", "shape")  # columns of words; numbers stand to the right
+if TYPE_CHECKING:
+    from pipelines.costs import Cost, PlanCosts
+
+WIDTH = 100
+_NOTE = "FLOPs a token: 3 x (2 x matmul parameters + 4 x layers x context x width)"
+_LEFT = ("rung", "shape", "layout")  # columns of words; numbers stand to the right
+Rows = list[dict[str, str]]
 
 
-def plan_table(plan: Plan) -> list[dict[str, str]]:
-    """One row a rung and length of its training, texts by column name."""
-    rows: dict[tuple[str, int | None], list[Stage]] = {}
-    for stage in _shown(plan):
-        rows.setdefault((str(stage.settings["rung"]), stage.tokens), []).append(stage)
-    return [_row(rung, stages) for (rung, _), stages in rows.items()]
+def plan_table(plan: Plan) -> Rows:
+    """One row a rung and length of its training, texts by column name; tokens and FLOPs are one seed's."""
+    return [_row(rung, stages) for rung, stages in _seeds(_shown(plan))]
+
+
+def cost_table(costs: PlanCosts) -> Rows:
+    """What each training takes: its batch, where it lies, time, energy, money and disk of one seed."""
+    return [
+        _cost_row(costs, _short(rung, 30), costs.trainings[stages[0].id]) for rung, stages in _costed(costs)
+    ]
+
+
+def memory_table(costs: PlanCosts) -> Rows:
+    """What a device holds in each training, in bytes' multiples; rungs that hold the same once."""
+    rows = [_memory_row(_short(rung, 17), costs.trainings[stages[0].id]) for rung, stages in _costed(costs)]
+    return [row for place, row in enumerate(rows) if row not in rows[:place]]
 
 
 def plan_summary(plan: Plan) -> str:
-    """What all of it takes, in a few lines."""
-    runs = _pretrained(plan)
-    seconds = _sum(stage.seconds_estimate for stage in plan.stages)
-    disk = _sum(stage.disk_bytes for stage in plan.stages if stage.kind in ("pretrain", "finetune"))
-    memory = max((stage.memory_bytes or 0 for stage in runs), default=0) or None
-    tokens = _count(_sum(stage.tokens for stage in runs))
-    flops = _flops(_sum(stage.flops for stage in runs))
+    """What is trained in all, in a line or two."""
+    runs = _of_kind(plan, "pretrain")
+    tokens = units.count(_sum(stage.tokens for stage in runs))
+    flops = units.flops(_sum(stage.flops for stage in runs))
     trained = f"{len(runs)} pretrainings: {tokens} tokens, {flops} FLOPs" if runs else "nothing is pretrained"
-    swept = [stage for stage in plan.stages if stage.kind == "sweep"]
+    swept = _of_kind(plan, "sweep")
     if swept:
-        cost = _flops(_sum(stage.flops for stage in swept))
+        cost = units.flops(_sum(stage.flops for stage in swept))
         trained += f"\nbefore them {len(swept)} short ones to find the learning rate: {cost} FLOPs"
-    return (
-        f"{len(plan.stages)} stages, {trained}\n"
-        f"estimated, with fine-tuning and evaluation: {_time(seconds)} on {usable_cores()} cores, "
-        f"{_bytes(memory)} memory a process, {_bytes(disk)} disk\n"
-        f"{_NOTE}"
-    )
+    return f"{len(plan.stages)} stages, {trained}"
 
 
-def print_plan(plan: Plan) -> None:
-    """Print the table and the summary."""
-    rows = plan_table(plan)
-    rows.insert(0, {column: column for column in rows[0]})
+def cost_summary(costs: PlanCosts) -> str:
+    """What all of it takes, from what that is worked out, and what is wrong with it."""
+    memory = max((cost.layout.memory.peak for cost in costs.trainings.values()), default=None)
+    energy = costs.energy_kwh(costs.busy_device_seconds)
+    seconds, devices = costs.seconds, costs.machine.devices
+    money = costs.money(costs.busy_device_seconds, None if seconds is None else seconds * devices)
+    each = "process" if costs.machine.device is None else "device"
+    lines = [
+        f"on {where(costs.machine)}, with fine-tuning and evaluation: {units.duration(seconds)}",
+        f"{units.size(memory)} of tensors a {each}, {units.size(costs.disk_bytes)} disk "
+        f"({units.size(costs.disk_free_bytes)} free)",
+        f"energy {units.energy(energy)}, money {units.money(money)}"
+        + ("" if money is None else f" {costs.rates.currency}"),
+        *(_wrapped(f"  {line}") for line in assumptions(costs.machine, costs.rates)),
+        *(_wrapped(f"warning: {line}") for line in costs.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def print_plan(plan: Plan, costs: PlanCosts) -> None:
+    """Print the tables and the summary."""
+    _print(plan_table(plan))
+    taken = cost_table(costs)
+    if taken:
+        print("\none seed's training, on so many devices of those that its batch has rows for:")
+        _print(taken)
+        print("\nmemory of a device; activations are kept, or computed again (checkpointing):")
+        _print(memory_table(costs))
+    print(f"\n{plan_summary(plan)}\n{_NOTE}\n{cost_summary(costs)}")
+
+
+def _print(rows: Sequence[dict[str, str]]) -> None:
+    rows = [{column: column for column in rows[0]}, *rows]
     widths = {column: max(len(row[column]) for row in rows) for column in rows[0]}
     for row in rows:
         cells = (
@@ -56,16 +91,40 @@ def print_plan(plan: Plan) -> None:
             for column, width in widths.items()
         )
         print("  ".join(cells).rstrip())
-    print(f"\n{plan_summary(plan)}")
 
 
-def _pretrained(plan: Plan) -> list[Stage]:
-    return [stage for stage in plan.stages if stage.kind == "pretrain"]
+def _short(name: str, most: int) -> str:
+    """A name's end, which tells models apart, where it is too long for its column."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _of_kind(plan: Plan, kind: str) -> list[Stage]:
+    return [stage for stage in plan.stages if stage.kind == kind]
 
 
 def _shown(plan: Plan) -> list[Stage]:
     """The stages that the table is of: trainings, or models taken in where nothing is trained."""
-    return _pretrained(plan) or [stage for stage in plan.stages if stage.kind == "fetch"]
+    return _of_kind(plan, "pretrain") or _of_kind(plan, "fetch")
+
+
+def _costed(costs: PlanCosts) -> list[tuple[str, list[Stage]]]:
+    """The trainings that the tables of costs are of: pretraining, or fine-tuning where there is none."""
+    plan = costs.plan
+    stages = _of_kind(plan, "pretrain") or _of_kind(plan, "finetune")
+    return _seeds([stage for stage in stages if stage.id in costs.trainings])
+
+
+def _seeds(stages: Iterable[Stage]) -> list[tuple[str, list[Stage]]]:
+    """Trainings that differ by their seed alone, with what a row calls them."""
+    rows: dict[tuple[str, int | None, str], list[Stage]] = {}
+    for stage in stages:
+        task = stage.settings["task"] if stage.kind == "finetune" else ""
+        rows.setdefault((str(stage.settings["rung"]), stage.tokens, task), []).append(stage)
+    return [(f"{rung} {task}".strip(), stages) for (rung, _, task), stages in rows.items()]
 
 
 def _row(rung: str, seeds: list[Stage]) -> dict[str, str]:
@@ -75,18 +134,48 @@ def _row(rung: str, seeds: list[Stage]) -> dict[str, str]:
         "rung": rung,
         "shape": str(Shape(**stage.settings["shape"])),
         "seeds": str(len(seeds)),
-        "total": _exact(params["total"]),
-        "non-emb.": _exact(params["non_embedding"]),
+        "total": units.exact(params["total"]),
+        "non-emb.": units.exact(params["non_embedding"]),
+        "matmul": units.exact(params["matmul"]),
     }
     if hyper is None:
         return size
     return size | {
-        "tokens": _count(stage.tokens),
-        "steps": _exact(hyper["steps"]),
-        "batch": _exact(hyper["batch_tokens"]),
-        "rate": f"{hyper['learning_rate']:.2g}",
-        "FLOPs": _flops(stage.flops),
-        "time": _time(stage.seconds_estimate),
+        "tokens": units.count(stage.tokens),
+        "steps": units.exact(hyper["steps"]),
+        "FLOPs": units.flops(stage.flops),
+    }
+
+
+def _cost_row(costs: PlanCosts, rung: str, cost: Cost) -> dict[str, str]:
+    hyper, batch = cost.load.stage.settings.get("hyper"), cost.load.rows * cost.load.row_tokens
+    rates = [hyper["learning_rate"]] if hyper else cost.load.stage.settings["learning_rates"]
+    return {
+        "rung": rung,
+        "tokens": units.count(cost.load.stage.tokens or cost.load.tokens),
+        "batch": units.exact(batch) if batch < 1e6 else units.count(batch),
+        "rate": f"{rates[0]:.2g}" if len(rates) == 1 else f"1 of {len(rates)}" if rates else units.UNKNOWN,
+        "layout": cost.layout.told(cost.load.rows),
+        "time": units.duration(cost.seconds),
+        "energy": units.energy(costs.energy_kwh(cost.device_seconds)),
+        costs.rates.currency: units.money(costs.money(cost.device_seconds, cost.device_seconds)),
+        "disk": units.size(cost.kept_bytes + cost.checkpoint_bytes),
+    }
+
+
+def _memory_row(rung: str, cost: Cost) -> dict[str, str]:
+    memory = cost.layout.memory
+    return {
+        "rung": rung,
+        "at once": units.exact(cost.layout.tokens_at_once),
+        "weights": units.size(memory.weights),
+        "grads": units.size(memory.gradients),
+        "optim.": units.size(memory.optimiser),
+        "kept": units.size(cost.keeping.activations),
+        "again": units.size(cost.recomputing.activations),
+        "working": units.size(memory.working),
+        "gathered": units.size(memory.gathered),
+        "peak": units.size(memory.peak),
     }
 
 
@@ -98,29 +187,3 @@ def _sum(values: Iterable[float | None]) -> float | None:
             return None
         total += value
     return total
-
-
-def _exact(count: int | None) -> str:
-    return UNKNOWN if count is None else f"{count:,}"
-
-
-def _count(count: float | None) -> str:
-    return UNKNOWN if count is None else human_count(count)
-
-
-def _flops(flops: float | None) -> str:
-    return UNKNOWN if flops is None else f"{flops:.2e}"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _bytes(size: float | None) -> str:
-    if size is None:
-        return UNKNOWN
-    return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
+from eval.safety import check_name
 from eval.settings import EvalSettings
 from eval.tasks.settings import TaskSettings
 from pipelines.recipe_checks import check_recipe
@@ -19,7 +20,9 @@ from pipelines.recipe_ladder import Budget, Ladder, one_of
 from pipelines.recipe_training import Finetune, Training
 from scaling_report.settings import ReportSettings
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+Slug = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64), AfterValidator(check_name)
+]
 BYTES_AND_SPECIALS = 258  # a byte-level vocabulary holds 256 bytes and two special tokens before any merge
 LARGEST_VOCABULARY = 10_000_000
 DEFAULT_OBJECTIVE: dict[str, Literal["causal-lm", "masked-lm"]] = {"gpt2": "causal-lm", "bert": "masked-lm"}

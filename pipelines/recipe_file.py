@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from eval import yaml_text
 from eval.files import InputError, read_text
+from eval.safety import plain_line, redact
 from eval.settings_errors import explain
 from eval.yaml_text import Document, dump_yaml, join, parse_yaml
 from pipelines.recipe import Recipe
@@ -60,8 +61,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         raise InputError(explain(error, Recipe, document.data, document.places, shown, _EXAMPLE)) from error
     return LoadedRecipe(
         recipe=recipe,
-        text=text,
-        command=shlex.join(["stepladder", "run", name_or_path, *overrides]),
+        text=redact(text),  # a comment may hold a secret, too
+        command=redact(shlex.join(["stepladder", "run", name_or_path, *overrides])),
         path=path,
         base=_base(recipe, path, any(override.startswith("data=") for override in overrides)),
     )
@@ -102,15 +103,16 @@ def _find(name_or_path: str) -> tuple[str, str, Path | None]:
     """The recipe's text, the name that errors show, and its path unless it is a packaged one."""
     path = Path(name_or_path)
     if path.is_file():
-        return read_text(path).removeprefix("\ufeff"), name_or_path, path
+        return read_text(path).removeprefix("\ufeff"), plain_line(name_or_path), path
     packaged = packaged_recipes()
     if name_or_path in packaged:
         return _read_packaged(name_or_path), f"{name_or_path}.yaml", None
     if path.is_dir():
-        raise InputError(f"{name_or_path}: is a folder; name a recipe file in it")
+        raise InputError(f"{plain_line(name_or_path)}: is a folder; name a recipe file in it")
     near = difflib.get_close_matches(path.stem, packaged, n=1)
     advice = f"did you mean {near[0]!r}?" if near else f"name a file, or choose from {', '.join(packaged)}"
-    raise InputError(f"{name_or_path}: no such recipe file, and no packaged recipe has this name; {advice}")
+    shown = plain_line(name_or_path)
+    raise InputError(f"{shown}: no such recipe file, and no packaged recipe has this name; {advice}")
 
 
 def _read_packaged(name: str) -> str:
@@ -119,10 +121,10 @@ def _read_packaged(name: str) -> str:
 
 def _put(document: Document, override: str) -> None:
     """Set one value from the command line, replacing what stands there; sections on the way are made."""
-    place = f"command line: {override!r}" if not override.isprintable() else f"command line: {override}"
+    place = f"command line: {redact(repr(override) if not override.isprintable() else override)}"
     key, equals, text = override.partition("=")
     parts = key.split(".")
-    if not equals or not all(parts) or not override.isprintable():
+    if not equals or not all(parts) or not override.isprintable() or redact(key) != key:
         raise InputError(f"{place}: is no override; write key=value, such as training.learning_rate=3e-3")
     value = parse_yaml(text, lambda *_: place).data
     target: Any = document.data

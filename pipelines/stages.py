@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from eval.files import InputError, write_sealed
+from eval.safety import redact
 from pipelines.disk import as_input_error, disk_is_full
 from pipelines.heartbeat import Heart
 from pipelines.plan import Stage
 from pipelines.stopping import Stopped
-from pipelines.store import ERROR, FAILURE, read_manifest, write_manifest
+from pipelines.store import ERROR, FAILURE, read_manifest, refuse_links, write_manifest
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
@@ -116,6 +117,7 @@ def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
     """
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
+    refuse_links(job.folder, depth=2)
     with _sole_worker(job):
         if read_manifest(job.folder) is not None:
             shutil.rmtree(
@@ -164,8 +166,9 @@ def _make(job: Job, tell: Tell, began: float, raise_bugs: bool) -> Outcome:
     try:
         facts = _function(job.stage)(job, tell)
     except StageFailed as failure:
-        write_sealed(job.folder / FAILURE, {"stage": job.stage.id, "reason": str(failure)})
-        return Outcome(job.stage.id, "failed", time.monotonic() - began, str(failure))
+        reason = redact(str(failure))
+        write_sealed(job.folder / FAILURE, {"stage": job.stage.id, "reason": reason})
+        return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
     except Stopped as stopped:
         return Outcome(job.stage.id, "stopped", time.monotonic() - began, str(stopped))
     except InputError:
@@ -175,10 +178,11 @@ def _make(job: Job, tell: Tell, began: float, raise_bugs: bool) -> Outcome:
             raise as_input_error(error, job.folder) from error
         # a bug: the other stages go on, and the traceback is kept beside the work
         with contextlib.suppress(OSError):
-            (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+            (job.folder / ERROR).write_text(redact(traceback.format_exc()), encoding="utf-8")
         if raise_bugs:
             raise
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        told = redact(str(error)).splitlines()[0] if str(error) else "no message"
+        reason = f"{type(error).__name__}: {told}"
         reason += f" (traceback: {job.folder / ERROR})"
         return Outcome(job.stage.id, "failed", time.monotonic() - began, reason)
     seconds = time.monotonic() - began

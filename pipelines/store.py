@@ -23,6 +23,8 @@ from eval.files import (
     write_json,
     write_sealed,
 )
+from eval.safety import is_inside, links_out, redact
+from eval.yaml_text import parse_yaml
 from pipelines.events import parse_events
 
 if TYPE_CHECKING:  # the plan's module takes half a second to load, which `status` has no need of
@@ -70,15 +72,13 @@ class RunFolder:
 
     def _owner(self) -> str:
         """`recipe_name`, from the recipe's own copy where the plan is broken: that one is written anew."""
-        import yaml
-
         try:
             return self.recipe_name()
         except InputError:
             try:
-                recipe = yaml.safe_load(read_text(self.root / "recipe.yaml"))
+                recipe = parse_yaml(read_text(self.root / "recipe.yaml"), lambda *_: "recipe.yaml").data
                 return str(recipe["name"])
-            except (InputError, yaml.YAMLError, TypeError, KeyError):
+            except (InputError, TypeError, KeyError):
                 pass
             raise
 
@@ -106,8 +106,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process. Raises InputError when another process holds it."""
+        """Hold the folder for this process.
+
+        Raises InputError when another process holds it, and where links in it lead out of it: what is written
+        and removed would be somebody else's.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
+        refuse_links(self.root, depth=2)
         lock = FileLock(self.root / ".lock")
         try:
             lock.acquire(timeout=1)  # `status` holds it for an instant to see whether it is free
@@ -151,7 +156,7 @@ class RunFolder:
 
     def record(self, event: str, **facts: Any) -> None:
         """Append a line to events.jsonl."""
-        line = json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False) + "\n"
+        line = redact(json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False)) + "\n"
         with (self.root / "events.jsonl").open("a+b") as file:
             if file.tell() > 0:
                 file.seek(-1, os.SEEK_END)
@@ -184,7 +189,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = read_sealed(path)
-        whole = all((folder / name).stat().st_size == of["bytes"] for name, of in manifest["files"].items())
+        files = manifest["files"].items()
+        whole = all(is_inside(name) and (folder / name).stat().st_size == of["bytes"] for name, of in files)
         whole = whole and all(isinstance(manifest[name], kind) for name, kind in _READ.items())
     except (ValueError, KeyError, AttributeError, TypeError, OSError):
         return None
@@ -265,8 +271,23 @@ def _is_plan(plan: Any) -> bool:
         isinstance(plan, dict)
         and isinstance(plan.get("recipe"), str)
         and isinstance(plan.get("stages"), list)
-        and all(isinstance(stage, dict) and {"id", "folder"} <= set(stage) for stage in plan["stages"])
+        and all(isinstance(stage, dict) and _is_stage(stage) for stage in plan["stages"])
     )
+
+
+def _is_stage(stage: Mapping[str, Any]) -> bool:
+    """Whether a stage of a stored plan has an id, and a folder that is one below `stages/`."""
+    names = (stage.get("id"), stage.get("folder"))
+    return all(isinstance(name, str) and is_inside(name) and Path(name).name == name for name in names)
+
+
+def refuse_links(folder: Path, depth: int = 1) -> None:
+    """Raise InputError for a link, in the folder or `depth` - 1 below, that leads out of it."""
+    if link := next(links_out(folder, depth), None):
+        raise InputError(
+            f"{link}: is a link that leads out of {folder}; put what it leads to in its place, or make the "
+            "run's folder itself a link (or choose it with --out)"
+        )
 
 
 def _plan_json(plan: Plan) -> dict[str, Any]:

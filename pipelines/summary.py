@@ -163,9 +163,12 @@ def _rung(run: RunFolder, stage: Stage, outcomes: Mapping[str, Outcome]) -> dict
                 "tokens_per_second",
                 "flops_utilisation",
                 "seconds",
+                "energy_joules",
+                "energy_source",
                 "final_loss_nats",
             )
         },
+        **({"missing": facts["missing"]} if facts.get("missing") else {}),
     }
 
 

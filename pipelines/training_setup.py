@@ -12,6 +12,7 @@ from eval.files import InputError, read_sealed, write_sealed
 from pipelines.batches import Batches
 from pipelines.compiling import decide_compile
 from pipelines.early_stopping import Validation
+from pipelines.energy import training_meter
 from pipelines.environment import check_trackers
 from pipelines.fast import tune_for_training
 from pipelines.micro_batch import find_micro_tokens
@@ -84,11 +85,15 @@ def train_model(job: Job, tell: Tell, model: Any, training: Training) -> tuple[d
     decisions = _decide_more(job, decisions, module, training, accelerator)
 
     run = _run(job, tell, training, decisions, accelerator)
+    begun_before = any((training.folder / "checkpoints").glob("step-*"))
+    meter = training_meter(accelerator.device, decisions["threads"], begun_before=begun_before)
     try:
         facts = train(module, run, accelerator)
+        facts |= meter.facts(accelerator)
     except Diverged as error:
         raise StageFailed(f"diverged: {error}") from error
     finally:
+        meter.close()
         end_trackers(accelerator)
     return facts | decisions, module
 

@@ -9,19 +9,10 @@ from pathlib import Path
 import torch
 
 from eval.files import write_json
-from pipelines.compiling import cache_folder, processor
+from pipelines.compiling import processor
+from pipelines.environment import cache_folder
+from pipelines.hardware import peak_tflops
 
-# Dense bf16 tensor-core peaks in TFLOP/s, from NVIDIA's data sheets of the H200, H100 and A100 (the first two
-# print the rate with sparsity, 1,979 for SXM, 1,671 for NVL, 1,513 for PCIe: half of it is dense). The first
-# name that the card's own name holds counts.
-GPU_PEAK_TFLOPS = (
-    ("H200 NVL", 835.5),
-    ("H200", 989.5),
-    ("H100 NVL", 835.5),
-    ("H100 PCIe", 756.5),
-    ("H100", 989.5),
-    ("A100", 312.0),
-)
 SIZE = 1024  # a side of the probed matrices: above it the rate no longer rises on the processors tried
 PROBE_S = 0.3
 
@@ -50,7 +41,8 @@ def gpu_peak(name: str, dtype: torch.dtype) -> float | None:
     """The data sheet's dense half-precision peak of the card called `name`, in FLOP/s."""
     if dtype not in (torch.bfloat16, torch.float16):
         return None
-    return next((peak * 1e12 for known, peak in GPU_PEAK_TFLOPS if known in name), None)
+    peak = peak_tflops(name)
+    return None if peak is None else peak * 1e12
 
 
 def measure_peak(dtype: torch.dtype) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from eval.files import InputError, write_json
+from eval.safety import redact
 from scaling_report.fits import STARTS, FitResult
 from scaling_report.holdout import hide_places
 from scaling_report.inputs import FLOPS_PER_TOKEN, is_count
@@ -125,7 +126,7 @@ class Judgement:
         """
         place = check_place(path, self.runs.provenance["table"] if self.runs else None)
         kept = self.as_law()
-        made = {} if command is None else {"command": command}
+        made = {} if command is None else {"command": redact(command)}
         write_json(place, save_value(self.to_dict(), kept, made))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:

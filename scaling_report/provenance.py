@@ -193,15 +193,28 @@ def training_facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def cost_facts(run: Run, settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Energy and cost of all finished stages, from what the recipe says an hour takes; else nothing."""
+    """Energy and cost: what pretraining's counters measured, where every rung has it; and of all finished
+    stages, from what the recipe says an hour takes; else nothing."""
     stages = run.get("stages") or []
     seconds = sum(stage["seconds"] for stage in stages if stage.get("seconds") is not None)
     watts, price = settings.get("watts"), settings.get("price_per_hour")
-    facts = []
+    facts = _measured_energy(run)
     if seconds and watts:
         energy = significant(watts * seconds / 3.6e6, 2)
-        facts.append((f"{energy} kWh", f"at {watts:g} W over {duration(seconds)}, all stages added up"))
+        over = f"estimated from {watts:g} W declared, over {duration(seconds)}, all stages added up"
+        facts.append((f"{energy} kWh", over))
     if seconds and price:
         cost = significant(price * seconds / 3600, 2)
         facts.append((f"{cost} {settings['currency']}", f"at {price:g} an hour over {duration(seconds)}"))
     return tuple(facts)
+
+
+def _measured_energy(run: Run) -> list[tuple[str, str]]:
+    """What the machine's counters say of pretraining; nothing where one finished rung lacks it."""
+    done = [rung for rung in run.get("rungs") or [] if rung.get("status") == "done"]
+    joules = [rung.get("energy_joules") for rung in done if rung.get("stage") != "fetch"]
+    if not joules or any(value is None for value in joules):
+        return []
+    sources = ", ".join(sorted({rung["energy_source"] for rung in done if rung.get("energy_source")}))
+    energy = significant(sum(value for value in joules if value is not None) / 3.6e6, 2)
+    return [(f"{energy} kWh", f"measured ({sources}), pretraining alone")]

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_file, hash_json, read_sealed, write_atomic, write_json
+from eval.files import InputError, hash_file, hash_json, read_json, write_atomic, write_json
 from eval.results import Result, read_results
+from eval.safety import is_inside, links_out
+from scaling_report.run_file import read_run
 from scaling_report.settings import ReportSettings
 from scaling_report.several import Source, merge_results, merge_runs, name_sources
 
@@ -32,7 +34,7 @@ def make_report(
     tables = [table for table, _ in found]
     _check_several(tables, out)
     folder = Path(out) if out is not None else _report_folder(tables[0])
-    runs = [_read_run(run_file) if run_file else None for _, run_file in found]
+    runs = [read_run(run_file) if run_file else None for _, run_file in found]
     key = _key(tables, runs, settings)
     if force or not _is_current(folder, key):
         _write(folder, _contents(tables, runs, settings), key)
@@ -92,6 +94,10 @@ def _read(
 
 def _write(folder: Path, contents: Mapping[str, str | bytes], key: str) -> None:
     """Write the files, drop those that only the report before had, and the manifest last."""
+    if link := next(links_out(folder, depth=2), None):
+        raise InputError(
+            f"{link}: is a link that leads out of {folder}; put a folder or nothing in its place"
+        )
     before = _read_manifest(folder)
     for name, content in contents.items():
         write_atomic(folder / name, content)
@@ -110,12 +116,18 @@ def _is_current(folder: Path, key: str) -> bool:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished report; empty where there is none, or none that this program wrote."""
+    """The manifest of a finished report; empty where there is none, or none that this program wrote.
+
+    The files it names are in the folder, and so may be replaced.
+    """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        manifest = read_json(folder / MANIFEST)
+    except (InputError, NotADirectoryError):
         return {}
-    return manifest if isinstance(manifest, dict) and manifest.get("version") == VERSION else {}
+    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+        return {}
+    files = manifest.get("files")
+    return manifest if isinstance(files, dict) and all(map(is_inside, files)) else {}
 
 
 def _key(tables: Sequence[Path], runs: Sequence[Mapping[str, Any] | None], settings: ReportSettings) -> str:
@@ -152,10 +164,3 @@ def _report_folder(table: Path) -> Path:
     """`report` beside a run's results.jsonl, `<name>-report` beside another table."""
     name = _stem(table)
     return table.parent / ("report" if name == "results" else f"{name}-report")
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    try:
-        return read_sealed(path, unsealed=True)
-    except InputError as error:
-        raise InputError(f"{error}; run `stepladder run` again to write it") from error

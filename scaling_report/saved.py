@@ -18,6 +18,7 @@ from scaling_report.fits import Solutions
 from scaling_report.inputs import find_name, find_place, read_numbers
 from scaling_report.laws import LAWS, Array
 from scaling_report.predicting import Prediction, check_distance, predict_at
+from scaling_report.saved_checks import check_whole
 from scaling_report.target import Target
 from scaling_report.uncertainty import Bootstrap, Scatter
 
@@ -70,11 +71,14 @@ class FittedLaw:
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise InputError(f"{path}: is no saved fit and no laws.json of this version; make it again")
         try:
-            if "series" in value:
-                return _from_report(path, value, series, x, law)
-            return _from_fit(value)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: is not whole ({error!r}); make it again") from error
+            found = _from_report(path, value, series, x, law) if "series" in value else _from_fit(value)
+            check_whole(found)
+            return found
+        except InputError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
+            reason = repr(error).splitlines()[0]
+            raise InputError(f"{path}: is not whole ({reason:.200}); make it again") from error
 
     def predict(self, x: float | Sequence[float] | Array | None = None, /, **at: Any) -> Prediction:
         """The law at one run (numbers) or at n (sequences of one length), in the metric's unit.
@@ -148,14 +152,14 @@ def _from_fit(value: Mapping[str, Any]) -> FittedLaw:
         law=value["fitted"],
         parameters=dict(value["parameters"]),
         inputs=tuple(value["inputs"]),
-        domain=np.array(value["domain"]),
+        domain=np.array(value["domain"], dtype=float),
         asked=value["law"],
         rows=tuple(value["rows"]),
         loss=value["loss"],
         level=value["level"],
         identified=value["identified"],
         target=Target(**value["target"]),
-        covariance=None if covariance is None else np.array(covariance),
+        covariance=None if covariance is None else np.array(covariance, dtype=float),
         refits=None if value["refits"] is None else _unpack(value["fitted"], value["refits"]),
         provenance=dict(value["provenance"]),
         missing=dict(value["missing"]),
@@ -188,14 +192,14 @@ def _from_report(
         law=entry["law"],
         parameters=dict(entry["parameters"]),
         inputs=(axis,),
-        domain=np.array([entry["domain"]]),
+        domain=np.array([entry["domain"]], dtype=float),
         asked=entry["law"],
         rows=(0,),
         loss=entry.get("loss", "huber"),
         level=value["settings"]["level"],
         identified=entry["identified"],
         target=Target(**entry["target"]),
-        covariance=None if covariance is None else np.array(covariance),
+        covariance=None if covariance is None else np.array(covariance, dtype=float),
         refits=None,
         provenance=value.get("provenance") or {"run": value["run"]},
         missing=missing,
@@ -280,7 +284,7 @@ def _pack(boot: Bootstrap) -> dict[str, Any]:
 
 def _unpack(law: str, value: Mapping[str, Any]) -> Bootstrap:
     """The refits as far as bands need them: objectives and bounds are not kept."""
-    parameters = np.array(value["parameters"])
+    parameters = np.array(value["parameters"], dtype=float)
     return Bootstrap(
         kind=value["kind"],
         replicates=value["replicates"],
@@ -293,5 +297,5 @@ def _unpack(law: str, value: Mapping[str, Any]) -> Bootstrap:
             at_bound=np.zeros(parameters.shape, dtype=bool),
         ),
         scatter=Scatter(**value["scatter"]),
-        inflation=np.array(value["inflation"]),
+        inflation=np.array(value["inflation"], dtype=float),
     )

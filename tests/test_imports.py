@@ -14,7 +14,7 @@ ROOMS = ("pipelines", "eval", "scaling_report")
 # What a room may import of its neighbours: a whole room, or the single modules named.
 ALLOWED = {
     "pipelines": {"eval", "scaling_report"},
-    "scaling_report": {"eval.results", "eval.files", "eval.tables"},
+    "scaling_report": {"eval.results", "eval.files", "eval.tables", "eval.safety"},
     "eval": set(),
 }
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import StringConstraints, ValidationError
+from pydantic import AfterValidator, StringConstraints, ValidationError
 
 from eval.files import InputError, read_text
 from eval.results import SPLITS
+from eval.safety import check_name
 from eval.settings_errors import explain
 from eval.tables import DOCUMENT, TABLES, file_kind, read_table
 from eval.tasks import TASKS, Task, Toxicity, make_task
@@ -34,7 +35,12 @@ _TASK_FILES = (".yaml", ".yml")
 class TaskFile(TaskSettings):
     """What a file of a task holds."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)] | None = None
+    name: (
+        Annotated[
+            str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64), AfterValidator(check_name)
+        ]
+        | None
+    ) = None
     """What results call the task; the file's own name when left out."""
 
 

@@ -2,7 +2,7 @@
 
 A template sees the row's columns, the row itself as `row` (for columns whose names are no words of Jinja's:
 `{{ row['Best Answer'] }}`), and nothing else: no globals, no files, no chance. What it renders is the same
-every time.
+every time, and is done in time: `template_limits` says what a template may not grow to.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.files import InputError
+from eval.tasks.template_limits import compile_template, make_environment, render_limited
 
 ROW = "row"
-_LONGEST = 1_000_000  # characters that a product may make
 
 # What a template fails with: a filter given a value that it cannot take raises what Python raises, one that
 # calls itself, or writes without end, what the machine does.
@@ -35,7 +35,7 @@ def find_mistake(template: str, *, constant: bool = False) -> str | None:
     environment = _environment()
     try:
         tree = environment.parse(template)
-        environment.from_string(template)
+        compile_template(environment, template)
     except TemplateSyntaxError as error:
         line = f" in line {error.lineno}" if "\n" in template.strip() else ""
         return f"is no template: {error.message}{line}; mend it"
@@ -60,7 +60,7 @@ def render(template: str, row: Mapping[str, Any], where: str) -> str:
     if absent := sorted(columns_of(template) - {*there, ROW}):
         raise InputError(f"{where}: no column {absent[0]!r}; there are {', '.join(there)}; name one of them")
     try:
-        text = str(_compiled(template).render({ROW: there} | there))
+        text = render_limited(_compiled(template), {ROW: there} | there)
         text.encode("utf-8")  # half a character, which no file can hold, is a ValueError
         return text
     except (TemplateError, *_FAILURES) as error:
@@ -71,32 +71,13 @@ def render(template: str, row: Mapping[str, Any], where: str) -> str:
 @functools.cache
 def _environment() -> Any:
     from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(
+    return make_environment(
         autoescape=False,  # a prompt is plain text that a model reads, never a page
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         finalize=_refuse_nothing,
     )
-    environment.globals.clear()
-    del environment.filters["random"]
-    # a slip of a few digits in these would keep a machine for ever
-    environment.intercepted_binops = frozenset(["**", "*"])
-    environment.binop_table = environment.binop_table | {"**": _refuse_power, "*": _multiply}
-    return environment
-
-
-def _refuse_power(left: Any, right: Any) -> Any:
-    raise ValueError("** is not for templates")
-
-
-def _multiply(left: Any, right: Any) -> Any:
-    """Numbers, or a text so many times, a ruler of dashes say, that is not longer than any model reads."""
-    for text, times in ((left, right), (right, left)):
-        if isinstance(text, (str, list, tuple)) and isinstance(times, int) and len(text) * times > _LONGEST:
-            raise ValueError(f"{times} times a text is too long")
-    return left * right
 
 
 def _refuse_nothing(value: Any) -> Any:
@@ -108,7 +89,7 @@ def _refuse_nothing(value: Any) -> Any:
 
 @functools.cache
 def _compiled(template: str) -> Any:
-    return _environment().from_string(template)
+    return compile_template(_environment(), template)
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from eval.files import InputError, open_bytes, parse_object
+from eval.parquet import read_parquet
 from eval.tables import read_csv
 from eval.tasks.templates import ROW, columns_of, render
-from pipelines.corpus_tables import PARQUET_ROWS
 
 STDIN = "-"
 TEXT = "text"  # the one column of lines of text
@@ -84,7 +83,8 @@ def read_inputs(file: str) -> Iterator[InputRow]:
 def _read_file(path: Path) -> Iterator[InputRow]:
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind == ".parquet":
-        yield from _read_parquet(path)
+        for number, row in enumerate(read_parquet(path), start=1):
+            yield InputRow(number, f"{path}: row {number}", row)
         return
     reader = {".jsonl": _json_lines, ".csv": _csv}.get(kind, _lines)
     with open_bytes(path) as file:
@@ -127,20 +127,3 @@ def _json_lines(lines: Iterable[bytes], name: str) -> Iterator[InputRow]:
 def _csv(file: BinaryIO, name: str) -> Iterator[InputRow]:
     for number, (line, row) in enumerate(read_csv(file, name), start=1):
         yield InputRow(number, f"{name}:{line}", row)
-
-
-def _read_parquet(path: Path) -> Iterator[InputRow]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        with open_bytes(path) as file:  # parquet is read from its end, which a packed file has no way to
-            source = io.BytesIO(file.read()) if path.suffix.lower() == ".gz" else file
-            for batch in parquet.ParquetFile(source).iter_batches(PARQUET_ROWS):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield InputRow(number, f"{path}: row {number}", row)
-    except pyarrow.ArrowInvalid as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a whole parquet file ({reason}); make it again") from error

@@ -30,7 +30,7 @@ def read_harness(paths: Sequence[Path], name: str) -> Table:
             raise InputError(f"{path}: is no result file of lm-evaluation-harness; leave it out")
         try:
             rows += [_row(value, task, measured) for task, measured in value["results"].items()]
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{path}: is not whole ({error}); leave it out") from error
         places += [f"{path.name}, {task}" for task in value["results"]]
     return Table(

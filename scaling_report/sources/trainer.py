@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,15 @@ def read_states(paths: Sequence[Path], base: Path, name: str) -> Table:
             raise InputError(f"{path}: has no log_history, so it is no trainer_state.json; leave it out")
         folder = path.parent.parent if _CHECKPOINT.fullmatch(path.parent.name) else path.parent
         weights.setdefault(folder, [folder]).append(path.parent)
-        if folder not in furthest or _end(state) >= _end(furthest[folder]):
-            furthest[folder] = state
+        with _whole(folder):
+            if folder not in furthest or _end(state) >= _end(furthest[folder]):
+                furthest[folder] = state
     rows: list[dict[str, Any]] = []
     for folder, state in furthest.items():
         run = folder.relative_to(base).as_posix() if folder.is_relative_to(base) else folder.name
         size = _size(weights[folder])
-        try:
+        with _whole(folder):
             rows += _steps(state, folder.resolve().name if run == "." else run, size)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{folder}: its trainer_state.json is not whole ({error}); leave it out"
-            ) from error
     return Table(
         name=name,
         rows=rows,
@@ -60,6 +58,16 @@ def read_states(paths: Sequence[Path], base: Path, name: str) -> Table:
         fingerprint=hash_json({str(path): hash_file(path) for path in paths}),
         sparse=True,
     )
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """`InputError` for a state that holds something else where a number or an entry should be."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{folder}: its trainer_state.json is not whole ({reason}); leave it out") from error
 
 
 def _steps(state: Mapping[str, Any], run: str, size: int | None) -> list[dict[str, Any]]:
@@ -138,6 +146,6 @@ def _parameters(path: Path) -> int:
         header = file.read(length) if length <= _LONGEST_HEADER else b""
     try:
         tensors = json.loads(header)
-        return sum(math.prod(one["shape"]) for name, one in tensors.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return int(sum(math.prod(one["shape"]) for name, one in tensors.items() if name != "__metadata__"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a whole safetensors file; save the model again") from error

@@ -218,7 +218,7 @@ def test_the_fingerprint_of_files_follows_their_content(tmp_path: Path) -> None:
         ("rows.csv", b"text,n\na,1\n\xe9,2\n", r"rows\.csv: byte 0xe9 after line .* is not UTF-8"),
         ("rows.parquet", b"no parquet at all", r"rows\.parquet: not a whole parquet file"),
         ("rows.txt.gz", b"not gzip", r"rows\.txt\.gz: not a whole gzip file"),
-        ("rows.parquet.gz", b"not gzip", r"rows\.parquet\.gz: not a whole parquet file"),
+        ("rows.parquet.gz", b"not gzip", r"rows\.parquet\.gz: not a whole gzip file"),
         (
             "one.txt",
             b"a single document that is long enough to keep\n",

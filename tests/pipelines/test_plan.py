@@ -13,10 +13,13 @@ import pytest
 
 from eval.files import InputError, hash_file
 from pipelines import planned
+from pipelines.costs import plan_costs
 from pipelines.flops import training_flops_per_token
+from pipelines.hardware import parse_machine
 from pipelines.ladder import Shape
 from pipelines.plan import Plan, Stage, make_plan
 from pipelines.plan_view import plan_summary, plan_table, print_plan
+from pipelines.rates import Terms
 from pipelines.recipe_file import load_recipe
 
 RECIPE = """\
@@ -223,7 +226,10 @@ def test_a_pretrained_tokenizer_leaves_its_counts_open(
     assert stage.settings["params"] == {"total": None, "non_embedding": 12_768, "matmul": None}
     assert (stage.flops, stage.seconds_estimate, stage.memory_bytes) == (None, None, None)
     assert plan_table(made)[0]["FLOPs"] == "?"
-    print_plan(made)
+    costs = plan_costs(
+        made, load_recipe(str(recipe)).recipe, Terms(machine=parse_machine("h100")), recipe.parent
+    )
+    print_plan(made, costs)
     assert "? FLOPs" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"budget\.isoflop: needs the vocabulary's size"):
         plan(recipe, "tokenizer={pretrained: unread}", "budget={isoflop: [1e9, 2e9]}")
@@ -308,10 +314,10 @@ def run_python(code: str, **environment: str) -> str:
 def test_planning_imports_nothing_heavy() -> None:
     found = run_python(
         "import sys\n"
-        "from pipelines.plan import make_plan\n"
-        "from pipelines.plan_view import print_plan\n"
-        "from pipelines.recipe_file import load_recipe, schema, template\n"
-        "print_plan(make_plan(load_recipe('quickstart'))), schema(), template()\n"
+        "import pipelines.cli\n"
+        "from pipelines.recipe_file import schema, template\n"
+        "sys.argv[1:] = ['plan', 'quickstart', '--hardware', '8xh100']\n"
+        "pipelines.cli.main(), schema(), template()\n"
         f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     assert "1m" in found

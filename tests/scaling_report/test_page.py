@@ -307,10 +307,15 @@ def test_energy_and_cost_are_told_where_the_recipe_says_what_an_hour_takes():
     run = {"stages": [{"seconds": 1800.0}, {"seconds": 5400.0}, {"seconds": None}]}
     told = {"watts": 65.0, "price_per_hour": 0.4, "currency": "EUR"}
     assert cost_facts(run, told) == (
-        ("0.13 kWh", "at 65 W over 2 h 00 min, all stages added up"),
+        ("0.13 kWh", "estimated from 65 W declared, over 2 h 00 min, all stages added up"),
         ("0.80 EUR", "at 0.4 an hour over 2 h 00 min"),
     )
-    assert cost_facts(run, {"watts": None, "price_per_hour": None}) == ()
+    nothing = {"watts": None, "price_per_hour": None}
+    assert cost_facts(run, nothing) == ()
+    rungs = [{"status": "done", "stage": "pretrain", "energy_joules": 1.8e6, "energy_source": "nvml"}] * 2
+    measured = ("1.0 kWh", "measured (nvml), pretraining alone")
+    assert cost_facts(run | {"rungs": rungs}, nothing) == (measured,)
+    assert cost_facts(run | {"rungs": [*rungs, rungs[0] | {"energy_joules": None}]}, nothing) == ()
 
 
 def test_a_passage_is_shown_whole_under_every_rung_with_the_nats_of_its_tokens(story):
