@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from eval.files import InputError
-from pipelines.executors import ray as ray_executor
 from pipelines.executors import ray_worker
-from pipelines.executors.ray import Nodes, Ray, connect, death
+from pipelines.executors.ray import Nodes, Ray, death
+from pipelines.executors.ray_cluster import _reach, connect
 from pipelines.executors.ray_worker import BEGUN, TOLD, GroupDied
 from pipelines.executors.scheduling import Needs
 from pipelines.plan import Plan, Stage
@@ -205,7 +205,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_an_address_where_no_cluster_is_ends_in_a_line(address: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        ray_executor._reach(address)
+        _reach(address)
     assert str(caught.value).startswith(f"--address {address}: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
