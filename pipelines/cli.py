@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -50,6 +50,17 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Stages side by side; chosen for this machine when left out.")
     ] = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="What runs the stages: this machine, or a Ray cluster (extra ray)."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --executor ray: the cluster's head, or `auto`; started here when left out.",
+        ),
+    ] = None,
     push_to_hub: Annotated[
         str | None,
         typer.Option(metavar="OWNER", help="Upload the finished models to the hub, private, as OWNER's."),
@@ -67,15 +78,18 @@ def run(
 
     from pipelines.recipe_file import load_recipe
     from pipelines.remote import Remote
-    from pipelines.run import run_recipe
+    from pipelines.run import Executor, run_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     if push_to_hub is not None:
         _check_publishing(loaded, push_to_hub)
     folder = out or Path("runs") / loaded.recipe.name
     console = Console(highlight=False)
+    if address is not None and executor != "ray":
+        raise InputError("--address: names a Ray cluster; add --executor ray, or leave it out")
     mirror_to = None if mirror is None else Remote(mirror)
-    summary = run_recipe(loaded, folder, jobs, console, mirror_to, verify_mirror=verify_mirror)
+    how = Executor(executor, jobs, address)
+    summary = run_recipe(loaded, folder, how, console, mirror_to, verify_mirror=verify_mirror)
     if summary is None:  # one of a launcher's other processes
         return
     if summary.worked:

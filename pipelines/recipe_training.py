@@ -12,6 +12,7 @@ from pipelines.recipe_fields import Count, CountOrZero, Fraction, Positive, Sett
 Rate = Annotated[float, Field(gt=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]  # of dropout, of smoothing
 Optimizer = Literal["adamw", "sgd", "rmsprop", "adafactor"]
+Workers = Annotated[int, Field(ge=1, le=4096)]
 CARRIERS = ("small-ladder", "olmo-ladder", "mup")
 
 
@@ -52,6 +53,10 @@ class Lora(Settings):
     """The additions are scaled by alpha / r."""
     dropout: Share = 0.0
     """Dropout before the additions."""
+
+
+def _number_or_mapping(value: Any) -> str:
+    return "mapping" if isinstance(value, dict) else "number"
 
 
 class Training(Settings):
@@ -111,6 +116,11 @@ class Training(Settings):
     """`fsdp`: shard weights and moments over the ranks (GPUs)."""
     deepspeed: Text | None = None
     """A DeepSpeed file, passed through: ZeRO 1 or 2. A training that is interrupted begins anew."""
+    workers: Annotated[
+        Annotated[Workers, Tag("number")] | Annotated[dict[Text, Workers], Tag("mapping")],
+        Discriminator(_number_or_mapping),
+    ] = 1
+    """Processes that train a rung together, with `--executor ray`; a number, or one by rung name."""
     trackers: tuple[Literal["trackio", "tensorboard", "wandb"], ...] = ()
     """Where logs go too, beside log.jsonl."""
 

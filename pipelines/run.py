@@ -16,7 +16,8 @@ from pipelines.disk import as_input_error
 from pipelines.environment import check_environment
 from pipelines.executors import ranks
 from pipelines.executors.local import Local, choose_jobs
-from pipelines.executors.scheduling import run_stages
+from pipelines.executors.ray import Ray
+from pipelines.executors.scheduling import Watcher, run_stages
 from pipelines.mirror import Mirror, Mirrored
 from pipelines.model_card import write_cards
 from pipelines.plan import Plan, make_plan
@@ -29,6 +30,7 @@ from pipelines.stopping import Interrupted
 from pipelines.store import RunFolder
 from pipelines.summary import write_summary
 from pipelines.verifying import discard_broken
+from pipelines.workers import check_workers
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,21 @@ class RunSummary:
     mirrored: Mirrored | None = None
 
 
+@dataclass(frozen=True)
+class Executor:
+    """What runs the stages: processes of this machine, or a Ray cluster."""
+
+    name: str = "local"  # local | ray
+    jobs: int | None = None
+    """Stages side by side; chosen where None."""
+    address: str | None = None
+    """Of the cluster; None: `RAY_ADDRESS`, else one that is started here."""
+
+
 def run_recipe(
     loaded: LoadedRecipe,
     out: Path,
-    jobs: int | None,
+    executor: Executor,
     console: Console,
     mirror_to: Remote | None = None,
     *,
@@ -63,6 +76,8 @@ def run_recipe(
     began = time.monotonic()
     plan, loop = make_plan(loaded), LoopSettings.of(loaded)
     check_environment(loaded.recipe, loop)
+    if ranks.ranks() == 1:  # a launcher's processes all work on every rung
+        check_workers(plan, loop, executor.name)
     run = RunFolder(out)
     if ranks.rank() > 0:
         ranks.follow_stages(plan, run, loop)
@@ -74,7 +89,7 @@ def run_recipe(
             mirror = None if mirror_to is None else Mirror(run, mirror_to, verify=verify_mirror)
             if mirror is not None:
                 mirror.begin()
-            outcomes = _run_stages(plan, run, loop, jobs or choose_jobs(plan), console, mirror)
+            outcomes = _run_stages(plan, run, loop, executor, console, mirror)
             worked = any(outcome.seconds > 0 for outcome in outcomes.values())
             write_summary(run, plan, loaded, outcomes)
             write_cards(run, plan, loaded)
@@ -92,7 +107,7 @@ def _run_stages(
     plan: Plan,
     run: RunFolder,
     loop: LoopSettings,
-    jobs: int,
+    executor: Executor,
     console: Console,
     mirror: Mirror | None,
 ) -> dict[str, Outcome]:
@@ -102,12 +117,13 @@ def _run_stages(
         record.broken(stage, reason)
         console.print(f"warning: {reason}; {stage} is made again", style="yellow", markup=False)
     done = record.found(plan)
+    jobs = executor.jobs or (choose_jobs(plan) if executor.name == "local" else None)
     run.record(
         "run-started",
         stages=len(plan.stages),
         done=done,
         jobs=jobs,
-        executor="ranks" if ranks.ranks() > 1 else "local",
+        executor="ranks" if ranks.ranks() > 1 else executor.name,
         host=socket.gethostname(),
         pid=os.getpid(),
     )
@@ -119,7 +135,7 @@ def _run_stages(
             if ranks.ranks() > 1:
                 outcomes = ranks.run_stages(plan, run, loop, watcher)
             else:
-                with Local(jobs, watcher.message) as backend:
+                with _backend(executor, jobs, plan, run, watcher) as backend:
                     outcomes = run_stages(plan, run, backend, loop, backend.threads, watcher)
         except (InputError, Interrupted) as error:
             with suppress(OSError):  # a full disk is what it may be about
@@ -127,6 +143,14 @@ def _run_stages(
             raise
     run.record("run-ended", failed=[o.stage for o in outcomes.values() if o.status == "failed"])
     return outcomes
+
+
+def _backend(
+    executor: Executor, jobs: int | None, plan: Plan, run: RunFolder, watcher: Watcher
+) -> Local | Ray:
+    if executor.name == "ray":
+        return Ray(executor.address, jobs, plan, run.root / ".ray", watcher.message)
+    return Local(jobs or 1, watcher.message)
 
 
 def _report(run: RunFolder, loaded: LoadedRecipe) -> tuple[Path, bool]:

@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class LoopSettings:
     activation_checkpointing: bool = False
     sharding: str = "none"
     deepspeed: Path | None = None
+    workers: int | Mapping[str, int] = 1
     trackers: tuple[str, ...] = ()
 
     @classmethod

@@ -22,11 +22,12 @@ from typing import Any
 
 from eval.files import InputError
 from pipelines.estimate import usable_cores
-from pipelines.executors.scheduling import TRAININGS, Ended, Needs
+from pipelines.executors.scheduling import Ended, Needs
 from pipelines.heartbeat import stop_on_sigterm
 from pipelines.plan import Plan
 from pipelines.stages import Job, Message, Outcome, run_stage
 from pipelines.stopping import REQUEUE
+from pipelines.workers import TRAININGS
 
 WATCH_S = 0.5
 GPUS = Path("/dev")  # the driver's device files, nvidia0 and so on; looking for them needs no torch
@@ -45,9 +46,13 @@ def gpus() -> list[str]:
     return sorted(files, key=int)
 
 
-def choose_jobs(plan: Plan) -> int:
-    """How many stages to run side by side: one a GPU, else one a core for small rungs, else one in all."""
-    if there := len(gpus()):
+def choose_jobs(plan: Plan, cores: int | None = None, there: int | None = None) -> int:
+    """How many stages to run side by side: one a GPU, else one a core for small rungs, else one in all.
+
+    cores, there: processor cores and GPUs; this machine's where None.
+    """
+    there = len(gpus()) if there is None else there
+    if there:
         return there
     sizes = [
         stage.settings["params"]["non_embedding"]
@@ -56,7 +61,7 @@ def choose_jobs(plan: Plan) -> int:
     ]
     if max(sizes, default=0) > SIDE_BY_SIDE_PARAMS:
         return 1
-    return max(1, min(usable_cores(), len(sizes)))
+    return max(1, min(usable_cores() if cores is None else cores, len(sizes)))
 
 
 def share_of_cores(jobs: int) -> int:

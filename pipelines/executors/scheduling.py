@@ -20,16 +20,19 @@ from pipelines.plan import Plan, Stage
 from pipelines.stages import Job, LoopSettings, Message, Outcome
 from pipelines.stopping import GRACE_S
 from pipelines.store import RunFolder
+from pipelines.workers import TRAININGS, workers_of
 
 DEATHS = 3  # of a stage's process, without a newer checkpoint in between, before the stage has failed
 START_S = 120.0  # a process may take to start, at least
 LOOK_S = 0.5  # how long to wait for news before hearts are looked at
-TRAININGS = ("sweep", "pretrain", "finetune")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a stage takes while it runs. `memory_bytes` None: not known before other stages have run."""
+    """What a stage takes while it runs, in each of its `workers`.
+
+    `memory_bytes` None: not known before other stages have run.
+    """
 
     cores: int
     memory_bytes: int | None
@@ -220,7 +223,8 @@ class _Scheduler:
 
     def _needs(self, stage: Stage) -> Needs:
         deaths = self.deaths.get(stage.id)
-        return needs_of(stage, self.threads, alone=deaths is not None and deaths.count > 1)
+        alone = deaths is not None and deaths.count > 1
+        return needs_of(stage, self.threads, workers_of(stage, self.loop), alone=alone)
 
     def _take(self, ended: Ended) -> None:
         """Settle a stage that ended, or let it wait again where its process died."""
@@ -289,13 +293,14 @@ class _Scheduler:
         self.watcher.ended(outcome)
 
 
-def needs_of(stage: Stage, threads: int, *, alone: bool = False) -> Needs:
+def needs_of(stage: Stage, threads: int, workers: int = 1, *, alone: bool = False) -> Needs:
     """What a stage takes: preparation uses all cores there are, a model's stage its share."""
     trains = stage.kind in (*TRAININGS, "evaluate")
     return Needs(
         cores=threads if trains else usable_cores(),
         memory_bytes=stage.memory_bytes,
         gpus=1 if trains else 0,
+        workers=workers,
         alone=alone,
     )
 

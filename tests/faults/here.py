@@ -13,7 +13,7 @@ from rich.console import Console
 from eval.results import Result, read_results, same
 from pipelines.executors.scheduling import Ended, Needs
 from pipelines.recipe_file import load_recipe
-from pipelines.run import run_recipe
+from pipelines.run import Executor, run_recipe
 from pipelines.stages import Job, Message, Outcome, run_stage
 from tests.test_run import write_recipe
 
@@ -72,7 +72,7 @@ def run_here(
     monkeypatch.setattr("pipelines.run._report", lambda run, loaded: (run.root / "report", False))
     shown = StringIO()
     loaded = load_recipe(str(folder / "tiny.yaml"), ())
-    summary = run_recipe(loaded, folder / "runs" / "tiny", 1, Console(file=shown, width=1000))
+    summary = run_recipe(loaded, folder / "runs" / "tiny", Executor(jobs=1), Console(file=shown, width=1000))
     assert summary is not None
     return " ".join(shown.getvalue().split()), list(summary.failed)
 

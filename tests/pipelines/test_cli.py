@@ -29,6 +29,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (("plan",), "Missing argument 'recipe'; see `stepladder plan --help`"),
         (("nonsense",), "No such command 'nonsense'; see `stepladder --help`"),
         (("run", "smoke", "--jobs", "0"), "Invalid value for '--jobs'"),
+        (("run", "smoke", "--address", "head:6379"), "--address: names a Ray cluster; add --executor ray"),
+        (("run", "smoke", "--executor", "slurm"), "Invalid value for '--executor'"),
         (("plan", "smok"), "did you mean 'smoke'?"),
         (("status", "/nowhere"), "not a run folder"),
         (("report", "/nowhere"), "/nowhere: neither a run (plan.json) nor evaluations (results.jsonl)"),
