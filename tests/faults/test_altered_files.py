@@ -185,5 +185,6 @@ def _stop_after(step: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Non
 
     with monkeypatch.context() as patch:
         patch.setattr(training_setup, "_run", killed)
+        patch.setattr("pipelines.executors.scheduling.GRACE_S", 0.0)  # nothing is left to wait for
         with pytest.raises(_Killed):
             run_here(folder, patch)
