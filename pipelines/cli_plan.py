@@ -63,7 +63,10 @@ def plan(
         if amount is not None and not math.isfinite(amount):
             raise InputError(f"--{option}: {amount:g} is no amount; give a finite number")
     machine = parse_machine(hardware)
-    terms = Terms(machine=machine, price=price, watts=watts, electricity=electricity, mfu=_share(mfu))
+    share = _share(mfu)
+    if share is not None and machine.device is None:
+        raise InputError(f"--mfu: {share:g} is a share of a GPU's peak; it needs --hardware of a GPU")
+    terms = Terms(machine=machine, price=price, watts=watts, electricity=electricity, mfu=share)
     loaded = load_recipe(recipe, overrides or ())
     made = make_plan(loaded)
     if probe:

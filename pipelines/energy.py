@@ -7,12 +7,11 @@ device to itself. Missing is None with a reason.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
-
-from pipelines.estimate import usable_cores
 
 POWERCAP = Path("/sys/class/powercap")
 SAMPLE_S = 20.0  # RAPL's counters wrap after minutes: 262 kJ at 200 W are 22
@@ -182,7 +181,8 @@ def training_meter(device: Any, threads: int, *, begun_before: bool) -> Meter:
             import torch
 
             return Nvml(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-        return Rapl(shared=threads < usable_cores())
+        # the counter is the whole machine's: cores that this process may not use are others'
+        return Rapl(shared=threads < (os.cpu_count() or 1))
 
     return Meter(open_counter, begun_before=begun_before)
 

@@ -80,11 +80,13 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Machine:
-    """So many of one device; `device` is None for this machine's own processor."""
+    """So many of one device; `device` is None for this machine's own processor. `kind`: the device's name
+    as it was asked for."""
 
     name: str
     device: Device | None
     devices: int = 1
+    kind: str = CPU
 
     @property
     def nodes(self) -> int:
@@ -113,12 +115,21 @@ def parse_machine(text: str) -> Machine:
         raise InputError(
             f"--hardware: {text!r}: nodes have {NODE} devices; give up to {NODE}, or a multiple of {NODE}"
         )
-    return Machine(name if count > 1 else kind, device, count)
+    return Machine(name if count > 1 else kind, device, count, kind)
 
 
 def peak_tflops(card: str) -> float | None:
-    """The dense half-precision peak of the card that its driver calls `card`, in TFLOP/s; None: not known."""
+    """The dense half-precision peak of the card that its driver calls `card`, in TFLOP/s; None: not known.
+
+    Not known are parts of a card (MIG), and those whose names hold another's: GB200, GH200.
+    """
+    if "MIG" in card.split():
+        return None
     return next(
-        (device.bf16_tflops for device in DEVICES.values() if any(name in card for name in device.cards)),
+        (
+            device.bf16_tflops
+            for device in DEVICES.values()
+            if any(re.search(rf"\b{re.escape(name)}\b", card) for name in device.cards)
+        ),
         None,
     )

@@ -177,9 +177,8 @@ def _instead(work: Work, rows: int, row_tokens: int, machine: Machine, free: flo
     devices = max(2, machine.devices)
     while devices <= min(rows, MOST_DEVICES):
         if sharded(least, devices).peak <= free:
-            kind = machine.name.rpartition("x")[2]
             return (
-                f"--hardware {devices}x{kind} would do, with training.sharding=fsdp "
+                f"--hardware {devices}x{machine.kind} would do, with training.sharding=fsdp "
                 "training.activation_checkpointing=true, a row at a time"
             )
         devices = 2 * devices if devices >= NODE else NODE

@@ -16,6 +16,7 @@ from typing import Any
 
 SECONDS = 4.0
 LEAST_STEPS = 3
+PARTS = 4  # of `CPU_TOKENS` tokens, the most of a step
 SPECIALS = 5  # ids that stand for no text: padding, and what frames and masks it
 
 
@@ -51,7 +52,7 @@ def make_steps(settings: Mapping[str, Any]) -> tuple[Any, int, str]:
     from pipelines.models import SpecialIds, build_model
     from pipelines.objectives import objective
     from pipelines.optim import make_optimizer, optimisation
-    from pipelines.ranks import make_accelerator, prepare
+    from pipelines.ranks import make_accelerator, prepare, share_of
     from pipelines.stepping import Stepper
     from pipelines.train import Run
     from pipelines.training_setup import DTYPES, native_precision
@@ -77,7 +78,8 @@ def make_steps(settings: Mapping[str, Any]) -> tuple[Any, int, str]:
     module.train()
     how = optimisation(hyper)
     prepared, optimizer = prepare(accelerator, module, make_optimizer(module, how), how.clip)
-    rows = max(1, hyper["batch_tokens"] // settings["context"])
+    # of a large batch as many parts as tell: all of it would take a processor minutes a step
+    rows = max(1, min(hyper["batch_tokens"], PARTS * CPU_TOKENS) // settings["context"])
     batches = random_batches(causal, settings["vocab_size"], settings["context"], rows)
     run = Run(
         batches=batches,
@@ -93,7 +95,7 @@ def make_steps(settings: Mapping[str, Any]) -> tuple[Any, int, str]:
     stepper = Stepper(module, prepared, prepared, optimizer, run, accelerator)
 
     def step(number: int) -> None:
-        stepper.step(batches.batch(number), number)
+        stepper.step(share_of(batches, module, 0, 1, number), number)
         stepper.first_bad()
 
     return step, rows * settings["context"], precision

@@ -68,6 +68,8 @@ class _Rung(_Part):
     final_loss_nats: Maybe
     tokens_per_second: Maybe
     flops_utilisation: Maybe = None
+    energy_joules: Maybe = None
+    energy_source: str | None = None
     seconds: Maybe
     threads: int | None
     precision: str | None

@@ -192,7 +192,7 @@ def test_a_training_keeps_its_joules_and_an_interrupted_one_says_why_not(
     from tests.pipelines.test_training_setup import _train
 
     package = zone(tmp_path / "cap", "intel-rapl:0", "package-0", 0)
-    monkeypatch.setattr(energy, "usable_cores", lambda: 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
     monkeypatch.setattr(energy, "Rapl", lambda shared: Rapl(tmp_path / "cap", shared=shared, sample_s=1e9))
     (tmp_path / "one").mkdir()
     original = energy.Meter.read
@@ -210,7 +210,7 @@ def test_a_training_keeps_its_joules_and_an_interrupted_one_says_why_not(
     assert "interrupted" in facts["missing"]["energy_joules"]
 
 
-def test_side_by_side_stages_share_a_processors_counter(
+def test_stages_side_by_side_and_cores_of_others_share_a_processors_counter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -218,8 +218,9 @@ def test_side_by_side_stages_share_a_processors_counter(
     from pipelines import energy
 
     seen: list[bool] = []
-    monkeypatch.setattr(energy, "usable_cores", lambda: 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr(energy, "Rapl", lambda shared: seen.append(shared))
-    for threads in (1, 4):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    for threads in (1, 2, 4):  # two are all that this process may use, and not all that there are
         training_meter(torch.device("cpu"), threads, begun_before=False)
-    assert seen == [True, False]
+    assert seen == [True, True, False]

@@ -65,6 +65,9 @@ def test_what_is_no_machine_is_one_line_with_near_names(text: str, said: str | N
         ("NVIDIA A100 80GB PCIe", 312.0),
         ("NVIDIA B200", 2250.0),
         ("NVIDIA GeForce RTX 4090", None),
+        ("NVIDIA GB200", None),
+        ("NVIDIA GH200 480GB", None),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
     ],
 )
 def test_utilisation_and_plans_share_the_data_sheets_peaks(card: str, tflops: float | None) -> None:

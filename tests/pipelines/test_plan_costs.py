@@ -161,6 +161,13 @@ def test_layouts_in_their_order_and_what_would_do_where_none_fits(cost: Callable
     assert not again.trainings["pretrain-174b-s0"].layout.fits
 
 
+def test_a_devices_other_name_is_advised_as_it_was_asked_for(cost: Callable[..., PlanCosts]) -> None:
+    found = cost("h100-sxm", text=LARGE)
+    (line,) = [line for line in found.warnings if line.startswith("6.4b does not fit: --hardware ")]
+    advised = line.partition("--hardware ")[2].split()[0]
+    assert parse_machine(advised).kind == "h100-sxm"
+
+
 def test_a_rung_uses_no_more_devices_than_its_batch_has_rows_or_than_help(
     cost: Callable[..., PlanCosts],
 ) -> None:
@@ -316,6 +323,7 @@ def command(
         (("--hardware", "h10"), "error: --hardware: 'h10' is no machine known here; did you mean h100"),
         (("--mfu", "0"), "error: --mfu: 0 is no share of a peak; give a number above 0, at most 1"),
         (("--mfu", "nan"), "error: --mfu: nan is no share"),
+        (("--mfu", "0.4"), "error: --mfu: 0.4 is a share of a GPU's peak; it needs --hardware of a GPU"),
         (("--price", "nan"), "error: Invalid value for '--price'"),
         (("--price", "-1"), "error: Invalid value for '--price'"),
         (("--watts", "inf"), "error: --watts: inf is no amount; give a finite number"),

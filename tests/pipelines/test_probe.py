@@ -76,6 +76,7 @@ def test_speeds_that_no_core_has_are_held_to_one_that_can_be() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_real_probe_is_kept_and_read_by_the_next_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,26 @@ def test_a_real_probe_is_kept_and_read_by_the_next_plan(
     again = plan(tmp_path).stage("pretrain-25k-s0")
     core_seconds = (again.seconds_estimate - estimate.START_SECONDS) * estimate.usable_cores() / again.tokens
     assert kept["threads"] / largest["tokens_per_second"] == pytest.approx(core_seconds, rel=0.01)
+
+
+def test_a_large_batch_is_probed_by_a_part_of_it(tmp_path: Path) -> None:
+    from pipelines.micro_batch import CPU_TOKENS
+    from pipelines.probe_worker import PARTS, make_steps
+
+    (stage,) = probe.choose_stages(
+        plan(
+            tmp_path,
+            "ladder.rungs={shapes: [1x16]}",
+            "report.holdout=0",
+            "training.batch_tokens=2097152",
+            "budget.tokens=20_971_520",
+        )
+    )
+    settings = {name: stage.settings[name] for name in probe.COPIED} | {"threads": 1}
+    assert settings["hyper"]["batch_tokens"] == 2_097_152
+    step, tokens, _ = make_steps(settings)
+    assert tokens == PARTS * CPU_TOKENS
+    step(0)
 
 
 def test_a_training_that_cannot_be_done_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,8 @@ def change(*path: Any) -> Callable[[dict[str, Any]], None]:
         (change("curves", 0, "points", [[0, 2]]), "curves.0.points.0.0"),
         (change("samples", 0, "outputs", [{"rung": "r"}]), "samples.0.outputs.0.text"),
         (change("stages", 0, "seconds", "long"), "stages.0.seconds"),
+        (change("rungs", 0, "energy_joules", "x"), "rungs.0.energy_joules"),
+        (change("rungs", 0, "energy_source", 1), "rungs.0.energy_source"),
         (change("corpus", [1]), "corpus"),
         (change("passage", {"id": "x", "rungs": []}), "passage.rungs"),
         (change("machine", "cores", 10**400), "too large"),
