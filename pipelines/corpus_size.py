@@ -24,11 +24,13 @@ _BYTES_A_TOKEN_A_DOUBLING = 0.36
 @dataclass(frozen=True)
 class CorpusSize:
     """Training text: `train_tokens` to train on, `text_bytes` of all splits (None: not known), and how both
-    are known: `exact` from the prepared streams, else estimated from sizes."""
+    are known: `exact` from the prepared streams, else estimated from sizes. `cleaned_bytes`: what is cleaned
+    before `max_bytes` thins it; 0 once it is prepared."""
 
     train_tokens: float
     text_bytes: float | None
     exact: bool
+    cleaned_bytes: float = 0.0
 
 
 def corpus_size(plan: Plan, run: Path) -> CorpusSize | None:
@@ -46,9 +48,9 @@ def corpus_size(plan: Plan, run: Path) -> CorpusSize | None:
     size = _text_bytes(corpus, plan.base)
     if size is None:
         return None
-    train, total = size
+    train, total, cleaned = size
     vocab_size = tokens.settings.get("vocab_size") or _vocabulary(plan)
-    return CorpusSize(train / bytes_a_token(vocab_size), total, False)
+    return CorpusSize(train / bytes_a_token(vocab_size), total, False, cleaned)
 
 
 def bytes_a_token(vocab_size: int | None) -> float:
@@ -62,19 +64,20 @@ def _vocabulary(plan: Plan) -> int | None:
     return next((size for size in sizes if size is not None), None)
 
 
-def _text_bytes(corpus: Mapping[str, Any], base: Path) -> tuple[float, float] | None:
-    """(for training, of all splits), in bytes; None: not known."""
+def _text_bytes(corpus: Mapping[str, Any], base: Path) -> tuple[float, float, float] | None:
+    """(for training, of all splits, of all before it is thinned), in bytes; None: not known."""
     most = corpus["max_bytes"] or math.inf
     named = corpus["splits"] is not None or isinstance(corpus["files"], Mapping)
     share = 1.0 if named else 1.0 - corpus["validation_fraction"] - corpus["test_fraction"]
     if corpus["files"]:
         sizes = _file_bytes(corpus["files"], base)
-        train = min(most, sizes.get("train", sizes.get(None, 0.0)))
+        whole = sizes.get("train", sizes.get(None, 0.0))
+        train = min(most, whole)
         rest = sum(size for split, size in sizes.items() if split in SPLITS and split != "train")
-        return train * share, train + rest
+        return train * share, train + rest, whole + rest
     if corpus["source"]:
-        return (size := min(most, source_bytes())) * share, size
-    return None if most == math.inf else (most * share, most)
+        return (size := min(most, whole := float(source_bytes()))) * share, size, whole
+    return None if most == math.inf else (most * share, most, most)
 
 
 def _file_bytes(files: Any, base: Path) -> dict[str | None, float]:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 from pipelines.corpus_size import CorpusSize, corpus_size
 from pipelines.environment import native_bf16
-from pipelines.estimate import usable_cores
+from pipelines.estimate import GUESSED_ROWS, finetuning_tokens, usable_cores
+from pipelines.executors.local import choose_jobs
 from pipelines.hardware import Machine
 from pipelines.layout import Asked, Layout, activations, choose_layout, room
 from pipelines.memory import WEIGHT, Memory, optimiser_bytes
 from pipelines.plan import Plan, Stage
-from pipelines.plan_notes import full, repeated, too_large
+from pipelines.plan_notes import full, repeated, several, too_large
 from pipelines.rates import Rates, Terms, resolve_rates
 from pipelines.recipe import Recipe
+from pipelines.stages import LoopSettings
 from pipelines.training_time import (
     RECOMPUTED,
     Load,
@@ -25,9 +27,11 @@ from pipelines.training_time import (
     gpu_seconds,
     total_params,
 )
+from pipelines.workers import workers_of
 
 CHECKPOINTS = 3  # two are kept while a third is written
 GZIPPED = 0.3  # of a document's bytes, as they are kept
+SPOOLED = 1.05  # of a cleaned document's bytes, as it lies unpacked until its split is written
 # Cleaning at 5.6 MB/s a core, tokenising at 2 (docs/performance.md): bytes a second and core of both.
 PREPARED_A_SECOND = 1.5e6
 JOULES_A_KWH = 3.6e6
@@ -71,6 +75,14 @@ class PlanCosts:
     disk_free_bytes: int
     warnings: tuple[str, ...]
 
+    @property
+    def paid_device_seconds(self) -> float | None:
+        """Device-seconds that are paid for: GPUs from the first training on, this machine all the time."""
+        if self.seconds is None:
+            return None
+        before = 0.0 if self.machine.device is None else self.preparation_seconds
+        return (self.seconds - before) * self.machine.devices
+
     def energy_kwh(self, device_seconds: float | None) -> float | None:
         """Of devices that work so long, from declared watts."""
         if device_seconds is None or self.rates.watts is None:
@@ -96,14 +108,16 @@ def plan_costs(plan: Plan, recipe: Recipe, terms: Terms, run: Path) -> PlanCosts
     free = room(machine, _memory_here())
     rates = resolve_rates(terms, recipe)
     trainings = {
-        name: _cost(load, machine, free, recipe, rates) for name, load in find_loads(plan, precision).items()
+        name: _cost(load, machine, free, recipe, rates)
+        for name, load in find_loads(plan, precision, run).items()
     }
     corpus = corpus_size(plan, run)
     preparation = _preparation(plan, corpus)
     seconds, busy = _schedule(plan, trainings, machine)
     if busy is not None and machine.device is None:
         busy += preparation  # which is this machine's own work
-    disk = _disk(trainings, corpus)
+    jobs = choose_jobs(plan, there=machine.devices if machine.device is not None else 0)
+    disk = _disk(trainings, corpus, jobs)
     free_disk = shutil.disk_usage(_existing(run)).free
     known = all(
         stage.id in trainings for stage in plan.stages if stage.kind in ("pretrain", "sweep", "finetune")
@@ -120,7 +134,12 @@ def plan_costs(plan: Plan, recipe: Recipe, terms: Terms, run: Path) -> PlanCosts
         busy_device_seconds=busy if known else None,
         disk_bytes=disk if known else None,
         disk_free_bytes=free_disk,
-        warnings=(*too_large(trainings.values()), *repeated(plan, corpus), *full(disk, free_disk, run)),
+        warnings=(
+            *too_large(trainings.values()),
+            *several(trainings.values()),
+            *repeated(plan, corpus),
+            *full(disk, free_disk, run),
+        ),
     )
 
 
@@ -139,6 +158,7 @@ def _cost(load: Load, machine: Machine, free: float, recipe: Recipe, rates: Rate
         micro_tokens=training.micro_tokens,
         checkpointing=training.activation_checkpointing,
         sharding=training.sharding,
+        workers=workers_of(load.stage, LoopSettings(workers=training.workers)),
     )
     layout, seconds, bound = _fewest(load, machine, free, asked, rates.mfu)
     params = total_params(load)
@@ -164,8 +184,11 @@ def _fewest(
     """The layout on the fewest devices that is within a tenth of the fastest; its seconds, what binds them.
 
     More devices do nothing for a training that waits for its kernels to start; other rungs can have them.
+    Where the recipe says how many processes train the rung, so many devices.
     """
     counts = [2**power for power in range(machine.devices.bit_length()) if 2**power < machine.devices]
+    if asked.workers > 1:
+        counts, machine = [], replace(machine, devices=min(asked.workers, machine.devices))
     tried = []
     for count in (*counts, machine.devices):
         part = replace(machine, devices=count)
@@ -185,7 +208,10 @@ def _seconds(load: Load, layout: Layout, machine: Machine, mfu: float | None) ->
         return gpu_seconds(load, layout, machine.device, mfu)
     stage = load.stage
     assert stage.seconds_estimate is not None, "the vocabulary is known"
-    share = load.tokens / stage.tokens if stage.tokens else 1.0  # of a chain its own tokens alone
+    estimated = stage.tokens
+    if stage.kind == "finetune":
+        estimated = finetuning_tokens(stage.settings, stage.settings["max_rows"] or GUESSED_ROWS)
+    share = load.tokens / estimated if estimated else 1.0  # of a chain its own tokens, of a task its own rows
     again = RECOMPUTED if layout.checkpointing else 1.0
     return stage.seconds_estimate * share * load.trials * again, "calibration"
 
@@ -228,11 +254,14 @@ def _model_of(plan: Plan, stage: Stage) -> Stage:
     return plan.stage(stage.inputs[0]) if stage.kind == "evaluate" else stage
 
 
-def _disk(trainings: dict[str, Cost], corpus: CorpusSize | None) -> float:
-    """Bytes in the run folder when it is fullest: what is kept, and the largest training's checkpoints."""
+def _disk(trainings: dict[str, Cost], corpus: CorpusSize | None, jobs: int) -> float:
+    """Bytes in the run folder when it is fullest: while documents lie unpacked beside the packed ones, or
+    with all that is kept and the checkpoints of the largest trainings, `jobs` side by side."""
     kept = float(sum(cost.kept_bytes for cost in trainings.values()))
-    checkpoints = max((cost.checkpoint_bytes for cost in trainings.values()), default=0)
-    return kept + checkpoints + stream_bytes(trainings.values(), corpus) + document_bytes(corpus)
+    checkpoints = sum(sorted((cost.checkpoint_bytes for cost in trainings.values()), reverse=True)[:jobs])
+    documents = document_bytes(corpus)
+    preparing = documents + SPOOLED * (0.0 if corpus is None else corpus.cleaned_bytes)
+    return max(preparing, kept + checkpoints + stream_bytes(trainings.values(), corpus) + documents)
 
 
 def stream_bytes(trainings: Iterable[Cost], corpus: CorpusSize | None) -> float:

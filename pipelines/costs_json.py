@@ -171,7 +171,6 @@ def _corpus(costs: PlanCosts) -> dict[str, Any] | None:
 def _total(costs: PlanCosts) -> dict[str, Any]:
     every = list(costs.trainings.values())
     pretrained = [cost for cost in every if cost.load.stage.kind == "pretrain"]
-    seconds, devices = costs.seconds, costs.machine.devices
     return {
         "stages": len(costs.plan.stages),
         "pretrainings": sum(stage.kind == "pretrain" for stage in costs.plan.stages),
@@ -180,10 +179,11 @@ def _total(costs: PlanCosts) -> dict[str, Any]:
         "training_flops": sum(cost.load.flops for cost in every),
         "peak_bytes_per_device": max((cost.layout.memory.peak for cost in every), default=None),
         "preparation_seconds": costs.preparation_seconds,
-        "seconds": seconds,
+        "seconds": costs.seconds,
+        "paid_device_hours": costs.paid_device_seconds and costs.paid_device_seconds / 3600,
         "busy_device_hours": costs.busy_device_seconds and costs.busy_device_seconds / 3600,
         "energy_kwh": costs.energy_kwh(costs.busy_device_seconds),
-        "money": costs.money(costs.busy_device_seconds, seconds and seconds * devices),
+        "money": costs.money(costs.busy_device_seconds, costs.paid_device_seconds),
         "disk_bytes": costs.disk_bytes and round(costs.disk_bytes),
         "disk_streams_bytes": round(stream_bytes(every, costs.corpus)),
         "disk_documents_bytes": round(document_bytes(costs.corpus)),

@@ -24,8 +24,12 @@ from pipelines.layout import CPU_TOKENS
 from pipelines.memory import CPU_PROCESS_BYTES, Work, count_memory
 
 START_SECONDS = 1.0  # load a model, save it; workers keep their libraries loaded
-GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made
+GUESSED_ROWS = 3000  # of a downstream task, while its rows are not made and no `max_rows` says how many
 ROW_FILL = 0.6  # of a row's token limit, on average
+# Share of the positions that reach a head of the vocabulary's size; 15 % are masked (Devlin 2018). Other
+# objectives have a head of a few labels.
+SCORED = {"causal-lm": 1.0, "conditional-generation": 1.0, "masked-lm": 0.15}
+FEW_LABELS = 4
 _FIXED_SECONDS = {
     "prepare-corpus": 6.0,
     "prepare-tokens": 8.0,
@@ -98,26 +102,42 @@ def estimate_costs(work: str, settings: Mapping[str, Any], cores: int) -> Costs:
     if work in ("sweep", "pretrain"):
         tokens, at_once = settings["tokens"], settings["hyper"]["batch_tokens"]
     else:
-        rows = min(settings["max_rows"] or GUESSED_ROWS, GUESSED_ROWS)
-        tokens = rows * settings["epochs"] * settings["max_tokens"] * ROW_FILL
+        tokens = finetuning_tokens(settings, settings["max_rows"] or GUESSED_ROWS)
         at_once = settings["batch_size"] * settings["max_tokens"]
     shape, vocab_size, context = Shape(**settings["shape"]), settings["vocab_size"], settings["context"]
-    family = settings["family"]
+    family, tuned = settings["family"], work == "finetune"
     params = count_params(shape, vocab_size, context, family)["total"]
-    flops = training_flops_per_token(shape, vocab_size, context, family)
+    flops = (
+        finetuning_flops_per_token(settings)
+        if tuned
+        else training_flops_per_token(shape, vocab_size, context, family)
+    )
     speed = calibration()
     core_seconds = speed.seconds_per_token + flops / speed.flops_per_second
     work_now = Work(
         shape=shape,
         family=family,
         vocab_size=vocab_size,
-        context=context,
+        context=settings["max_tokens"] if tuned else context,
         tokens_at_once=min(at_once, CPU_TOKENS),
         precision="bf16" if native_bf16() else "fp32",
         fused_attention=False,
+        scored_share=SCORED.get(settings["objective"], 0.0) if tuned else 1.0,
     )
     return Costs(
         seconds_estimate=START_SECONDS + tokens * core_seconds / cores,
         memory_bytes=CPU_PROCESS_BYTES + count_memory(work_now).peak,
         disk_bytes=_SAVED_COPIES * 4 * params,
     )
+
+
+def finetuning_tokens(settings: Mapping[str, Any], rows: int) -> int:
+    """Tokens that fine-tuning on so many rows processes, all epochs of one learning rate."""
+    return round(rows * settings["epochs"] * settings["max_tokens"] * ROW_FILL)
+
+
+def finetuning_flops_per_token(settings: Mapping[str, Any]) -> int:
+    """FLOPs of a token of a task's rows: at their length, and with the head that the task has."""
+    outputs = settings["vocab_size"] if settings["objective"] in SCORED else FEW_LABELS
+    shape = Shape(**settings["shape"])
+    return training_flops_per_token(shape, outputs, settings["max_tokens"], settings["family"])

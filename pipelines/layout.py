@@ -17,17 +17,20 @@ from pipelines.memory import (
 )
 
 CPU_TOKENS = 4096  # `micro_batch.CPU_TOKENS`: what goes through at once on a processor
+WORKERS = "training.workers="
 ONE, DDP, FSDP = "one device", "data parallel", "fsdp"
 _NAMES = {ONE: "", DDP: "DDP ", FSDP: "FSDP "}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the recipe says of how a training is run: `training.micro_tokens` and so on."""
+    """What the recipe says of how a training is run: `training.micro_tokens` and so on. `workers`: of the
+    rung; 1 where nothing is said."""
 
     micro_tokens: int | None = None
     checkpointing: bool = False
     sharding: str = "none"
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ def choose_layout(
         for kind in kinds:
             found = _largest(work, rows, row_tokens, workers, free, kind, checkpointing, machine, asked)
             if found is not None:
-                return replace(found, needs=_needs(found, asked))
+                return replace(found, needs=_needs(found, asked, machine))
     least = _layout(work, rows, row_tokens, workers, kinds[-1], True, row_tokens, machine)
     return replace(least, fits=False, instead=_instead(work, rows, row_tokens, machine, free, asked))
 
@@ -154,8 +157,10 @@ def _memory(work: Work, kind: str, workers: int) -> Memory:
     return data_parallel(memory) if kind == DDP else memory
 
 
-def _needs(layout: Layout, asked: Asked) -> tuple[str, ...]:
+def _needs(layout: Layout, asked: Asked, machine: Machine) -> tuple[str, ...]:
     needs = []
+    if machine.device is not None and (layout.workers > asked.workers or asked.workers > machine.devices):
+        needs.append(f"{WORKERS}{layout.workers}")
     if layout.kind == FSDP and asked.sharding != "fsdp":
         needs.append("training.sharding=fsdp")
     if layout.checkpointing and not asked.checkpointing:

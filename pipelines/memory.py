@@ -100,12 +100,13 @@ def data_parallel(memory: Memory) -> Memory:
 def sharded(work: Work, devices: int) -> Memory:
     """Bytes of one of `devices` under FSDP: states divided; the block at work and the next, whole.
 
-    Embeddings with the tied head are one more unit, whole from the way in to the way back.
+    Embeddings with the tied head are one more unit, whole from the way in to the way back. What is gathered
+    is float32; autocast's two-byte copies of all blocks' matrices stay for the way back, undivided.
     """
     whole = count_memory(work)
     block, width = _block_params(work.shape.n_embd), work.shape.n_embd
     tables = (work.vocab_size + work.context) * width
-    low = 0 if work.precision == "fp32" else 2 * 2 * block
+    low = 0 if work.precision == "fp32" else 2 * work.shape.n_layer * block
     params = count_params(work.shape, work.vocab_size, work.context, work.family)["total"]
     return replace(
         whole,

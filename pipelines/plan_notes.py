@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.corpus_size import CorpusSize
-from pipelines.estimate import calibration, usable_cores
+from pipelines.estimate import GUESSED_ROWS, calibration, usable_cores
 from pipelines.hardware import Machine
 from pipelines.ladder import human_count
+from pipelines.layout import WORKERS
 from pipelines.plan import Plan
 from pipelines.plan_units import size
 from pipelines.rates import Rates
 from pipelines.training_time import LAUNCH_S_PER_LAYER
 
 if TYPE_CHECKING:
-    from pipelines.costs import Cost
+    from pipelines.costs import Cost, PlanCosts
 
 REPEATED = (
     4.0  # epochs nearly worth new data (Muennighoff et al. 2023, Scaling Data-Constrained Language Models)
@@ -41,8 +42,9 @@ def time_source(machine: Machine, rates: Rates) -> str:
     )
 
 
-def assumptions(machine: Machine, rates: Rates) -> list[str]:
+def assumptions(costs: PlanCosts) -> list[str]:
     """What the figures rest on, a sentence each."""
+    machine, rates = costs.machine, costs.rates
     lines = [f"time: {time_source(machine, rates)}"]
     if rates.watts is None:
         lines.append(f"energy: watts {rates.watts_source}")
@@ -52,10 +54,17 @@ def assumptions(machine: Machine, rates: Rates) -> list[str]:
         )
     if rates.price is not None:
         lines.append(f"money: {rates.price:g} {rates.currency} a device and hour ({rates.price_source})")
+        if machine.device is not None:
+            lines.append("money: devices are paid for from the first training on, not while text is prepared")
     elif rates.electricity is None:
         lines.append("money: no price; give --price or --electricity")
     if rates.electricity is not None:
         lines.append(f"money: {rates.electricity:g} {rates.currency} a kWh (as given)")
+    if any(cost.load.guessed for cost in costs.trainings.values()):
+        lines.append(
+            f"fine-tuning: {GUESSED_ROWS:,} rows are guessed where max_rows is not given and rows are not "
+            "prepared"
+        )
     return lines
 
 
@@ -67,13 +76,32 @@ def too_large(costs: Iterable[Cost]) -> Iterator[str]:
         what = settings["rung"] + (f" (fine-tuned on {settings['task']})" if "task" in settings else "")
         if layout.instead is not None:
             text = f"{what} does not fit: {layout.instead}"
-        elif layout.needs:
-            text = f"{what} fits with {' '.join(layout.needs)} only"
+        elif settled := [setting for setting in layout.needs if not setting.startswith(WORKERS)]:
+            text = f"{what} fits with {' '.join(settled)} only"
         else:
             continue
         if text not in told:
             told.add(text)
             yield text
+
+
+def several(costs: Iterable[Cost]) -> Iterator[str]:
+    """A line where rungs are planned on other numbers of devices than the recipe has them trained on."""
+    counts: dict[str, int] = {}
+    rungs = set()
+    for cost in costs:
+        rung, layout = cost.load.stage.settings["rung"], cost.layout
+        rungs.add(rung)
+        if any(setting.startswith(WORKERS) for setting in layout.needs):
+            counts[rung] = max(counts.get(rung, 1), layout.workers)
+    if counts:
+        by_rung = ", ".join(f"{rung}: {count}" for rung, count in counts.items())
+        alike = len(set(counts.values())) == 1 and rungs == set(counts)
+        value = str(next(iter(counts.values()))) if alike else f'"{{{by_rung}}}"'
+        yield (
+            f"so many devices need {WORKERS}{value} with --executor ray, or all of the run under torchrun; "
+            "else a rung is trained on one"
+        )
 
 
 def repeated(plan: Plan, corpus: CorpusSize | None) -> Iterator[str]:

@@ -55,16 +55,15 @@ def cost_summary(costs: PlanCosts) -> str:
     """What all of it takes, from what that is worked out, and what is wrong with it."""
     memory = max((cost.layout.memory.peak for cost in costs.trainings.values()), default=None)
     energy = costs.energy_kwh(costs.busy_device_seconds)
-    seconds, devices = costs.seconds, costs.machine.devices
-    money = costs.money(costs.busy_device_seconds, None if seconds is None else seconds * devices)
+    money = costs.money(costs.busy_device_seconds, costs.paid_device_seconds)
     each = "process" if costs.machine.device is None else "device"
     lines = [
-        f"on {where(costs.machine)}, with fine-tuning and evaluation: {units.duration(seconds)}",
+        f"on {where(costs.machine)}, with fine-tuning and evaluation: {units.duration(costs.seconds)}",
         f"{units.size(memory)} of tensors a {each}, {units.size(costs.disk_bytes)} disk "
         f"({units.size(costs.disk_free_bytes)} free)",
         f"energy {units.energy(energy)}, money {units.money(money)}"
         + ("" if money is None else f" {costs.rates.currency}"),
-        *(_wrapped(f"  {line}") for line in assumptions(costs.machine, costs.rates)),
+        *(_wrapped(f"  {line}") for line in assumptions(costs)),
         *(_wrapped(f"warning: {line}") for line in costs.warnings),
     ]
     return "\n".join(lines)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from pipelines.estimate import GUESSED_ROWS, ROW_FILL, START_SECONDS
-from pipelines.flops import training_flops_per_token
+from pipelines.estimate import (
+    GUESSED_ROWS,
+    SCORED,
+    START_SECONDS,
+    finetuning_flops_per_token,
+    finetuning_tokens,
+)
 from pipelines.hardware import Device
 from pipelines.ladder import Shape, count_params
 from pipelines.layout import Layout
 from pipelines.memory import Work
 from pipelines.optim import decay_start
 from pipelines.plan import Plan, Stage
+from pipelines.store import read_manifest
 
 # Assumed, and never measured on a GPU here: what starting the kernels of a layer takes the processor, on the
 # way in and back, eager; and a step's fixed part (batch, clipping, optimiser). Below it a GPU waits.
@@ -21,14 +28,13 @@ LAUNCH_S_PER_LAYER = 1.0e-3
 LAUNCH_S_PER_STEP = 5.0e-3
 RECOMPUTED = 4 / 3  # work with activation checkpointing: a second forward pass (Korthikanti 2022)
 OPTIMISER_TOUCHES = 7  # floats read and written a parameter: AdamW reads four, writes three
-# Share of the positions that reach a head of the vocabulary's size; 15 % are masked (Devlin 2018).
-SCORED = {"causal-lm": 1.0, "conditional-generation": 1.0, "masked-lm": 0.15}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
     """One stage's training. `rows` of `row_tokens` tokens a step; `tokens` and `flops` are the stage's own:
-    what a shorter training of its chain did is not done again. `trials`: learning rates tried."""
+    what a shorter training of its chain did is not done again. `trials`: learning rates tried. `guessed`:
+    whether nothing said how many rows a task has."""
 
     stage: Stage
     work: Work
@@ -38,6 +44,7 @@ class Load:
     tokens: int
     flops_per_token: int
     trials: int = 1
+    guessed: bool = False
 
     @property
     def flops(self) -> int:
@@ -45,8 +52,9 @@ class Load:
         return self.flops_per_token * self.tokens * self.trials
 
 
-def find_loads(plan: Plan, precision: str) -> dict[str, Load]:
-    """By stage id, every training whose size is known; `precision` is what `auto` comes to."""
+def find_loads(plan: Plan, precision: str, run: Path) -> dict[str, Load]:
+    """By stage id, every training whose size is known; `precision` is what `auto` comes to, `run` the run's
+    folder, whose prepared rows are counted."""
     found: dict[str, Load] = {}
     for stage in plan.stages:
         if stage.settings.get("vocab_size") is None:
@@ -54,7 +62,7 @@ def find_loads(plan: Plan, precision: str) -> dict[str, Load]:
         if stage.kind in ("pretrain", "sweep"):
             found[stage.id] = _pretraining(plan, stage, precision)
         elif stage.kind == "finetune":
-            found[stage.id] = _finetuning(stage, precision)
+            found[stage.id] = _finetuning(stage, precision, _prepared_rows(plan, stage, run))
     return found
 
 
@@ -97,10 +105,20 @@ def _pretraining(plan: Plan, stage: Stage, precision: str) -> Load:
     )
 
 
-def _finetuning(stage: Stage, precision: str) -> Load:
+def _prepared_rows(plan: Plan, stage: Stage, run: Path) -> int | None:
+    """The rows to train on that the run folder has for a fine-tuning; None before they are made."""
+    for name in stage.inputs:
+        if plan.stage(name).kind == "prepare":
+            manifest = read_manifest(run / "stages" / plan.stage(name).folder)
+            return None if manifest is None else manifest["facts"]["rows"].get("train")
+    return None
+
+
+def _finetuning(stage: Stage, precision: str, prepared: int | None) -> Load:
     settings = stage.settings
     shape, family = Shape(**settings["shape"]), settings["family"]
-    rows = min(settings["max_rows"] or GUESSED_ROWS, GUESSED_ROWS)
+    known = [rows for rows in (prepared, settings["max_rows"]) if rows is not None]
+    rows = min(known, default=GUESSED_ROWS)
     steps = max(1, math.ceil(rows * settings["epochs"] / settings["batch_size"]))
     work = _work(settings, precision, settings["batch_size"] * settings["max_tokens"])
     return Load(
@@ -115,9 +133,10 @@ def _finetuning(stage: Stage, precision: str) -> Load:
         rows=settings["batch_size"],
         row_tokens=settings["max_tokens"],
         steps=steps,
-        tokens=round(rows * settings["epochs"] * settings["max_tokens"] * ROW_FILL),
-        flops_per_token=training_flops_per_token(shape, settings["vocab_size"], settings["context"], family),
+        tokens=finetuning_tokens(settings, rows),
+        flops_per_token=finetuning_flops_per_token(settings),
         trials=max(1, len(settings["learning_rates"])),
+        guessed=not known,
     )
 
 

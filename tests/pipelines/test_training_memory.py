@@ -154,6 +154,15 @@ def test_sharding_divides_states_and_puts_a_block_together() -> None:
     assert parts.activations == whole.activations
 
 
+def test_sharding_leaves_autocasts_copies_of_all_blocks_on_each_device() -> None:
+    """Twelve blocks of 12·768² + 13·768 parameters, two bytes each, however many devices."""
+    for devices in (2, 64):
+        low = sharded(replace(SMALL, precision="bf16"), devices)
+        full = sharded(SMALL, devices)
+        assert low.gathered - full.gathered == 2 * 12 * (12 * 768**2 + 13 * 768)
+        assert low.states == full.states
+
+
 @pytest.mark.parametrize(
     ("optimizer", "momentum", "copies"),
     [("adamw", 0.9, 2), ("sgd", 0.9, 1), ("sgd", 0.0, 0), ("rmsprop", 0.9, 2), ("rmsprop", 0.0, 1)],
