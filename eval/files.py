@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO, cast
 
 from eval.safety import MOST_RATIO, Unpacked, UnpacksTooFar
@@ -19,6 +20,9 @@ from eval.safety import MOST_RATIO, Unpacked, UnpacksTooFar
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a character, which JSON can spell and UTF-8 cannot
 
 _CHUNK = 2**17  # bytes unpacked at a time
+
+
+_CHUNK = 2**22  # bytes hashed at a time
 
 
 class InputError(ValueError):
@@ -190,10 +194,18 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
 
 
-def hash_whole_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hex digits, as object stores and other tools print it."""
+def hash_whole_file(path: Path, stop: Event | None = None) -> str:
+    """The SHA-256 of a file's bytes, 64 hex digits, as object stores and other tools print it.
+
+    stop: once it is set, InterruptedError is raised; a large file takes minutes.
+    """
+    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_CHUNK):
+            if stop is not None and stop.is_set():
+                raise InterruptedError(f"{path}: not hashed to its end")
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:

@@ -41,7 +41,8 @@ def save_checkpoint(
 ) -> None:
     """Leave `folder/step-…`, whole or not at all, and keep the last `KEPT`."""
     write_checkpoint(folder / f"step-{step:08d}", step, model, optimizer, facts)
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+    left = folder.glob(".step-*.tmp")  # half written when a process was killed
+    for old in (*sorted(folder.glob("step-*"))[:-KEPT], *left):
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -79,7 +80,7 @@ def load_newest(
             found = load_checkpoint(path)
             check(found)
             return found, warnings
-        except (InputError, OSError) as error:
+        except (InputError, FileNotFoundError) as error:
             aside = path.with_name(f"broken-{path.name}")
             shutil.rmtree(aside, ignore_errors=True)
             path.replace(aside)

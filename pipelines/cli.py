@@ -202,6 +202,8 @@ _Misuse: Any = typer.BadParameter.__base__
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGTERM:  # once is enough: a second one must not cut off the checkpoints
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Interrupted(number)
 
 

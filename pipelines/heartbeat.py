@@ -94,7 +94,7 @@ class Heart:
         """Work that has no steps, such as preparing a corpus, lives while it takes processor time."""
         if self._steps_beat:
             return
-        seconds = _cpu_seconds()
+        seconds = _cpu_seconds() - time.thread_time()  # looking at many processes is work, but not theirs
         if seconds > self._cpu_seconds + CPU_SECONDS:
             self._beats += 1
         self._cpu_seconds = seconds

@@ -27,7 +27,7 @@ class Record:
 
     def broken(self, stage: str, reason: str) -> None:
         """An artefact was altered, and discarded."""
-        self._ended.discard(stage)
+        self._remember({"event": "stage-broken", "stage": stage})
         self.run.record("stage-broken", stage=stage, reason=reason)
 
     def found(self, plan: Plan) -> int:

@@ -8,6 +8,7 @@ functions that need them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import time
 import traceback
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # A worker whose run was killed dies within a second or two; the next run waits for it to let go of the
 # folder.
 LOCK_TIMEOUT_S = 60
+# What a shared folder or a network says of a moment, not of the work: the stage is tried again.
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ENOTCONN, errno.EHOSTDOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,10 @@ def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
     began = time.monotonic()
     job.folder.mkdir(parents=True, exist_ok=True)
     refuse_links(job.folder, depth=2)
-    with _sole_worker(job):
+    with _sole_worker(job) as alone:
+        if not alone:
+            reason = f"another process still works in {job.folder} after {LOCK_TIMEOUT_S} s"
+            return Outcome(job.stage.id, "stopped", 0.0, reason)
         if read_manifest(job.folder) is not None:
             shutil.rmtree(
                 job.folder / "checkpoints", ignore_errors=True
@@ -134,18 +140,16 @@ def run_stage(job: Job, tell: Tell, *, raise_bugs: bool = False) -> Outcome:
 
 
 @contextlib.contextmanager
-def _sole_worker(job: Job) -> Iterator[None]:
-    """Hold the stage's folder; InputError where another process does not let go of it."""
+def _sole_worker(job: Job) -> Iterator[bool]:
+    """Hold the stage's folder; whether it is held: one of a lost node may not have let go of it yet."""
     lock = FileLock(job.folder / ".lock")
     try:
         lock.acquire(timeout=LOCK_TIMEOUT_S)
-    except Timeout as error:
-        raise InputError(
-            f"{job.folder}: another process still works here after {LOCK_TIMEOUT_S} s; end it, "
-            f"then the same command goes on from here"
-        ) from error
+    except Timeout:
+        yield False
+        return
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
@@ -174,6 +178,10 @@ def _make(job: Job, tell: Tell, began: float, raise_bugs: bool) -> Outcome:
     except InputError:
         raise
     except Exception as error:
+        if (
+            isinstance(error, OSError) and error.errno in PASSING
+        ):  # another try may meet a network that is back
+            return Outcome(job.stage.id, "stopped", time.monotonic() - began, str(error))
         if isinstance(error, OSError) or disk_is_full(job.folder, error):
             raise as_input_error(error, job.folder) from error
         # a bug: the other stages go on, and the traceback is kept beside the work

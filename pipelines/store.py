@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -197,15 +198,24 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
-def verify_artefact(folder: Path) -> str | None:
-    """What is wrong with a finished artefact, in a line; None where every byte is as it was written."""
+def verify_artefact(
+    folder: Path, names: tuple[str, ...] | None = None, stop: Event | None = None
+) -> str | None:
+    """What is wrong with a finished artefact, in a line; None where every byte is as it was written.
+
+    names: look at these files alone. stop: once it is set, InterruptedError is raised.
+    """
     manifest = read_manifest(folder)
     if manifest is None:
         return f"{folder / MANIFEST}: altered, or a file of it is gone or cut short"
     for name, of in manifest["files"].items():
+        if names is not None and name not in names:
+            continue
         try:
-            if hash_whole_file(folder / name) != of["sha256"]:
+            if hash_whole_file(folder / name, stop) != of["sha256"]:
                 return f"{folder / name}: does not have the hash it was written with"
+        except InterruptedError:
+            raise
         except OSError as error:
             return f"{folder / name}: cannot be read ({error.strerror})"
     return None

@@ -15,13 +15,20 @@ from accelerate import Accelerator
 
 from pipelines import heartbeat
 from pipelines.batches import Batches
-from pipelines.checkpoint import load_checkpoint, load_newest, restore, save_checkpoint, write_checkpoint
+from pipelines.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_newest,
+    restore,
+    save_checkpoint,
+    write_checkpoint,
+)
 from pipelines.compiling import compile_module
 from pipelines.early_stopping import EarlyStopping, Validation
 from pipelines.micro_batch import CPU_TOKENS
 from pipelines.optim import Optimisation, make_optimizer, optimizer_tensors
 from pipelines.prefetch import Prefetched
-from pipelines.ranks import Share, prepare, share_of, whole
+from pipelines.ranks import Share, prepare, said_by_first, share_of, whole
 from pipelines.stepping import Stepper
 from pipelines.stopping import Stopped
 from pipelines.training_log import Meter, Progress, TrainingLog
@@ -110,10 +117,7 @@ class _Loop:
             )
             self.log.cut(0, None)
             return 0
-        with self.accelerator.main_process_first():  # it sets broken ones aside
-            checkpoint, warnings = load_newest(self.run.folder / "checkpoints", self.stopping.check)
-        for warning in warnings:
-            self.run.on_warning(warning)
+        checkpoint = self._newest()
         begun = None if self.run.start is None else load_checkpoint(self.run.start)
         self.start_tokens = 0 if begun is None else int(begun.facts["meter"]["tokens"])
         found = checkpoint or begun
@@ -128,6 +132,19 @@ class _Loop:
         self.stopping.load(found.facts["stopping"] if checkpoint is not None else None, found.step)
         self.log.cut(found.step, None if checkpoint else self.run.start)
         return found.step
+
+    def _newest(self) -> Checkpoint | None:
+        """The newest checkpoint that verifies; the first rank says which, as folders may be seen unlike."""
+        folder = self.run.folder / "checkpoints"
+        found = None
+        if self.accelerator.is_main_process:
+            found, warnings = load_newest(folder, self.stopping.check)
+            for warning in warnings:
+                self.run.on_warning(warning)
+        step = said_by_first(None if found is None else found.step)
+        if step is None or found is not None:
+            return found
+        return load_checkpoint(folder / f"step-{step:08d}")
 
     def step(self, shares: Prefetched[Share], step: int) -> None:
         with self._clock():

@@ -113,7 +113,7 @@ class Local:
                 self._spawn()
 
     def wait(self, seconds: float) -> list[Ended]:
-        """The stages that ended. Raises the InputError that a stage met."""
+        """The stages that ended."""
         told = wait([worker.pipe for worker in self._workers], timeout=seconds)
         ended = []
         for worker in [worker for worker in self._workers if worker.pipe in told]:
@@ -171,10 +171,11 @@ class Local:
         if isinstance(said, Message):
             self._on_message(said)
             return None
+        job, worker.job, worker.needs = worker.job, None, None
+        assert job is not None
         if isinstance(said, InputError):
-            raise said
+            return Ended(job.stage.id, None, error=said)
         assert isinstance(said, Outcome)
-        worker.job = worker.needs = None
         return Ended(said.stage, said)
 
     def _bury(self, worker: _Worker) -> Ended | None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -55,6 +55,15 @@ class Nodes:
             most_cores=max(cores, default=0),
             most_gpus=max(gpus, default=0),
             most_memory_bytes=max(memory, default=0.0),
+        )
+
+    def after(self, before: Nodes) -> Nodes:
+        """These nodes, with the largest of before: a stage waits for such a node, it does not make do."""
+        return replace(
+            self,
+            most_cores=max(self.most_cores, before.most_cores),
+            most_gpus=max(self.most_gpus, before.most_gpus),
+            most_memory_bytes=max(self.most_memory_bytes, before.most_memory_bytes),
         )
 
     def threads(self, plan: Plan, jobs: int | None) -> int:
@@ -116,6 +125,8 @@ class Ray:
         self._ray = connect(self.address)
         # Ray itself tries nothing again; a process takes stage after stage, so that libraries stay loaded
         self._run_task = self._ray.remote(max_retries=0)(ray_worker.run_task)
+        # but not on GPUs: a process keeps the first one it computed on, and memory there
+        self._run_on_gpu = self._ray.remote(max_retries=0, max_calls=1)(ray_worker.run_task)
         self._run_group = self._ray.remote(num_cpus=0, max_retries=0)(ray_worker.run_group)
         self.threads = self.nodes().threads(self._plan, self.jobs)
         if self.nodes().cores == self.nodes().most_cores:  # one node: its processes load libraries meanwhile
@@ -134,15 +145,15 @@ class Ray:
         shutil.rmtree(self.storage, ignore_errors=True)
 
     def nodes(self) -> Nodes:
-        """The living nodes, as of a moment ago."""
+        """The living nodes, as of a moment ago; the largest node is the largest there has been."""
         if self._nodes is None or time.monotonic() - self._looked_at > LOOK_S:
-            self._nodes, self._looked_at = Nodes.of(self._ray.nodes()), time.monotonic()
+            found = Nodes.of(self._ray.nodes())
+            self._nodes = found if self._nodes is None else found.after(self._nodes)
+            self._looked_at = time.monotonic()
         return self._nodes
 
     def room(self, needs: Needs) -> bool:
-        """Whether the cluster has it beside what runs; with nothing running Ray may wait for a node."""
-        if not self._flights:
-            return True
+        """Whether the cluster has it now, beside what runs."""
         if self.jobs is not None and len(self._flights) >= self.jobs:
             return False
         nodes = self.nodes()
@@ -163,7 +174,8 @@ class Ray:
         if needs.workers == 1:
             options = {"num_cpus": resources["CPU"], "num_gpus": resources.get("GPU", 0)}
             options |= {"memory": resources["memory"]} if "memory" in resources else {}
-            ref = self._run_task.options(name=job.stage.id, **options).remote(job)
+            task = self._run_on_gpu if options["num_gpus"] else self._run_task
+            ref = task.options(name=job.stage.id, **options).remote(job)
         else:
             self.storage.mkdir(parents=True, exist_ok=True)
             ref = self._run_group.options(name=job.stage.id).remote(
@@ -172,7 +184,7 @@ class Ray:
         self._flights[job.stage.id] = _Flight(job, ref, ref.future(), taken)
 
     def wait(self, seconds: float) -> list[Ended]:
-        """The stages that ended. Raises the InputError that a stage met."""
+        """The stages that ended."""
         wait([flight.future for flight in self._flights.values()], seconds, FIRST_COMPLETED)
         for flight in self._flights.values():
             self._hear(flight)
@@ -181,7 +193,9 @@ class Ray:
 
     def stop(self, stage: str) -> None:
         """Ask by a file, which the stage's heart looks for; what waits for its resources is taken back."""
-        flight = self._flights[stage]
+        flight = self._flights.get(stage)
+        if flight is None:
+            return
         if flight.begun:
             with suppress(OSError):
                 (flight.job.folder / STOP).touch()
@@ -202,7 +216,10 @@ class Ray:
             whole = lines[: lines.rfind(b"\n") + 1]  # the last one may be half written
             flight.read += len(whole)
             for line in whole.splitlines():
-                said = json.loads(line)
+                try:
+                    said = json.loads(line)
+                except ValueError:  # two processes wrote at once, one of a node that was taken for lost
+                    continue
                 flight.begun = True
                 if said["what"] != BEGUN:
                     self._on_message(Message(flight.job.stage.id, said["what"], said["values"]))
@@ -216,7 +233,10 @@ class Ray:
         try:
             return Ended(stage, flight.future.result())
         except Exception as error:
-            return Ended(stage, None, death(error))
+            try:
+                return Ended(stage, None, death(error))
+            except InputError as mistake:
+                return Ended(stage, None, error=mistake)
 
 
 def _times(resources: dict[str, float], workers: int) -> dict[str, float]:

@@ -140,7 +140,9 @@ def one_line(error: BaseException) -> str:
 
 def _may_be_echo(error: Exception) -> bool:
     """Whether a failure may be that of another rank, or of none: a connection closed, an actor that died."""
-    return type(error).__module__.partition(".")[0] in ("ray", "torch") or "Connection" in str(error)
+    told = str(error)
+    words = ("Connection", "Broken pipe", "timed out", "Timed out")
+    return type(error).__module__.partition(".")[0] in ("ray", "torch") or any(one in told for one in words)
 
 
 def _begin(job: Job) -> Callable[[Message], None]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from eval.files import InputError
 from pipelines.estimate import usable_cores
 from pipelines.heartbeat import forget_life, read_life
 from pipelines.plan import Plan, Stage
@@ -44,18 +45,20 @@ class Needs:
 
 @dataclass(frozen=True)
 class Ended:
-    """A stage's process came to an end. `outcome` None: it died, `why` says of what."""
+    """A stage came to an end. `outcome` None: its process died, `why` says of what, or it met `error`."""
 
     stage: str
     outcome: Outcome | None
     why: str = ""
+    error: InputError | None = None
+    """A user's mistake or a full disk: it ends the run."""
 
 
 class Backend(Protocol):
-    """Runs stages. What it must raise from `wait` is the InputError of a stage, which ends the run."""
+    """Runs stages, wherever."""
 
     def room(self, needs: Needs) -> bool:
-        """Whether a stage with these needs may be started now."""
+        """Whether a stage with these needs may be started now; one is, where nothing runs and none may."""
         ...
 
     def start(self, job: Job, needs: Needs) -> None:
@@ -197,11 +200,7 @@ class _Scheduler:
                     for ended in self.backend.wait(LOOK_S):
                         self._take(ended)
                     self._end_hung()
-        except Exception:  # a user's mistake or a full disk: nothing more can be written
-            for name in self.running:
-                self.backend.kill(name)
-            raise
-        except BaseException:
+        except BaseException:  # a user's mistake in one stage costs the others no steps either
             self._wind_down()
             raise
 
@@ -211,15 +210,19 @@ class _Scheduler:
             needs = self._needs(stage)
             if any(self._needs(one.stage).alone for one in self.running.values()):
                 return
-            if (needs.alone and self.running) or not self.backend.room(needs):
-                continue  # a smaller one may have room
-            deaths = self.deaths.setdefault(stage.id, _Deaths())
-            deaths.attempts += 1
-            deaths.progress = checkpoints(self.run.folder(stage))
-            del self.waiting[stage.id]
-            self.running[stage.id] = _Running(stage, life=self._life(stage))
-            self.backend.start(make_job(self.plan, self.run, stage, self.loop, self.threads), needs)
-            self.watcher.started(stage, deaths.attempts)
+            if not (needs.alone and self.running) and self.backend.room(needs):  # else a smaller one may
+                self._start(stage, needs)
+        if ready and not self.running:  # the backend waits for what this one needs
+            self._start(ready[0], self._needs(ready[0]))
+
+    def _start(self, stage: Stage, needs: Needs) -> None:
+        deaths = self.deaths.setdefault(stage.id, _Deaths())
+        deaths.attempts += 1
+        deaths.progress = checkpoints(self.run.folder(stage))
+        del self.waiting[stage.id]
+        self.running[stage.id] = _Running(stage, life=self._life(stage))
+        self.backend.start(make_job(self.plan, self.run, stage, self.loop, self.threads), needs)
+        self.watcher.started(stage, deaths.attempts)
 
     def _needs(self, stage: Stage) -> Needs:
         deaths = self.deaths.get(stage.id)
@@ -230,10 +233,14 @@ class _Scheduler:
         """Settle a stage that ended, or let it wait again where its process died."""
         running = self.running.pop(ended.stage)
         stage = running.stage
-        why = f"no sign of life for {self.loop.stalled_after_s:g} s" if running.hung else ended.why
+        if ended.error is not None:
+            raise ended.error
         if ended.outcome is not None and ended.outcome.status != "stopped":
             self._settle(ended.outcome)
             return
+        why = ended.why or (ended.outcome and ended.outcome.reason) or "it was asked to stop"
+        if running.hung:
+            why = f"no sign of life for {self.loop.stalled_after_s:g} s"
         forget_life(self.run.folder(stage))
         deaths = self.deaths[stage.id]
         further = checkpoints(self.run.folder(stage)) != deaths.progress
@@ -242,7 +249,7 @@ class _Scheduler:
             reason = f"its process ended {deaths.count} times without getting further: {why}"
             self._settle(Outcome(stage.id, "failed", 0.0, reason))
             return
-        self.watcher.retried(stage, why or "it was asked to stop")
+        self.watcher.retried(stage, why)
         self.waiting = {stage.id: stage, **self.waiting}
 
     def _end_hung(self) -> None:
@@ -250,7 +257,8 @@ class _Scheduler:
         for name, running in self.running.items():
             seen = self._life(running.stage)
             if seen != running.life:
-                running.life, running.alive_at, running.begun = seen, time.monotonic(), True
+                running.life, running.alive_at = seen, time.monotonic()
+                running.begun, running.hung = True, False  # a backend kills nothing that waits for room
             elif not running.hung and time.monotonic() - running.alive_at > self._patience(running):
                 running.hung = True  # its end is told by the backend
                 self.backend.kill(name)
@@ -269,10 +277,10 @@ class _Scheduler:
         for name in self.running:
             self.backend.stop(name)
         until = time.monotonic() + GRACE_S
-        with suppress(Exception):  # a full disk, say, is told by the next run
-            while self.running and time.monotonic() < until:
-                for ended in self.backend.wait(min(LOOK_S, max(0.0, until - time.monotonic()))):
-                    stage = self.running.pop(ended.stage).stage
+        while self.running and time.monotonic() < until:
+            for ended in self.backend.wait(min(LOOK_S, max(0.0, until - time.monotonic()))):
+                stage = self.running.pop(ended.stage).stage
+                with suppress(OSError):  # a full disk, which the run is about to end with
                     self._settle(ended.outcome or Outcome(stage.id, "stopped", 0.0, ended.why))
         for name in self.running:
             self.backend.kill(name)

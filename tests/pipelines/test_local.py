@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from eval.files import InputError
 from pipelines import heartbeat, stages
@@ -159,6 +161,75 @@ def test_models_that_exist_are_taken_in_first(tmp_path: Path) -> None:
     watcher = Watcher(print, lambda stage, attempt: order.append(stage.id), print, print)
     run_stages(plan, RunFolder(tmp_path), _Here(), LoopSettings(), 1, watcher)
     assert order[:2] == ["fetch-one", "prepare-good"]
+
+
+class _Two(_Here):
+    """A backend with two slots, in which one stage works until it is asked to stop."""
+
+    def __init__(self, first: Ended) -> None:
+        super().__init__()
+        self.first: list[Ended] = [first]
+        self.stopped: list[str] = []
+
+    def room(self, needs: Needs) -> bool:
+        return len(self.jobs) < 2
+
+    def wait(self, seconds: float) -> list[Ended]:
+        if self.first:
+            return [self.first.pop()]
+        return [Ended(name, Outcome(name, "stopped", 0.1, "after step 3")) for name in self.stopped]
+
+    def stop(self, stage: str) -> None:
+        self.stopped.append(stage)
+
+
+def test_a_mistake_in_one_stage_costs_the_others_no_steps(tmp_path: Path) -> None:
+    ended: list[tuple[str, str]] = []
+    watcher = Watcher(print, print, print, lambda outcome: ended.append((outcome.stage, outcome.status)))
+    backend = _Two(Ended("prepare-good", None, error=InputError("tasks: no such label")))
+    with pytest.raises(InputError, match="no such label"):
+        run_stages(PLAN, RunFolder(tmp_path), backend, LoopSettings(), 1, watcher)
+    assert backend.stopped == ["prepare-once"]
+    assert ended == [("prepare-once", "stopped")]
+
+
+def test_a_stage_that_no_machine_holds_now_lets_smaller_ones_go_first(tmp_path: Path) -> None:
+    class Small(_Here):
+        def room(self, needs: Needs) -> bool:
+            return not self.jobs and (needs.memory_bytes or 0) < 100
+
+    large = replace(_stage("large"), memory_bytes=1000)
+    plan = Plan(recipe="tiny", base=Path(), stages=(large, _stage("small"), _stage("other")))
+    order: list[str] = []
+    watcher = Watcher(print, lambda stage, attempt: order.append(stage.name), print, print)
+    run_stages(plan, RunFolder(tmp_path), Small(), LoopSettings(), 1, watcher)
+    assert order == ["small", "other", "large"]
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_what_a_shared_folder_says_of_a_moment_is_tried_again(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(job: Job, tell: stages.Tell) -> dict:
+        raise OSError(number, os.strerror(number), str(job.folder / "train.npy"))
+
+    monkeypatch.setitem(stages.PREPARE, "corpus", stale)
+    job = Job(_stage("corpus"), "tiny", tmp_path, tmp_path / "stage", {}, threads=1)
+    outcome = stages.run_stage(job, lambda message: None)
+    assert outcome.status == "stopped", "the scheduler starts it again"
+    assert os.strerror(number) in str(outcome.reason)
+
+
+def test_a_folder_that_another_process_holds_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a node was lost, and the file server has not yet noticed."""
+    monkeypatch.setattr(stages, "LOCK_TIMEOUT_S", 0.1)
+    job = Job(_stage("corpus"), "tiny", tmp_path, tmp_path, {}, threads=1)
+    with FileLock(tmp_path / ".lock"):
+        outcome = stages.run_stage(job, lambda message: None)
+    assert outcome.status == "stopped"
+    assert "another process still works in" in str(outcome.reason)
 
 
 def test_memory_decides_what_runs_beside_what(monkeypatch: pytest.MonkeyPatch) -> None:
