@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +32,8 @@ TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"
         ("x?X-Amz-Signature=00ff&X-Amz-Credential=a/b", "x?X-Amz-Signature=***&X-Amz-Credential=***"),
         ("ghp_" + "a1" * 18, "***"),
         ("AKIA" + "A1" * 8, "***"),
+        ("key=sk-ant-api03-" + "aB3" * 9, "key=***"),
+        ("see.HTTPS://me:secret@host, git+ssh://me:secret@host", "see.HTTPS://***@host, git+ssh://***@host"),
     ],
 )
 def test_secrets_are_not_shown(text: str, shown: str) -> None:
@@ -43,10 +47,18 @@ def test_secrets_are_not_shown(text: str, shown: str) -> None:
         "0123456789abcdef0123456789abcdef01234567",
         "write to me@example.com, see a/b@main",
         "task sk-learn, key=value, ?monkey=1",
+        "corpora/sk-en-europarl-v10-cleaned/train.jsonl",
+        "sk-en-europarl-v10-cleaned, corpora/sk-en-Europarl-v10-cleaned",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("part", ["a.", "a", "://", "a://", "sk-", "sk-A1", "?token", "?key=", "hf_"])
+def test_a_text_of_a_million_characters_is_looked_through_in_time(part: str) -> None:
+    code = "import sys; from eval.safety import redact; redact(sys.argv[1] * (1_000_000 // len(sys.argv[1])))"
+    subprocess.run([sys.executable, "-c", code, part], check=True, timeout=60)  # it took hours
 
 
 def test_a_token_of_the_environment_is_hidden_whatever_it_looks_like(monkeypatch: pytest.MonkeyPatch) -> None:
