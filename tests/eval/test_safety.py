@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from eval.files import InputError, read_jsonl, read_text, write_jsonl
+from eval.parquet import read_parquet
 from eval.safety import MOST_RATIO, is_inside, links_out, plain_line, redact
 from eval.tables import read_table
 from eval.tasks.find import find_task
@@ -131,6 +132,27 @@ def test_a_parquet_file_that_declares_far_more_than_it_is_is_refused(
     (tmp_path / "wide.parquet").write_bytes(packed.getvalue())
     with pytest.raises(InputError, match="that unpack to"):
         next(iter(read_table(tmp_path / "wide.parquet")))
+
+
+def test_an_honest_parquet_file_of_codes_or_of_many_columns_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.parquet.ALWAYS_CELLS", 1_000)
+    monkeypatch.setattr("eval.parquet.ALWAYS_BYTES", 2**12)
+    coded = {"label": ["yes", "no", "no"] * 4_000, "answer": [{"text": ["x", "y"]}] * 12_000}
+    parquet.write_table(pyarrow.table(coded), tmp_path / "coded.parquet")
+    assert 2 * 12_000 > (tmp_path / "coded.parquet").stat().st_size  # more cells than bytes
+    assert [row["label"] for row in read_table(tmp_path / "coded.parquet")] == coded["label"]
+    rows = read_parquet(tmp_path / "coded.parquet", ["answer"])
+    assert [row["answer"] for row in rows] == coded["answer"]
+
+    wide = {f"c{number}": pyarrow.nulls(60_000, pyarrow.int8()) for number in range(20)}
+    wide |= {"text": pyarrow.array(["so"] * 60_000), "big": pyarrow.array(["x" * 400] * 60_000)}
+    place = tmp_path / "wide.parquet"
+    parquet.write_table(pyarrow.table(wide), place, compression="zstd", use_dictionary=["text"])
+    with pytest.raises(InputError, match="as no honest table does"):
+        next(iter(read_parquet(place)))
+    assert [row["text"] for row in read_parquet(place, ["text"])] == ["so"] * 60_000
 
 
 def said(text: str) -> str:
