@@ -191,7 +191,7 @@ def hash_json(value: Any) -> str:
 
 
 def has_hash(value: Any, expected: Any) -> bool:
-    """Whether `hash_json` gives that; of what no file of ours can hold (NaN, half a character) it does not."""
+    """Whether `hash_json` gives that; not of what we write in no file: NaN, half a character."""
     try:
         return hash_json(value) == expected
     except (ValueError, RecursionError):

@@ -72,7 +72,7 @@ def _rows(
 
 
 def _check_declared(metadata: Any, columns: Sequence[str] | None, size: int, path: Path) -> None:
-    """Refuse what would unpack to far more than it is, of the columns that are read, before it is unpacked."""
+    """Refuse columns that would unpack to far more than the file is, before they are unpacked."""
     names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
     read = [number for number, name in enumerate(names) if columns is None or _is_of(name, columns)]
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]

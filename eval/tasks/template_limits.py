@@ -28,11 +28,12 @@ _WIDE = re.compile(r"\d{5,}|%[-+ #0]*\*")  # in a format: a width of thousands, 
 _COUNTED, _BOUNDED, _CHARGED = " counted", " bounded", " charged"  # filters that no template can name
 # Filters that can make much of a number or a second text.
 _GROWING = (
-    "batch", "center", "format", "indent", "join", "replace", "slice", "string", "tojson", "urlize", "wordwrap",
-    "xmlattr",
+    "batch", "center", "format", "indent", "join", "replace", "slice", "string", "tojson", "urlize",
+    "wordwrap", "xmlattr",
 )  # fmt: skip
 _SLOW = ("pprint", "striptags", "sum", "urlize")  # may go over all of it for every part of it
-_EACH = ("groupby", "map", "reject", "rejectattr", "select", "selectattr", "sort", "unique")  # a call a member
+# A call for every member.
+_EACH = ("groupby", "map", "reject", "rejectattr", "select", "selectattr", "sort", "unique")
 _REFUSED = {
     "Block": "blocks are",
     "Macro": "macros are",

@@ -53,8 +53,10 @@ ROW: dict[str, Any] = {"a": "some words", "b": "x", "c": ["p", "q"] * 20, "n": 7
         "{{ (['x' * 1000000] * 10000) }}",
         "{% set d = 'x' * 1000000 %}{{ ([0] * 100000) | map('default', d, true) | join | length }}",
         "{% set d = 'x' * 1000000 %}{{ ''.join(([0] * 100000) | map('default', d, true)) | length }}",
-        "{% set d = 'x' * 100000 %}{{ ([0] * 10000) | map('default', d, true) | map('upper') | list | length }}",
-        "{% set d = 'x' * 100000 %}{{ ([0] * 10000) | map('default', d, true) | map('list') | list | length }}",
+        "{% set d = 'x' * 100000 %}"
+        "{{ ([0] * 10000) | map('default', d, true) | map('upper') | list | length }}",
+        "{% set d = 'x' * 100000 %}"
+        "{{ ([0] * 10000) | map('default', d, true) | map('list') | list | length }}",
         "{{ ([['x']] * 50000) | sum(start=[]) | length }}",
         "{{ ([0] * 100000)" + " | map('string')" * 100 + " | list | length }}",
     ],
@@ -107,7 +109,8 @@ def test_nothing_of_python_is_reached(template: str) -> None:
         "{{ d.split(' ') | length }} {{ a | center(20) }}|",
         "{{ c | map('upper') | select('ne', 'Q') | unique | join(' ') }} {{ [3, 1] | sort | sum }} {{ c }}",
         "{% set words = d.split() %}{{ words[:4] | join('_') ~ '…' ~ d[5:20] }} {{ words | length }}",
-        "{{ {'x': a}.values() | list | tojson }} {{ [[1], [2]] | sum(start=[]) }} {{ '<b>%s' % a | striptags }}",
+        "{{ {'x': a}.values() | list | tojson }} {{ [[1], [2]] | sum(start=[]) }}",
+        "{{ '<b>%s' % a | striptags }}",
     ],
 )
 def test_ordinary_prompts_render_as_jinja_does(template: str) -> None:

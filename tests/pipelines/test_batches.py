@@ -82,7 +82,9 @@ def test_an_epoch_of_pairs_holds_every_example_once() -> None:
 
 def test_a_batch_comes_while_another_thread_goes_on_to_the_next_epoch() -> None:
     class Shared(dict[int, list[np.ndarray]]):
-        """An epoch's batches, gone once they were looked for or laid down: the other thread's next step."""
+        """An epoch's batches, gone once they were looked for, or laid down: the other thread's next step."""
+
+        loses = False
 
         def __contains__(self, epoch: object) -> bool:
             found = super().__contains__(epoch)
@@ -96,12 +98,12 @@ def test_a_batch_comes_while_another_thread_goes_on_to_the_next_epoch() -> None:
 
         def __setitem__(self, epoch: int, batches: list[np.ndarray]) -> None:
             super().__setitem__(epoch, batches)
-            if laid_down_is_lost:
+            if self.loses:
                 self.clear()
 
     data, expected = _pairs(), _pairs()
-    vars(data)["_epochs"] = Shared()
-    for laid_down_is_lost in (True, False):
+    vars(data)["_epochs"] = shared = Shared()
+    for shared.loses in (True, False):
         for step in (5, 6, 5, 5):  # six steps an epoch
             assert data.lengths(step) == expected.lengths(step)
 
