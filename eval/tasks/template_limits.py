@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MappingView,
+    ValuesView,
+)
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -242,7 +251,7 @@ def _size(value: Any, most: int = LARGEST_VALUE) -> int:
         one = waiting.pop()
         if isinstance(one, str):
             size += len(one)
-        elif isinstance(one, list | tuple | dict | MappingView):
+        elif isinstance(one, list | tuple | dict | KeysView | ValuesView | ItemsView):
             size += MEMBER * len(one)
             if size <= most:
                 waiting.extend(one)
