@@ -15,7 +15,8 @@ from eval.safety import ALWAYS_BYTES, MOST_RATIO
 
 ROWS = 1024  # read at a time
 MOST_BATCH = 2**30  # bytes that so many rows may take
-ALWAYS_CELLS = 10**7  # so many may be declared by a file however small; above, one for each byte of it
+ALWAYS_CELLS = 10**7  # so many may be read of a file however small; above, so many for each byte of it:
+CELLS_A_BYTE = 50  # Arrow's codes of labels that repeat take a bit or less
 
 
 def read_parquet(
@@ -62,7 +63,7 @@ def _rows(
 
     size = path.stat().st_size if isinstance(source, Path) else source.seek(0, io.SEEK_END)
     file = parquet.ParquetFile(source)
-    _check_declared(file.metadata, size, path)
+    _check_declared(file.metadata, columns, size, path)
     check(file.schema_arrow.names)
     for batch in file.iter_batches(ROWS, columns=None if columns is None else list(columns)):
         if batch.nbytes > MOST_BATCH:
@@ -70,15 +71,23 @@ def _rows(
         yield batch.to_pylist()
 
 
-def _check_declared(metadata: Any, size: int, path: Path) -> None:
-    """Refuse what would unpack to far more than it is, before it is unpacked."""
-    unpacked = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    cells = metadata.num_rows * metadata.num_columns
-    if unpacked > max(ALWAYS_BYTES, MOST_RATIO * size) or cells > max(ALWAYS_CELLS, size):
+def _check_declared(metadata: Any, columns: Sequence[str] | None, size: int, path: Path) -> None:
+    """Refuse columns that would unpack to far more than the file is, before they are unpacked."""
+    names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    read = [number for number, name in enumerate(names) if columns is None or _is_of(name, columns)]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    unpacked = sum(group.column(number).total_uncompressed_size for group in groups for number in read)
+    cells = metadata.num_rows * max(1, len(read))
+    if unpacked > max(ALWAYS_BYTES, MOST_RATIO * size) or cells > max(ALWAYS_CELLS, CELLS_A_BYTE * size):
         raise InputError(
             f"{path}: {size:,} bytes that unpack to {unpacked:,} and {metadata.num_rows:,} rows, as no "
             "honest table does; if it is what you want, write it as .jsonl, or in several files"
         )
+
+
+def _is_of(leaf: str, columns: Sequence[str]) -> bool:
+    """Whether a path in the file (`answers.text`) is one of the columns, or lies in one."""
+    return any(leaf == column or leaf.startswith(f"{column}.") for column in columns)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eval.files import InputError, hash_json, read_jsonl, write_jsonl
+from eval.files import InputError, has_hash, hash_json, read_jsonl, write_jsonl
 
 STAGES = ("pretrain", "fetch", "finetune", "evaluate")
 SPLITS = ("train", "validation", "test")
@@ -166,7 +166,7 @@ def read_results(path: Path) -> list[Result]:
     for number, row in enumerate(read_jsonl(path), start=1):
         try:
             check = row.pop(CHECK, None)
-            if check is not None and check != hash_json(row):
+            if check is not None and not has_hash(row, check):
                 raise InputError(
                     "does not have the hash it was written with; make the file again, or remove "
                     "`check` from a line that you changed yourself"

@@ -22,9 +22,10 @@ HIDDEN = "***"
 _SECRETS = (
     (re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}"), HIDDEN),
     (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"), HIDDEN),
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"), HIDDEN),
+    # Slovak's code begins folders of corpora (sk-en-…); a key has capitals and digits
+    (re.compile(r"(?<![\w/-])sk-(?=[\w-]*[A-Z])(?=[\w-]*\d)[A-Za-z0-9_-]{20,}"), HIDDEN),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), HIDDEN),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    (re.compile(r"://[^\s/@'\"]+@"), f"://{HIDDEN}@"),
     (
         re.compile(
             r"([?&](?:[\w-]*token|key|sig|password|[\w-]*signature|[\w-]*credential)=)[^&\s'\"]+",

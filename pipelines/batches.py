@@ -204,10 +204,13 @@ class Pairs:
 
     def _chosen(self, step: int) -> list[Example]:
         epoch, place = divmod(step, self.steps_an_epoch)
-        if epoch not in self._epochs:
+        # another thread fetches steps ahead, and may be in another epoch: what is found here is kept here
+        batches = self._epochs.get(epoch)
+        if batches is None:
+            batches = _epoch_batches(self.seed, epoch, self.batch_size, self._sizes)
             self._epochs.clear()
-            self._epochs[epoch] = _epoch_batches(self.seed, epoch, self.batch_size, self._sizes)
-        return [self.examples[index] for index in self._epochs[epoch][place]]
+            self._epochs[epoch] = batches
+        return [self.examples[index] for index in batches[place]]
 
 
 def _padded(rows: Sequence[Sequence[int]], length: int, value: int) -> torch.Tensor:

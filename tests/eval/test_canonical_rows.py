@@ -181,8 +181,7 @@ def test_a_template_that_cannot_be_one_is_known_from_its_text(template: str, sai
         ("{{ '-' * 1000000000 }}{{ a }}", "cannot be rendered (1000000000 times a text is too long)"),
         ("{{ '-' * 1000 * 1000 * 20 }}{{ a }}", "cannot be rendered (20 times a text is too long)"),
         ("{{ 9 ** (9 ** 9) }}{{ a }}", "cannot be rendered (** is not for templates"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}{{ a }}", "cannot be rendered (maximum recursion"),
-        ("{{ a | center(1000000000000000) }}", "cannot be rendered (MemoryError)"),
+        ("{{ a | center(1000000000000000) }}", "cannot be rendered (a number is too large for this"),
         ("{{ a }}{{ '\\ud83d' }}", "cannot be rendered ('utf-8' codec can't encode"),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from eval.files import (
     hash_file,
     hash_json,
     read_jsonl,
+    read_sealed,
     read_text,
     write_atomic,
     write_json,
@@ -125,3 +126,11 @@ def test_lines_are_read_as_they_are_asked_for(tmp_path: Path, ending: str) -> No
     assert next(rows) == {"id": 1}
     with pytest.raises(InputError, match=r"rows\.jsonl(\.gz)?:2: byte 21 \(0xff\) is not UTF-8"):
         next(rows)
+
+
+@pytest.mark.parametrize("held", ["NaN", "Infinity", '"\\ud83d"'])
+def test_a_sealed_file_of_what_nobody_could_have_sealed_was_altered(held: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(f'{{"value": {held}, "sha256": "0123456789abcdef"}}')
+    with pytest.raises(InputError, match=r"run\.json: does not have the hash it was written with"):
+        read_sealed(path)

@@ -109,3 +109,10 @@ def test_a_line_written_by_hand_needs_no_hash(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text(json.dumps(result().to_dict()) + "\n", encoding="utf-8")
     assert read_results(path) == [result()]
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity"])
+def test_a_line_with_a_hash_of_what_has_none_is_told_in_a_line(value: str, tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text(f'{{"value": {value}, "check": "0123456789abcdef"}}\n')
+    with pytest.raises(InputError, match=r"r\.jsonl: record 1: does not have the hash it was written with"):
+        read_results(tmp_path / "r.jsonl")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from eval.files import InputError, read_jsonl, read_text, write_jsonl
+from eval.parquet import read_parquet
 from eval.safety import MOST_RATIO, is_inside, links_out, plain_line, redact
 from eval.tables import read_table
 from eval.tasks.find import find_task
@@ -30,6 +33,8 @@ TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"
         ("x?X-Amz-Signature=00ff&X-Amz-Credential=a/b", "x?X-Amz-Signature=***&X-Amz-Credential=***"),
         ("ghp_" + "a1" * 18, "***"),
         ("AKIA" + "A1" * 8, "***"),
+        ("key=sk-ant-api03-" + "aB3" * 9, "key=***"),
+        ("see.HTTPS://me:secret@host, git+ssh://me:secret@host", "see.HTTPS://***@host, git+ssh://***@host"),
     ],
 )
 def test_secrets_are_not_shown(text: str, shown: str) -> None:
@@ -43,10 +48,18 @@ def test_secrets_are_not_shown(text: str, shown: str) -> None:
         "0123456789abcdef0123456789abcdef01234567",
         "write to me@example.com, see a/b@main",
         "task sk-learn, key=value, ?monkey=1",
+        "corpora/sk-en-europarl-v10-cleaned/train.jsonl",
+        "sk-en-europarl-v10-cleaned, corpora/sk-en-Europarl-v10-cleaned",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("part", ["a.", "a", "://", "a://", "sk-", "sk-A1", "?token", "?key=", "hf_"])
+def test_a_text_of_a_million_characters_is_looked_through_in_time(part: str) -> None:
+    code = "import sys; from eval.safety import redact; redact(sys.argv[1] * (1_000_000 // len(sys.argv[1])))"
+    subprocess.run([sys.executable, "-c", code, part], check=True, timeout=60)  # it took hours
 
 
 def test_a_token_of_the_environment_is_hidden_whatever_it_looks_like(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +132,27 @@ def test_a_parquet_file_that_declares_far_more_than_it_is_is_refused(
     (tmp_path / "wide.parquet").write_bytes(packed.getvalue())
     with pytest.raises(InputError, match="that unpack to"):
         next(iter(read_table(tmp_path / "wide.parquet")))
+
+
+def test_an_honest_parquet_file_of_codes_or_of_many_columns_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.parquet.ALWAYS_CELLS", 1_000)
+    monkeypatch.setattr("eval.parquet.ALWAYS_BYTES", 2**12)
+    coded = {"label": ["yes", "no", "no"] * 4_000, "answer": [{"text": ["x", "y"]}] * 12_000}
+    parquet.write_table(pyarrow.table(coded), tmp_path / "coded.parquet")
+    assert (tmp_path / "coded.parquet").stat().st_size < 2 * 12_000  # more cells than bytes
+    assert [row["label"] for row in read_table(tmp_path / "coded.parquet")] == coded["label"]
+    rows = read_parquet(tmp_path / "coded.parquet", ["answer"])
+    assert [row["answer"] for row in rows] == coded["answer"]
+
+    wide = {f"c{number}": pyarrow.nulls(60_000, pyarrow.int8()) for number in range(20)}
+    wide |= {"text": pyarrow.array(["so"] * 60_000), "big": pyarrow.array(["x" * 400] * 60_000)}
+    place = tmp_path / "wide.parquet"
+    parquet.write_table(pyarrow.table(wide), place, compression="zstd", use_dictionary=["text"])
+    with pytest.raises(InputError, match="as no honest table does"):
+        next(iter(read_parquet(place)))
+    assert [row["text"] for row in read_parquet(place, ["text"])] == ["so"] * 60_000
 
 
 def said(text: str) -> str:

@@ -210,6 +210,15 @@ _JINJA = (
     "{{ a | indent(100000000) }}",
     "{{ c | tojson(indent=100000000) }}",
     "{{ a.encode().decode('unicode_escape') }}",
+    "{{ (['x' * 1000000] * 300) | join | length }}",
+    "{{ ['x' * 1000000] * 10000 }}",
+    "{% set a = 'x' * 1000000 %}",
+    "{{ [a, a, a, a, a, a, a, a] | tojson | length }}",
+    "{{ [a[1:], a[1:], a ~ a ~ a ~ a] }}",
+    "{{ ([0] * 100000) | map('default', a, true) | map('upper') | join }}",
+    "{{ '%s' * 300 % (a, a, a) }}",
+    "{{ c | map('replace', 'x', a) | join(a) }}",
+    "{% block y %}{{ self.y() ~ self.y() }}{% endblock %}",
 )
 
 

@@ -1,5 +1,7 @@
 """Batches: every token once an epoch, pure in the step, padding that scores nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,34 @@ def test_an_epoch_of_pairs_holds_every_example_once() -> None:
     data = _pairs()
     lengths = [length for step in range(data.steps_an_epoch) for length in data.lengths(step)]
     assert sorted(lengths) == sorted(len(example.input_ids) for example in data.examples)
+
+
+def test_a_batch_comes_while_another_thread_goes_on_to_the_next_epoch() -> None:
+    class Shared(dict[int, list[np.ndarray]]):
+        """An epoch's batches, gone once they were looked for, or laid down: the other thread's next step."""
+
+        loses = False
+
+        def __contains__(self, epoch: object) -> bool:
+            found = super().__contains__(epoch)
+            self.clear()
+            return found
+
+        def get(self, epoch: int, default: Any = None) -> Any:
+            found = super().get(epoch, default)
+            self.clear()
+            return found
+
+        def __setitem__(self, epoch: int, batches: list[np.ndarray]) -> None:
+            super().__setitem__(epoch, batches)
+            if self.loses:
+                self.clear()
+
+    data, expected = _pairs(), _pairs()
+    vars(data)["_epochs"] = shared = Shared()
+    for shared.loses in (True, False):
+        for step in (5, 6, 5, 5):  # six steps an epoch
+            assert data.lengths(step) == expected.lengths(step)
 
 
 def test_pairs_score_the_answer_at_the_position_that_predicts_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -17,14 +18,22 @@ from pipelines.recipe_file import load_recipe, packaged_recipes
 from pipelines.stages import Job, Outcome, StageFailed, run_stage
 from pipelines.store import RunFolder
 from pipelines.summary import write_summary
+from scaling_report.report import make_report
+from scaling_report.settings import ReportSettings
+from tests.faults.here import RECIPE, run_here
 
 TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 ADDRESS = f"https://me:{TOKEN}@host/set"
 
 
 def holding(folder: Path) -> list[str]:
-    """The files below a folder that hold the token."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    """The files below a folder that hold the token, packed ones too."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [str(path) for path in files if TOKEN.encode() in _bytes(path)]
+
+
+def _bytes(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def test_a_token_in_a_comment_of_the_recipe_is_not_stored(tmp_path: Path) -> None:
@@ -42,6 +51,19 @@ def test_a_token_in_a_comment_of_the_recipe_is_not_stored(tmp_path: Path) -> Non
     assert "cannot read https://***@host/set" in (run.root / "events.jsonl").read_text()
     assert json.loads((run.root / "events.jsonl").read_text())["event"] == "stage-failed"
     assert holding(run.root) == []
+
+
+@pytest.mark.slow
+def test_a_token_in_a_comment_of_the_recipe_is_in_no_file_of_a_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, failed = run_here(tmp_path, monkeypatch, f"# {TOKEN}\n{RECIPE}# {ADDRESS}\n")
+    run = tmp_path / "runs" / "tiny"
+    assert failed == []
+    assert len(list(run.glob("stages/*/manifest.json"))) > 4
+    assert "# ***\n" in (run / "recipe.yaml").read_text()
+    make_report(run, ReportSettings(bootstrap=100, holdout=0))
+    assert holding(tmp_path) == [str(tmp_path / "tiny.yaml")]
 
 
 @pytest.mark.parametrize("error", [StageFailed(f"no {ADDRESS}"), RuntimeError(f"odd {TOKEN}\nand more")])
