@@ -42,6 +42,9 @@ _VARIABLES = (
 _SHORTEST = 8  # characters: what is shorter stands in other words, too
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+
+
 def redact(text: str) -> str:
     """The text with access tokens, and passwords in addresses, as `***`."""
     for variable in _VARIABLES:
@@ -58,8 +61,15 @@ def plain_line(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in redact(text))
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name is one of letters, digits, `_`, `-` and inner dots: safe anywhere."""
+    return _PLAIN.fullmatch(name) is not None
+
+
 def is_inside(name: str) -> bool:
     """Whether a relative path stays in the folder that it is put behind, on any system."""
+    if is_plain(name):
+        return True
     if not name or any(ord(one) < 32 for one in name):
         return False
     paths = (PurePosixPath(name), PureWindowsPath(name))

@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from eval.files import InputError, parse_object
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 PACKED, UNPACKED = 0, 1  # columns
@@ -77,6 +76,8 @@ def pack(data: bytes) -> bytes:
 
 def write_members(path: Path, members: Iterable[bytes]) -> None:
     """Write gzip members of less than 4 GiB of lines each to a file, and their index beside it."""
+    import numpy as np
+
     rows = array("q")
     with open_atomic(path) as file:
         for data in members:
@@ -89,6 +90,8 @@ def write_members(path: Path, members: Iterable[bytes]) -> None:
 
 def read_members(path: Path) -> Part:
     """All members of a split's file as one part. Raises InputError for a file without its index."""
+    import numpy as np
+
     where = index_of(path)
     try:
         members: NDArray[Any] = np.load(where, allow_pickle=False)
@@ -104,6 +107,8 @@ def read_members(path: Path) -> Part:
 
 def cut(whole: Part, size: int) -> list[Part]:
     """The part in parts of `size` bytes of lines or a member more, the last of what is left."""
+    import numpy as np
+
     ends = np.cumsum(whole.members[:, UNPACKED])
     offsets = np.concatenate([[0], np.cumsum(whole.members[:, PACKED])]) + whole.offset
     parts = []
@@ -118,6 +123,8 @@ def cut(whole: Part, size: int) -> list[Part]:
 
 def spread(whole: Part, size: int) -> Iterator[Part]:
     """Single members with about `size` bytes of lines in all, evenly spread over the part."""
+    import numpy as np
+
     there = len(whole.members)
     offsets = np.concatenate([[0], np.cumsum(whole.members[:, PACKED])]) + whole.offset
     count = min(there, max(1, round(there * size / max(1, whole.bytes))))

@@ -24,7 +24,7 @@ from eval.files import (
     write_json,
     write_sealed,
 )
-from eval.safety import is_inside, links_out, redact
+from eval.safety import is_inside, is_plain, links_out, redact
 from eval.yaml_text import parse_yaml
 from pipelines.events import parse_events
 
@@ -288,7 +288,10 @@ def _is_plan(plan: Any) -> bool:
 def _is_stage(stage: Mapping[str, Any]) -> bool:
     """Whether a stage of a stored plan has an id, and a folder that is one below `stages/`."""
     names = (stage.get("id"), stage.get("folder"))
-    return all(isinstance(name, str) and is_inside(name) and Path(name).name == name for name in names)
+    return all(
+        isinstance(name, str) and (is_plain(name) or (is_inside(name) and Path(name).name == name))
+        for name in names
+    )
 
 
 def refuse_links(folder: Path, depth: int = 1) -> None:
