@@ -26,7 +26,7 @@ corpus: {source: python-stdlib, max_bytes: 3e6}
 tokenizer: {train: bpe, vocab_size: 512}
 context: 128
 ladder: {rungs: {shapes: [1x16, 1x32, 2x32, 2x48, 2x64, 3x64]}, head_size: 16}
-budget: {tokens: 500000}
+budget: {tokens: 200000}
 training: {rule: small-ladder, batch_tokens: 4096, precision: fp32}
 eval: {tasks: [perplexity], max_items: 20, bootstrap: 100}
 report: {holdout: 1, bootstrap: 100}
