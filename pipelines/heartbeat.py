@@ -26,6 +26,7 @@ from pipelines.store import now
 LIVE = ".live.json"
 STOP = ".stop"
 BEAT_S = 2.0
+LOOK_S = 0.5  # for the wish to stop: what is done until then is not in vain, but the grace time runs
 CPU_SECONDS = 0.02  # of a process that does something between two beats
 
 
@@ -84,11 +85,14 @@ class Heart:
 
     def _write_on(self) -> None:
         assert self.folder is not None
-        while not self._over.wait(BEAT_S):
-            self._look_at_processor()
-            self._write(self.folder)
+        written = time.monotonic()
+        while not self._over.wait(min(LOOK_S, BEAT_S)):
             if not self.stop_asked and (self.folder / STOP).exists():
                 self.ask_to_stop()
+            if time.monotonic() - written >= BEAT_S:
+                self._look_at_processor()
+                self._write(self.folder)
+                written = time.monotonic()
 
     def _look_at_processor(self) -> None:
         """Work that has no steps, such as preparing a corpus, lives while it takes processor time."""

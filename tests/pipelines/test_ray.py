@@ -26,7 +26,7 @@ corpus: {files: [text.jsonl]}
 tokenizer: {train: bpe, vocab_size: 300}
 context: 32
 ladder: {rungs: {shapes: [1x16, 1x32]}, head_size: 16}
-budget: {tokens: 40e3}
+budget: {tokens: 160e3} # some seconds, so that there is something to interrupt
 training: {rule: small-ladder, batch_tokens: 256, checkpoint_every_s: 0.3}
 eval: {tasks: [perplexity], bootstrap: 100, max_items: 5}
 report: {bootstrap: 100}
