@@ -31,13 +31,14 @@ class InputError(ValueError):
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write `data` (text as UTF-8) so that `path` is at every moment the old file or the new one, whole."""
-    with _replacing(Path(path)) as file:
+    with open_atomic(path) as file:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` once it is whole."""
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write (and seek in) that takes the place of `path` once it is whole."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
@@ -171,7 +172,7 @@ def open_jsonl(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     A `.gz` file carries no time stamp and no name, so that the same rows are the same bytes.
     """
     path = Path(path)
-    with _replacing(path) as file, _packed(file, path.suffix == ".gz") as out:
+    with open_atomic(path) as file, _packed(file, path.suffix == ".gz") as out:
 
         def write(row: Mapping[str, Any]) -> None:
             out.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"))

@@ -7,21 +7,18 @@ members' own trailers have them (RFC 1952).
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import io
-import os
-import secrets
 import struct
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from eval.files import InputError, parse_object
+from eval.files import InputError, open_atomic, parse_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,23 +133,6 @@ def spread(whole: Part, size: int) -> Iterator[Part]:
 def index_of(path: Path) -> Path:
     """Where the index of a split's file lies."""
     return path.with_name(path.name.removesuffix(".jsonl.gz") + ".members.npy")
-
-
-@contextlib.contextmanager
-def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write (and seek in) that takes its name `path` when all of it is there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _broken(path: Path, reason: str) -> InputError:

@@ -178,9 +178,7 @@ def _make(job: Job, tell: Tell, began: float, raise_bugs: bool) -> Outcome:
     except InputError:
         raise
     except Exception as error:
-        if (
-            isinstance(error, OSError) and error.errno in PASSING
-        ):  # another try may meet a network that is back
+        if isinstance(error, OSError) and error.errno in PASSING:
             return Outcome(job.stage.id, "stopped", time.monotonic() - began, str(error))
         if isinstance(error, OSError) or disk_is_full(job.folder, error):
             raise as_input_error(error, job.folder) from error

@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.files import InputError, hash_json, read_json, write_json
-from pipelines.corpus_members import Part, cut, open_atomic, read_members
+from eval.files import InputError, hash_json, open_atomic, read_json, write_json
+from pipelines.corpus_members import Part, cut, read_members
 from pipelines.parallel import cores, map_in_order
 from pipelines.token_shards import Shard, shard_name, write_index
 

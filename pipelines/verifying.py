@@ -22,12 +22,12 @@ def discard_broken(plan: Plan, run: RunFolder) -> dict[str, str]:
     seen: set[tuple[str, tuple[str, ...] | None]] = set()
     while True:  # what is discarded is to do, and so its own inputs are read
         unseen = {name: files for name, files in _read_again(plan, run).items() if (name, files) not in seen}
-        if not unseen:
-            return broken
         seen |= set(unseen.items())
         found = _broken(unseen, plan, run)
         for name in found:
             discard_artefact(run.folder(plan.stage(name)))
+        if not found:
+            return broken
         broken |= found
 
 

@@ -95,6 +95,7 @@ class _Running:
     """A stage that runs: its last sign of life, by this machine's monotonic clock."""
 
     stage: Stage
+    needs: Needs
     alive_at: float = field(default_factory=time.monotonic)
     life: tuple[object, object, object] | None = None
     begun: bool = False
@@ -117,8 +118,8 @@ def run_stages(
     """Bring every stage of the plan to an end; returns how each ended, those found finished included.
 
     A stage whose input failed fails with it. Raises InputError for a user's mistake or a disk that is full or
-    closed to us. Whatever is raised in here while stages run, they are asked to leave a checkpoint first
-    where it is `Interrupted`; those stages end as `stopped`.
+    closed to us. Whatever is raised in here, `Interrupted` too, the stages that run are first asked to leave
+    a checkpoint; they end as `stopped`.
     """
     found = find_ended(plan, run)
     _Scheduler(plan, run, backend, loop, threads, watcher, found).work()
@@ -197,8 +198,7 @@ class _Scheduler:
                 self._fail_blocked()
                 self._start_ready()
                 if self.running:
-                    for ended in self.backend.wait(LOOK_S):
-                        self._take(ended)
+                    self._take_all(self.backend.wait(LOOK_S))
                     self._end_hung()
         except BaseException:  # a user's mistake in one stage costs the others no steps either
             self._wind_down()
@@ -208,7 +208,7 @@ class _Scheduler:
         ready = [one for one in self.waiting.values() if all(name in self.outcomes for name in one.inputs)]
         for stage in ready:
             needs = self._needs(stage)
-            if any(self._needs(one.stage).alone for one in self.running.values()):
+            if any(running.needs.alone for running in self.running.values()):
                 return
             if not (needs.alone and self.running) and self.backend.room(needs):  # else a smaller one may
                 self._start(stage, needs)
@@ -220,7 +220,7 @@ class _Scheduler:
         deaths.attempts += 1
         deaths.progress = checkpoints(self.run.folder(stage))
         del self.waiting[stage.id]
-        self.running[stage.id] = _Running(stage, life=self._life(stage))
+        self.running[stage.id] = _Running(stage, needs, life=self._life(stage))
         self.backend.start(make_job(self.plan, self.run, stage, self.loop, self.threads), needs)
         self.watcher.started(stage, deaths.attempts)
 
@@ -229,12 +229,22 @@ class _Scheduler:
         alone = deaths is not None and deaths.count > 1
         return needs_of(stage, self.threads, workers_of(stage, self.loop), alone=alone)
 
+    def _take_all(self, ended: list[Ended]) -> None:
+        """Take what ended, then let a mistake among it end the run: nobody would wait for the rest."""
+        mistakes = [one for one in ended if one.error is not None]
+        for one in ended:
+            if one in mistakes:
+                del self.running[one.stage]
+            else:
+                self._take(one)
+        for one in mistakes:
+            assert one.error is not None
+            raise one.error
+
     def _take(self, ended: Ended) -> None:
         """Settle a stage that ended, or let it wait again where its process died."""
         running = self.running.pop(ended.stage)
         stage = running.stage
-        if ended.error is not None:
-            raise ended.error
         if ended.outcome is not None and ended.outcome.status != "stopped":
             self._settle(ended.outcome)
             return

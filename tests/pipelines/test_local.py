@@ -193,6 +193,22 @@ def test_a_mistake_in_one_stage_costs_the_others_no_steps(tmp_path: Path) -> Non
     assert ended == [("prepare-once", "stopped")]
 
 
+def test_what_ended_with_a_mistake_is_still_told_of(tmp_path: Path) -> None:
+    """Both come at once: the run ends, and nobody waits for a stage that is over."""
+    ended: list[str] = []
+
+    class Both(_Two):
+        def wait(self, seconds: float) -> list[Ended]:
+            good = Ended("prepare-once", Outcome("prepare-once", "done", 0.1))
+            return [self.first.pop(), good] if self.first else pytest.fail("waited for what had ended")
+
+    backend = Both(Ended("prepare-good", None, error=InputError("tasks: no such label")))
+    watcher = Watcher(print, print, print, lambda outcome: ended.append(outcome.status))
+    with pytest.raises(InputError, match="no such label"):
+        run_stages(PLAN, RunFolder(tmp_path), backend, LoopSettings(), 1, watcher)
+    assert (ended, backend.stopped) == (["done"], [])
+
+
 def test_a_stage_that_no_machine_holds_now_lets_smaller_ones_go_first(tmp_path: Path) -> None:
     class Small(_Here):
         def room(self, needs: Needs) -> bool:
