@@ -17,6 +17,7 @@ from pipelines.stopping import Interrupted
 
 if TYPE_CHECKING:
     from pipelines.recipe_file import LoadedRecipe
+    from pipelines.run import RunSummary
 
 app = typer.Typer(
     name="stepladder",
@@ -92,17 +93,7 @@ def run(
     summary = run_recipe(loaded, folder, how, console, mirror_to, verify_mirror=verify_mirror)
     if summary is None:  # one of a launcher's other processes
         return
-    if summary.worked:
-        what = f"done in {summary.seconds:.0f} s"
-    elif summary.reported:
-        what = "every stage was there, the report was made again"
-    else:
-        what = "nothing to do, all of it was there"
-    print(f"{what}\nreport: {summary.report}")
-    complaint = None
-    if summary.mirrored is not None:
-        print(summary.mirrored.line())
-        complaint = summary.mirrored.complaint()
+    complaint = _say(summary)
     if push_to_hub is not None:
         _publish(loaded, folder, push_to_hub)
     if summary.failed:
@@ -112,6 +103,21 @@ def run(
         raise InputError(f"{folder}: {len(summary.failed)} stages failed ({names}); the report lists why")
     if complaint is not None:
         raise InputError(complaint)
+
+
+def _say(summary: RunSummary) -> str | None:
+    """Print what came of a run; what is to be complained of its mirror, if anything."""
+    if summary.worked:
+        what = f"done in {summary.seconds:.0f} s"
+    elif summary.reported:
+        what = "every stage was there, the report was made again"
+    else:
+        what = "nothing to do, all of it was there"
+    print(f"{what}\nreport: {summary.report}")
+    if summary.mirrored is None:
+        return None
+    print(summary.mirrored.line())
+    return summary.mirrored.complaint()
 
 
 def _check_publishing(loaded: LoadedRecipe, owner: str) -> None:
